@@ -1,0 +1,202 @@
+"""A decoder-only transformer in the three forms llama.cpp runs unchanged.
+
+gpt2    LayerNorm with bias, learned positions, tanh-GELU, biases everywhere          (Radford et al. 2019)
+llama   RMSNorm, rotary positions, SwiGLU, grouped-query heads, no biases             (Touvron et al. 2023)
+qwen3   llama with an RMSNorm on each head's queries and keys                         (Yang et al. 2025)
+
+One class holds all three, since they differ in four choices and share the rest. Rotary positions rotate half against half,
+as `transformers` does; GGUF's llama wants pairs, and the exporter permutes.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NORM_EPS = 1e-5
+ROPE_BASE = 10_000.0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a checkpoint must know to be rebuilt; widths in elements, context in tokens."""
+    architecture: str
+    vocab_size: int
+    context_length: int
+    d_model: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    d_ff: int
+    tie_embeddings: bool
+    dropout: float = 0.0            # on the feed-forward layer's hidden activations
+    emb_dropout: float = 0.0        # on the sum of embeddings
+    attn_dropout: float = 0.0       # on attention weights
+    resid_dropout: float = 0.0      # on what each branch adds to the residual stream
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "ModelConfig":
+        """From the keys of configs/models/*.yaml, where left-out dropouts mean `dropout` and left-out k/v heads mean no grouping."""
+        values = dict(values)
+        for key in ("emb_dropout", "attn_dropout", "resid_dropout"):
+            if values.get(key) is None:
+                values[key] = values["dropout"]
+        values["n_kv_heads"] = values.get("n_kv_heads") or values["n_heads"]
+        return cls(**values)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @property
+    def head_dim(self) -> int:
+        return self.d_model // self.n_heads
+
+    @property
+    def is_gpt2(self) -> bool:
+        return self.architecture == "gpt2"
+
+
+def rotary_angles(positions: int, head_dim: int) -> tuple[Tensor, Tensor]:
+    """cos and sin, each (positions, head_dim), of Su et al. 2021 with the two halves alike."""
+    frequencies = ROPE_BASE ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+    angles = torch.outer(torch.arange(positions, dtype=torch.float64), frequencies).repeat(1, 2)
+    return angles.cos().float(), angles.sin().float()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions on x (B, heads, T, head_dim)."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos.to(x.dtype) + torch.cat((-second, first), dim=-1) * sin.to(x.dtype)
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each with its norm before it and added to the residual stream."""
+
+    def __init__(self, c: ModelConfig):
+        super().__init__()
+        self.c = c
+        bias = c.is_gpt2
+        kv_width = c.n_kv_heads * c.head_dim
+        self.attn_norm = make_norm(c, c.d_model)
+        self.ffn_norm = make_norm(c, c.d_model)
+        if c.is_gpt2:
+            self.attn_qkv = nn.Linear(c.d_model, 3 * c.d_model, bias=True)
+        else:
+            self.attn_q = nn.Linear(c.d_model, c.d_model, bias=False)
+            self.attn_k = nn.Linear(c.d_model, kv_width, bias=False)
+            self.attn_v = nn.Linear(c.d_model, kv_width, bias=False)
+            self.ffn_gate = nn.Linear(c.d_model, c.d_ff, bias=False)
+        if c.architecture == "qwen3":
+            self.attn_q_norm = make_norm(c, c.head_dim)
+            self.attn_k_norm = make_norm(c, c.head_dim)
+        self.attn_output = nn.Linear(c.d_model, c.d_model, bias=bias)
+        self.ffn_up = nn.Linear(c.d_model, c.d_ff, bias=bias)
+        self.ffn_down = nn.Linear(c.d_ff, c.d_model, bias=bias)
+
+    def attention(self, x: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
+        c = self.c
+        B, T, _ = x.shape
+        if c.is_gpt2:
+            q, k, v = self.attn_qkv(x).split(c.d_model, dim=-1)
+        else:
+            q, k, v = self.attn_q(x), self.attn_k(x), self.attn_v(x)
+        q = q.view(B, T, c.n_heads, c.head_dim).transpose(1, 2)         # (B, heads, T, head_dim)
+        k = k.view(B, T, c.n_kv_heads, c.head_dim).transpose(1, 2)      # (B, kv heads, T, head_dim)
+        v = v.view(B, T, c.n_kv_heads, c.head_dim).transpose(1, 2)
+        if c.architecture == "qwen3":
+            q, k = self.attn_q_norm(q), self.attn_k_norm(k)
+        if not c.is_gpt2:
+            q, k = rotate(q, cos[:T], sin[:T]), rotate(k, cos[:T], sin[:T])
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=c.attn_dropout if self.training else 0.0,
+                                             enable_gqa=c.n_kv_heads != c.n_heads)
+        return self.attn_output(out.transpose(1, 2).reshape(B, T, c.d_model))
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        if self.c.is_gpt2:
+            hidden = F.gelu(self.ffn_up(x), approximate="tanh")
+        else:
+            hidden = F.silu(self.ffn_gate(x)) * self.ffn_up(x)
+        return self.ffn_down(F.dropout(hidden, self.c.dropout, self.training))
+
+    def forward(self, x: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
+        x = x + F.dropout(self.attention(self.attn_norm(x), cos, sin), self.c.resid_dropout, self.training)
+        return x + F.dropout(self.feed_forward(self.ffn_norm(x)), self.c.resid_dropout, self.training)
+
+
+def make_norm(c: ModelConfig, width: int) -> nn.Module:
+    return nn.LayerNorm(width, eps=NORM_EPS) if c.is_gpt2 else nn.RMSNorm(width, eps=NORM_EPS)
+
+
+class Transformer(nn.Module):
+    """Token ids (B, T) to logits (B, T, vocab_size)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = c = config
+        self.token_embd = nn.Embedding(c.vocab_size, c.d_model)
+        if c.is_gpt2:
+            self.position_embd = nn.Embedding(c.context_length, c.d_model)
+        else:
+            cos, sin = rotary_angles(c.context_length, c.head_dim)
+            self.register_buffer("cos", cos, persistent=False)
+            self.register_buffer("sin", sin, persistent=False)
+        self.blk = nn.ModuleList(Block(c) for _ in range(c.n_layers))
+        self.output_norm = make_norm(c, c.d_model)
+        self.output = nn.Linear(c.d_model, c.vocab_size, bias=False)
+        if c.tie_embeddings:
+            self.output.weight = self.token_embd.weight
+        self.apply(self._initialise)
+
+    def _initialise(self, module: nn.Module) -> None:
+        """GPT-2's: normal with standard deviation 0.02, the two layers that feed the residual stream scaled by its depth."""
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+            if getattr(module, "bias", None) is not None:
+                nn.init.zeros_(module.bias)
+        if isinstance(module, Block):
+            for layer in (module.attn_output, module.ffn_down):
+                nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * self.config.n_layers))
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """The final normed states (B, T, d_model). Raises ValueError where T is more than the context."""
+        c = self.config
+        if ids.shape[1] > c.context_length:
+            raise ValueError(f"{ids.shape[1]} tokens do not fit a context of {c.context_length}")
+        x = self.token_embd(ids)
+        if c.is_gpt2:
+            x = x + self.position_embd.weight[: ids.shape[1]]
+        x = F.dropout(x, c.emb_dropout, self.training)
+        cos, sin = (None, None) if c.is_gpt2 else (self.cos, self.sin)
+        for block in self.blk:
+            x = block(x, cos, sin)
+        return self.output_norm(x)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.output(self.hidden(ids))
+
+    def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+        """Cross-entropy in nats of targets (B, T) given ids (B, T)."""
+        logits = self(ids).float()
+        return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.reshape(-1), reduction=reduction)
+
+    def count_parameters(self) -> int:
+        """Trainable numbers; a tied head counts once."""
+        return sum(p.numel() for p in self.parameters())
+
+    @torch.inference_mode()
+    def generate(self, ids: list[int], max_new_tokens: int, eos: int | None = None) -> list[int]:
+        """Continues `ids` greedily until `eos`; returns the new ids. The context slides when it is full."""
+        was_training = self.training
+        self.eval()
+        ids, new = list(ids), []
+        for _ in range(max_new_tokens):
+            window = torch.tensor([ids[-self.config.context_length:]], device=self.output.weight.device)
+            token = int(self.output(self.hidden(window)[:, -1]).argmax())
+            if token == eos:
+                break
+            ids.append(token)
+            new.append(token)
+        self.train(was_training)
+        return new
