@@ -181,7 +181,7 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
     try:
         with bar(len(sources), "collect", " sources") as progress:
             for source in sources:
-                progress.set_postfix_str(source.name)
+                progress.set_postfix_str(source.name, refresh=False)
                 try:
                     if source.kind == "sdist":
                         archive = fetch_sdist(source.name, source.version, source.sha256)
