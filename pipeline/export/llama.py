@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 
-ERROR, CONTINUED = 3, 5             # ggml_log_level
+ERROR = 4                           # ggml_log_level
 F32 = 0                             # ggml_type
 FLASH_ATTENTION_OFF = 0             # llama_flash_attn_type
 # llama.cpp's threads wait for each other by spinning: on a busy machine two are 4 to 14 times slower than one at these sizes, and the
@@ -24,24 +24,23 @@ FLASH_ATTENTION_OFF = 0             # llama_flash_attn_type
 THREADS = 1
 PROMPT = "from machine import Pin\n"
 
-errors: deque[str] = deque(maxlen=3)
+said: deque[tuple[int, str]] = deque(maxlen=10_000)
 
 
 @llama_cpp.llama_log_callback
 def _listen(level: int, text: bytes, _) -> None:
-    if level == ERROR:
-        errors.append(text.decode("utf-8", "replace").strip())
+    said.append((level, text.decode("utf-8", "replace")))
 
 
 def listen() -> None:
     """Silences llama.cpp and forgets what it said before. The binding sets its own listener when imported, hence before each use."""
     llama_cpp.llama_log_set(_listen, ctypes.c_void_p(0))
-    errors.clear()
+    said.clear()
 
 
 def reason() -> str:
-    """What llama.cpp said last, in one line."""
-    return "; ".join(errors) or "llama.cpp gave no reason"
+    """llama.cpp's last errors, in one line."""
+    return "; ".join([text.strip() for level, text in said if level == ERROR][-3:]) or "it gave no reason"
 
 
 def check_magic(path: Path) -> None:
@@ -87,7 +86,7 @@ class LlamaFile:
                 self.close()
                 raise UserError(f"{self.name}: llama.cpp cannot run this file: {reason()}")
 
-    def __enter__(self) -> "LlamaFile":
+    def __enter__(self):
         return self
 
     def __exit__(self, *_) -> None:
