@@ -1,0 +1,71 @@
+"""Packs each split into one flat file of token ids, which training maps into memory.
+
+Documents follow each other, each closed by <eos>. Text is encoded in batches on all cores and written as it comes, so memory
+does not grow with the corpus. The sidecar pack.json says how many tokens and raw bytes each file holds (bits per byte need
+both) and which tokenizer made them.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.files import atomic, read_json, read_jsonl, sha256, write_json
+from pipeline.prepare import PROCESSED, SPLITS
+from pipeline.progress import bar
+from pipeline.tokenizer import SPECIAL_TOKENS, TOKENIZER, load_tokenizer
+
+BATCH_BYTES = 4 * 2**20
+SIDECAR = PROCESSED / "pack.json"
+
+
+def batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Groups texts until a batch holds about BATCH_BYTES characters."""
+    batch, size = [], 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def pack(corpus: Path, out: Path, tokenizer, eos: int, dtype: str) -> dict:
+    """Writes the ids of all documents, little-endian, each followed by eos; returns counts of documents, tokens and raw bytes.
+
+    Raises UserError when an id does not fit the dtype.
+    """
+    little = np.dtype(dtype).newbyteorder("<")
+    if tokenizer.get_vocab_size() - 1 > np.iinfo(little).max:
+        raise UserError(f"{TOKENIZER}: {tokenizer.get_vocab_size()} token ids do not fit dtype {dtype} of the data config; use uint32")
+    documents = tokens = raw = 0
+    with atomic(out) as unfinished, open(unfinished, "wb") as file, bar(corpus.stat().st_size, f"pack {out.stem}", "B") as progress:
+        for batch in batches(row["text"] for row in read_jsonl(corpus)):
+            for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+                ids = np.array([*encoding.ids, eos], dtype=little)
+                ids.tofile(file)
+                tokens += len(ids)
+            documents += len(batch)
+            size = sum(len(text.encode()) for text in batch)
+            raw += size
+            progress.update(size)
+    return {"documents": documents, "tokens": tokens, "bytes": raw}
+
+
+def main(config) -> None:
+    tokenizer, dtype = load_tokenizer(), config.data.dtype
+    eos = tokenizer.token_to_id(read_json(SPECIAL_TOKENS)["eos"])
+    # train_path and val_path are outputs of this stage: the config check holds them against dvc.yaml
+    paths = {"train": Path(config.data.train_path), "val": Path(config.data.val_path), "test": PROCESSED / "test.bin"}
+    counts = {split: pack(PROCESSED / f"{split}_corpus.jsonl", paths[split], tokenizer, eos, dtype) for split in SPLITS}
+    write_json(SIDECAR, {**counts, "dtype": dtype, "vocab_size": tokenizer.get_vocab_size(), "eos": eos,
+                         "tokenizer_sha256": sha256(TOKENIZER)})
+    print("pack: " + ", ".join(f"{s} {c['tokens']:,} tokens ({c['bytes'] / c['tokens']:.2f} bytes each)" for s, c in counts.items()))
+
+
+if __name__ == "__main__":
+    from pipeline.stage import run
+    run("pack", main)

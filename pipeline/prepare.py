@@ -1,0 +1,141 @@
+"""Turns raw files into three clean JSONL corpora, with provenance on every line and a reason for every file left out.
+
+A document passes one filter after another; the first that objects names the reason. New filters (near duplicates, secrets,
+deeper licence checks) are one more entry in FILTERS. Splits are by source package, as the corpus config says: files of one
+author on both sides of a split make held-out figures look better than they are.
+"""
+
+import ast
+import io
+import json
+import os
+import re
+import tokenize
+import warnings
+from collections import Counter
+from pathlib import Path
+
+from pipeline.collect import RAW
+from pipeline.errors import UserError
+from pipeline.files import atomic, read_jsonl, write_json
+from pipeline.progress import is_live
+
+PROCESSED = Path("data/processed")
+SPLITS = ("train", "val", "test")
+COPYLEFT = re.compile(r"\b(A?GPL(v?\d)?|LGPL(v?\d)?|GNU (Affero |Lesser )?General Public|CC[ -]BY[ -]NC|non-?commercial use)\b", re.IGNORECASE)
+
+
+def clean(text: str) -> str:
+    """One form for every file: no byte order mark, LF line ends, no blanks at line ends, one newline at the end."""
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "\n".join(line.rstrip() for line in lines).strip("\n") + "\n"
+
+
+def data_share(text: str) -> float:
+    """Share of a file's characters that stand in numbers and bytes literals: fonts, images and tables are mostly that."""
+    literals = 0
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NUMBER or (token.type == tokenize.STRING and "b" in token.string[:2].lower()):
+            literals += len(token.string)
+    return literals / len(text)
+
+
+def too_short(text, dials):
+    return f"shorter than {dials['min_bytes']} bytes" if len(text.encode()) < dials["min_bytes"] else None
+
+
+def too_long(text, dials):
+    return f"longer than {dials['max_bytes']} bytes" if len(text.encode()) > dials["max_bytes"] else None
+
+
+def long_lines(text, dials):
+    return f"a line longer than {dials['max_line_length']} characters" if max(map(len, text.split("\n"))) > dials["max_line_length"] else None
+
+
+def not_python(text, dials):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")     # of invalid escapes in other people's strings
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"not Python: {getattr(error, 'msg', error)}"
+    return None
+
+
+def mostly_data(text, dials):
+    return "data, not code" if data_share(text) > dials["max_data_share"] else None
+
+
+def licence_conflict(text, dials):
+    found = COPYLEFT.search(text)
+    return f"licence: the text mentions {found[0]!r}" if found else None
+
+
+FILTERS = (too_short, too_long, long_lines, not_python, mostly_data, licence_conflict)
+
+
+def judge(row: dict, raw: str, dials: dict) -> dict:
+    """Adds `text` and `reason` (empty when the document is good) to a row of provenance."""
+    try:
+        text = clean((Path(raw) / row["source"] / row["path"]).read_bytes().decode("utf-8"))
+    except UnicodeDecodeError:
+        return {"text": "", "reason": "not UTF-8"}
+    return {"text": text, "reason": next((r for f in FILTERS if (r := f(text, dials))), "")}
+
+
+def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
+    """Writes {train,val,test}_corpus.jsonl and rejected.jsonl to `out`; returns counts.
+
+    Raises UserError when a split is left without a document.
+    """
+    import datasets
+    if not is_live():
+        datasets.disable_progress_bars()
+    # train first: of two equal files on different sides, the held-out one goes
+    rows = sorted(read_jsonl(raw / "provenance.jsonl"), key=lambda r: (SPLITS.index(r["split"]), r["source"], r["path"]))
+    documents = datasets.Dataset.from_list(rows).map(
+        judge, fn_kwargs={"raw": str(raw), "dials": dials}, num_proc=min(os.cpu_count(), len(rows)), desc="prepare")
+    counts = {split: Counter() for split in SPLITS}
+    reasons, seen = Counter(), {}
+    out.mkdir(parents=True, exist_ok=True)
+    with (atomic(out / "train_corpus.jsonl") as train, atomic(out / "val_corpus.jsonl") as val,
+          atomic(out / "test_corpus.jsonl") as test, atomic(out / "rejected.jsonl") as rejected,
+          open(train, "w", encoding="utf-8") as train_file, open(val, "w", encoding="utf-8") as val_file,
+          open(test, "w", encoding="utf-8") as test_file, open(rejected, "w", encoding="utf-8") as rejected_file):
+        files = {"train": train_file, "val": val_file, "test": test_file}
+        for document in documents:
+            text, reason = document.pop("text"), document.pop("reason")
+            name = f"{document['source']}/{document['path']}"
+            if not reason and (first := seen.setdefault(hash_of(text), name)) != name:
+                reason = f"duplicate of {first}"
+            if reason:
+                reasons[reason.split(":")[0].split(" of ")[0]] += 1
+                rejected_file.write(json.dumps({**document, "reason": reason}, ensure_ascii=False) + "\n")
+                continue
+            counts[document["split"]].update(documents=1, bytes=len(text.encode()))
+            files[document["split"]].write(json.dumps({**document, "text": text}, ensure_ascii=False) + "\n")
+        empty = [split for split in SPLITS if not counts[split]]
+        if empty:
+            why = "; ".join(f"{n} {reason}" for reason, n in reasons.most_common()) or "nothing was collected"
+            raise UserError(f"no usable file for {' and '.join(empty)} (rejected: {why}). Add sources to the corpus config, or loosen "
+                            "params.yaml: prepare")
+    return {**{split: dict(counts[split]) for split in SPLITS}, "rejected": dict(sorted(reasons.items()))}
+
+
+def hash_of(text: str) -> str:
+    import hashlib
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def main(config) -> None:
+    p = config.params.prepare
+    counts = prepare({"min_bytes": p.min_bytes, "max_bytes": p.max_bytes, "max_line_length": p.max_line_length,
+                      "max_data_share": p.max_data_share})
+    write_json(Path("metrics/prepare.json"), counts)
+    print("prepare: " + ", ".join(f"{s} {counts[s]['documents']} documents {counts[s]['bytes']:,} bytes" for s in SPLITS)
+          + f", {sum(counts['rejected'].values())} rejected")
+
+
+if __name__ == "__main__":
+    from pipeline.stage import run
+    run("prepare", main)

@@ -1,0 +1,60 @@
+"""Trains the byte-level BPE tokenizer, in the one form that llama.cpp repeats exactly.
+
+No normalizer (llama.cpp has none for this kind), a split pattern that llama.cpp has built in, and all 256 bytes in the
+alphabet, so nothing is ever unknown. Special tokens take the first ids and are never made from ordinary text.
+"""
+
+from pathlib import Path
+
+from pipeline.config import SPLIT_PATTERNS, split_name
+from pipeline.errors import UserError
+from pipeline.files import read_jsonl, write_json, write_text
+from pipeline.progress import is_live
+
+FOLDER = Path("data/tokenizer")
+TOKENIZER = FOLDER / "tokenizer.json"
+SPECIAL_TOKENS = FOLDER / "special_tokens.json"     # which text plays which part: {"eos": "<eos>", ...}
+
+
+def train(texts, vocab_size: int, special_tokens: dict[str, str], split_pattern: str):
+    """Returns a tokenizers.Tokenizer of exactly vocab_size tokens; the same texts give the same bytes.
+
+    Raises UserError when the texts are too few for such a vocabulary.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split_name(split_pattern)]), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=list(special_tokens.values()), show_progress=is_live(),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    if (got := tokenizer.get_vocab_size()) < vocab_size:
+        raise UserError(f"vocab_size: the training text gives {got} tokens, not {vocab_size}; lower vocab_size in the tokenizer and model "
+                        "configs, or add text to the corpus config")
+    return tokenizer
+
+
+def load_tokenizer(path: Path = TOKENIZER):
+    """The trained tokenizer; text that looks like a special token is encoded as the text it is."""
+    from tokenizers import Tokenizer
+    tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def main(config) -> None:
+    c = config.tokenizer
+    special_tokens = c.special_tokens.model_dump()
+    texts = (row["text"] for file in c.training_files for row in read_jsonl(Path(file)))
+    assert c.algorithm == "bpe"
+    tokenizer = train(texts, c.vocab_size, special_tokens, c.split_pattern)
+    write_text(TOKENIZER, tokenizer.to_str(pretty=True))
+    write_json(SPECIAL_TOKENS, special_tokens)
+    print(f"tokenizer: {tokenizer.get_vocab_size()} tokens, split as llama.cpp's {split_name(c.split_pattern)}")
+
+
+if __name__ == "__main__":
+    from pipeline.stage import run
+    run("tokenizer", main)
