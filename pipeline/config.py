@@ -58,6 +58,7 @@ class Export(File):
 
 class Assess(File):
     tokens: Annotated[int, Field(ge=256)]               # validation tokens that each GGUF file is measured on
+    max_loss: Annotated[float, Field(ge=0)]             # percent of F16's bits per byte that the recommended type may lose
 
 
 class Params(File):
