@@ -1,0 +1,119 @@
+"""The export stage: the trained model as GGUF files and as a Hugging Face folder, proven before they take their names.
+
+llama.cpp's own converter refuses a tokenizer that it does not know, so the files are written through the `gguf` package. The
+model's tensors carry GGUF's names already; two things are left to do. llama.cpp's `llama` rotates neighbours in pairs where
+we rotate half against half, so the rows of Q and K are permuted; and what is a vector stays float32 in every file.
+
+All is written under an unfinished name, compared with PyTorch (parity.py), and renamed only when nothing differs.
+"""
+
+import shutil
+from pathlib import Path
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType
+
+from pipeline.errors import UserError
+from pipeline.export.tokenization import TOKENIZER, Vocabulary, load_vocabulary
+from pipeline.files import atomic
+
+GGUF = Path("models/gguf")
+HUGGINGFACE = Path("models/huggingface")
+METRICS = Path("metrics/export.json")
+NAME = "robo-micropython"
+FILE_TYPES = {"f32": LlamaFileType.ALL_F32, "f16": LlamaFileType.MOSTLY_F16, "q8_0": LlamaFileType.MOSTLY_Q8_0}
+
+
+def permute(weight: np.ndarray, heads: int) -> np.ndarray:
+    """Rows (heads * head_dim, width) from half-against-half rotary order to llama.cpp's pairs of neighbours."""
+    return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
+
+
+def tensors(model) -> dict[str, np.ndarray]:
+    """GGUF's tensors in float32; a tied head is left out, which llama.cpp takes to mean tied."""
+    c = model.config
+    named = {}
+    for name, tensor in model.state_dict().items():
+        if c.tie_embeddings and name == "output.weight":
+            continue
+        array = tensor.detach().float().numpy()
+        if c.architecture == "llama" and name.endswith(("attn_q.weight", "attn_k.weight")):
+            array = permute(array, c.n_heads if "attn_q" in name else c.n_kv_heads)
+        named[name] = array
+    return named
+
+
+def stored(name: str, array: np.ndarray, outtype: str) -> tuple[np.ndarray, GGMLQuantizationType]:
+    """The tensor as a file of this type holds it: vectors and positions, which are only ever added or looked up, stay float32."""
+    if outtype == "f32" or array.ndim == 1 or name == "position_embd.weight":
+        return np.ascontiguousarray(array, np.float32), GGMLQuantizationType.F32
+    if outtype == "q8_0" and array.shape[1] % gguf.GGML_QUANT_SIZES[GGMLQuantizationType.Q8_0][0] == 0:
+        return gguf.quants.quantize(np.ascontiguousarray(array), GGMLQuantizationType.Q8_0), GGMLQuantizationType.Q8_0
+    return array.astype(np.float16), GGMLQuantizationType.F16
+
+
+def write_gguf(model, vocabulary: Vocabulary, path: Path, outtype: str, name: str = NAME) -> None:
+    """Writes `model` (pipeline.model.Transformer) as one GGUF file; the same model gives the same bytes.
+
+    Raises UserError where the tokenizer has more tokens than the model has embeddings.
+    """
+    c = model.config
+    if len(vocabulary.tokens) > c.vocab_size:
+        raise UserError(f"the tokenizer has {len(vocabulary.tokens)} tokens, but the model has embeddings for {c.vocab_size}")
+    with atomic(path) as unfinished:
+        writer = GGUFWriter(unfinished, c.architecture)
+        writer.add_type(gguf.GGUFType.MODEL)
+        writer.add_name(name)
+        writer.add_size_label(f"{model.count_parameters() / 1e6:.1f}M")
+        writer.add_file_type(FILE_TYPES[outtype])
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+        add_shape(writer, c)
+        add_vocabulary(writer, vocabulary, c.vocab_size)
+        for tensor_name, array in tensors(model).items():
+            data, kind = stored(tensor_name, array, outtype)
+            writer.add_tensor(tensor_name, data, raw_dtype=kind)
+        try:
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+        finally:
+            writer.close()
+
+
+def add_shape(writer: GGUFWriter, c) -> None:
+    from pipeline.model.transformer import NORM_EPS, ROPE_BASE
+
+    writer.add_vocab_size(c.vocab_size)
+    writer.add_context_length(c.context_length)
+    writer.add_embedding_length(c.d_model)
+    writer.add_block_count(c.n_layers)
+    writer.add_feed_forward_length(c.d_ff)
+    writer.add_head_count(c.n_heads)
+    writer.add_head_count_kv(c.n_kv_heads)
+    if c.is_gpt2:
+        writer.add_layer_norm_eps(NORM_EPS)
+    else:
+        writer.add_layer_norm_rms_eps(NORM_EPS)
+        writer.add_key_length(c.head_dim)
+        writer.add_value_length(c.head_dim)
+        writer.add_rope_dimension_count(c.head_dim)
+        writer.add_rope_freq_base(ROPE_BASE)
+
+
+def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary, size: int) -> None:
+    special = set(vocabulary.special.values())
+    known = len(vocabulary.tokens)
+    writer.add_tokenizer_model("gpt2")      # llama.cpp's word for byte-level BPE
+    writer.add_tokenizer_pre(vocabulary.pre)
+    writer.add_token_list(vocabulary.padded(size))
+    writer.add_token_types([TokenType.CONTROL if i in special else TokenType.NORMAL if i < known else TokenType.UNUSED for i in range(size)])
+    writer.add_token_merges(vocabulary.merges)
+    writer.add_bos_token_id(vocabulary.special["bos"])
+    writer.add_eos_token_id(vocabulary.special["eos"])
+    writer.add_unk_token_id(vocabulary.special["unk"])
+    writer.add_pad_token_id(vocabulary.special["pad"])
+    writer.add_add_bos_token(False)
+    writer.add_add_eos_token(False)
+
+

@@ -1,0 +1,168 @@
+"""One GGUF file in llama.cpp, through the low-level binding.
+
+The binding's Llama class keeps the logits of every position it ever saw, prints llama.cpp's log, and turns its reasons for
+refusing a file into "Failed to load". Here the log is kept silent and its last errors go into our message.
+
+Numbers are compared with PyTorch, so the cache is float32 and flash attention off: the float16 cache alone would add more
+to the divergence than the whole export does.
+"""
+
+import ctypes
+import os
+from collections import deque
+from pathlib import Path
+
+import llama_cpp
+import numpy as np
+
+from pipeline.errors import UserError
+
+ERROR, CONTINUED = 3, 5             # ggml_log_level
+F32 = 0                             # ggml_type
+FLASH_ATTENTION_OFF = 0             # llama_flash_attn_type
+THREADS = os.cpu_count() or 1
+
+errors: deque[str] = deque(maxlen=3)
+
+
+@llama_cpp.llama_log_callback
+def _listen(level: int, text: bytes, _) -> None:
+    if level == ERROR:
+        errors.append(text.decode("utf-8", "replace").strip())
+
+
+def listen() -> None:
+    """Silences llama.cpp and forgets what it said before. The binding sets its own listener when imported, hence before each use."""
+    llama_cpp.llama_log_set(_listen, ctypes.c_void_p(0))
+    errors.clear()
+
+
+def reason() -> str:
+    """What llama.cpp said last, in one line."""
+    return "; ".join(errors) or "llama.cpp gave no reason"
+
+
+def check_magic(path: Path) -> None:
+    """Raises UserError where `path` is missing or no GGUF file at all."""
+    try:
+        with open(path, "rb") as file:
+            magic = file.read(4)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    if magic != b"GGUF":
+        raise UserError(f"{path}: no GGUF file: it begins with {magic!r}")
+
+
+class LlamaFile:
+    """A GGUF file opened by llama.cpp; a context manager.
+
+    `context` is the most tokens that logits() and generate() take, by default what the model was trained on. With `vocab_only`
+    it reads no weights and can only encode and decode. Raises UserError, with llama.cpp's reason, for a file that it refuses.
+    """
+
+    def __init__(self, path: Path, context: int | None = None, vocab_only: bool = False, threads: int = THREADS):
+        check_magic(path)
+        self.path, self.ctx = Path(path), None
+        listen()
+        options = llama_cpp.llama_model_default_params()
+        options.vocab_only = vocab_only
+        self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), options)
+        if not self.model:
+            raise UserError(f"{path}: llama.cpp refuses this file: {reason()}")
+        self.vocab = llama_cpp.llama_model_get_vocab(self.model)
+        self.vocab_size = llama_cpp.llama_vocab_n_tokens(self.vocab)
+        self.eos = llama_cpp.llama_vocab_eos(self.vocab)
+        if not vocab_only:
+            self.context = context or llama_cpp.llama_model_n_ctx_train(self.model)
+            options = llama_cpp.llama_context_default_params()
+            options.n_ctx = options.n_batch = options.n_ubatch = self.context
+            options.n_threads = options.n_threads_batch = threads
+            options.type_k = options.type_v = F32
+            options.flash_attn_type = FLASH_ATTENTION_OFF
+            self.ctx = llama_cpp.llama_init_from_model(self.model, options)
+            if not self.ctx:
+                self.close()
+                raise UserError(f"{path}: llama.cpp cannot run this file: {reason()}")
+
+    def __enter__(self) -> "LlamaFile":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.ctx:
+            llama_cpp.llama_free(self.ctx)
+        if self.model:
+            llama_cpp.llama_model_free(self.model)
+        self.ctx = self.model = None
+
+    # --- text ---------------------------------------------------------------------------------------------------------
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`; special-token text in it is ordinary text, and nothing is added before or after."""
+        raw = text.encode()
+        room = len(raw) + 8         # no token is shorter than a byte
+        ids = (llama_cpp.llama_token * room)()
+        count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), ids, room, False, False)
+        assert count >= 0, f"llama_tokenize: {count}"
+        return ids[:count]
+
+    def decode(self, ids: list[int]) -> bytes:
+        """The bytes of `ids`, piece by piece as servers stream them; special tokens give none."""
+        return b"".join(map(self.piece, ids))
+
+    def piece(self, token: int, special: bool = False) -> bytes:
+        """The bytes of one token; a special one has its text where `special` is set, else none."""
+        buffer = ctypes.create_string_buffer(256)
+        length = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
+        if length < 0:
+            buffer = ctypes.create_string_buffer(-length)
+            length = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
+        return buffer.raw[:length]
+
+    # --- numbers ------------------------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Empties the cache, so that the next tokens stand at position 0."""
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.ctx), True)
+
+    def feed(self, ids: list[int], every: bool = False) -> np.ndarray:
+        """Logits (T, vocab) after each of the T `ids` where `every` is set, else (1, vocab) after the last, in float32.
+
+        The array is llama.cpp's own memory, good until the next call.
+        """
+        tokens = (llama_cpp.llama_token * len(ids))(*ids)
+        batch = llama_cpp.llama_batch_get_one(tokens, len(ids))
+        flags = (ctypes.c_int8 * len(ids))(*[1] * len(ids))
+        if every:
+            batch.logits = ctypes.cast(flags, type(batch.logits))
+        if llama_cpp.llama_decode(self.ctx, batch):
+            raise UserError(f"{self.path}: llama.cpp cannot run {len(ids)} tokens of this file: {reason()}")
+        rows = len(ids) if every else 1
+        logits = llama_cpp.llama_get_logits(self.ctx) if every else llama_cpp.llama_get_logits_ith(self.ctx, -1)
+        return np.ctypeslib.as_array(logits, shape=(rows, self.vocab_size))
+
+    def logits(self, ids: list[int]) -> np.ndarray:
+        """Logits (T, vocab) of a document that begins with the T `ids`, T at most `context`."""
+        self.forget()
+        return self.feed(ids, every=True)
+
+    def generate(self, ids: list[int], max_new_tokens: int) -> list[int]:
+        """Continues `ids` greedily up to eos or a full context; returns the new ids."""
+        self.forget()
+        new, step = [], list(ids)
+        while len(new) < max_new_tokens and len(ids) + len(new) < self.context:
+            logits = self.feed(step)[0]
+            if not np.isfinite(logits).all():
+                raise UserError(f"{self.path}: the model's logits are not finite, so it cannot complete a prompt")
+            token = int(logits.argmax())
+            if token == self.eos:
+                break
+            new.append(token)
+            step = [token]
+        return new
+
+    def complete(self, prompt: str, max_new_tokens: int = 32) -> str:
+        """The greedy continuation of `prompt`, as text."""
+        return self.decode(self.generate(self.encode(prompt), max_new_tokens)).decode("utf-8", "replace")

@@ -1,0 +1,30 @@
+"""What several test files need: a small tokenizer, a checkpoint and its GGUF files, made once a session (see tiny.py)."""
+
+import pytest
+from tiny import make_checkpoint, make_tokenizer
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tmp_path_factory):
+    """A folder with tokenizer.json and special_tokens.json; 512 tokens."""
+    return make_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory, tiny_tokenizer):
+    """A folder with a gpt2 of width 256 as the train stage leaves it: config.json and model.safetensors."""
+    return make_checkpoint(tmp_path_factory.mktemp("trained"), tiny_tokenizer, architecture="gpt2", d_model=256)
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tmp_path_factory, tiny_tokenizer, tiny_checkpoint):
+    """A folder with model-f32.gguf, model-f16.gguf and model-q8_0.gguf of tiny_checkpoint."""
+    from pipeline.export.gguf import write_gguf
+    from pipeline.export.tokenization import load_vocabulary
+    from pipeline.model.checkpoint import load_model
+
+    folder = tmp_path_factory.mktemp("gguf")
+    model, vocabulary = load_model(tiny_tokenizer / "tokenizer.json", tiny_checkpoint), load_vocabulary(tiny_tokenizer)
+    for outtype in ("f32", "f16", "q8_0"):
+        write_gguf(model, vocabulary, folder / f"model-{outtype}.gguf", outtype)
+    return folder
