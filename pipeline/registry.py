@@ -34,9 +34,13 @@ class Registered:
     reason: str
 
 
+def local_tracking_uri(root: Path) -> str:
+    """The SQLite file that the flow and `robo ui` share."""
+    return f"sqlite:///{Path(root).resolve() / '.state' / 'mlflow.db'}"
+
+
 def default_tracking_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else the SQLite file that the flow and `robo ui` share."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(root).resolve() / '.state' / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or local_tracking_uri(root)
 
 
 def artifact_root(root: Path) -> str:
