@@ -15,8 +15,8 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType
 
 from pipeline.errors import UserError
-from pipeline.export.tokenization import TOKENIZER, Vocabulary, load_vocabulary
-from pipeline.files import atomic
+from pipeline.export.tokenization import TOKENIZER, Vocabulary, load_tokenizer, load_vocabulary
+from pipeline.files import atomic, write_json
 
 GGUF = Path("models/gguf")
 HUGGINGFACE = Path("models/huggingface")
@@ -117,3 +117,49 @@ def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary, size: int) -> Non
     writer.add_add_eos_token(False)
 
 
+# --- the stage --------------------------------------------------------------------------------------------------------
+
+def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path, out: Path = GGUF, huggingface: Path = HUGGINGFACE) -> dict:
+    """Writes out/model-TYPE.gguf for each type and the folder `huggingface`, both or nothing; returns parity.prove's figures.
+
+    Raises UserError where the checkpoint or the tokenizer is missing or unfit, or where a file is not the same model.
+    """
+    from pipeline.export.huggingface import to_huggingface
+    from pipeline.export.parity import prove
+    from pipeline.model.checkpoint import load_model
+
+    model, vocabulary = load_model(tokenizer / "tokenizer.json", trained), load_vocabulary(tokenizer)
+    unfinished = {folder: folder.with_name(f".{folder.name}.unfinished") for folder in (out, huggingface)}
+    try:
+        files = {outtype: unfinished[out] / f"model-{outtype}.gguf" for outtype in outtypes}
+        for outtype, path in files.items():
+            write_gguf(model, vocabulary, path, outtype)
+        to_huggingface(model, tokenizer, unfinished[huggingface], vocabulary)
+        figures = prove(model, load_tokenizer(tokenizer), vocabulary, files, unfinished[huggingface], validation)
+        for folder, made in unfinished.items():
+            shutil.rmtree(folder, ignore_errors=True)
+            made.rename(folder)
+    finally:
+        for made in unfinished.values():
+            shutil.rmtree(made, ignore_errors=True)
+    return {**figures, "parameters": model.count_parameters(), "bytes": {o: (out / f"model-{o}.gguf").stat().st_size for o in outtypes}}
+
+
+def main(config) -> None:
+    from pipeline.export.parity import LIMITS, VALIDATION
+    from pipeline.model.checkpoint import TRAINED
+
+    figures = export(list(config.params.export.outtypes), TRAINED, TOKENIZER, VALIDATION)
+    write_json(METRICS, figures)
+    parity = figures["parity"]
+    print(f"export: {figures['parameters']:,} parameters; the same {parity['tokens_compared']:,} tokens over {parity['documents']} validation documents and "
+          f"{parity['stress_texts']} hostile texts")
+    for key, value in figures.items():
+        if key.startswith("kl_"):
+            limit = LIMITS.get(key.removeprefix("kl_"))
+            print(f"export: mean KL of PyTorch to {key.removeprefix('kl_')}: {value:g} nats" + (f" (limit {limit:g})" if limit else ""))
+
+
+if __name__ == "__main__":
+    from pipeline.stage import run
+    run("export", main)

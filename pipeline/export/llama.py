@@ -8,7 +8,6 @@ to the divergence than the whole export does.
 """
 
 import ctypes
-import os
 from collections import deque
 from pathlib import Path
 
@@ -17,29 +16,31 @@ import numpy as np
 
 from pipeline.errors import UserError
 
-ERROR, CONTINUED = 3, 5             # ggml_log_level
+ERROR = 4                           # ggml_log_level
 F32 = 0                             # ggml_type
 FLASH_ATTENTION_OFF = 0             # llama_flash_attn_type
-THREADS = os.cpu_count() or 1
+# llama.cpp's threads wait for each other by spinning: on a busy machine two are 4 to 14 times slower than one at these sizes, and the
+# quantize stages run side by side.
+THREADS = 1
+PROMPT = "from machine import Pin\n"
 
-errors: deque[str] = deque(maxlen=3)
+said: deque[tuple[int, str]] = deque(maxlen=10_000)
 
 
 @llama_cpp.llama_log_callback
 def _listen(level: int, text: bytes, _) -> None:
-    if level == ERROR:
-        errors.append(text.decode("utf-8", "replace").strip())
+    said.append((level, text.decode("utf-8", "replace")))
 
 
 def listen() -> None:
     """Silences llama.cpp and forgets what it said before. The binding sets its own listener when imported, hence before each use."""
     llama_cpp.llama_log_set(_listen, ctypes.c_void_p(0))
-    errors.clear()
+    said.clear()
 
 
 def reason() -> str:
-    """What llama.cpp said last, in one line."""
-    return "; ".join(errors) or "llama.cpp gave no reason"
+    """llama.cpp's last errors, in one line."""
+    return "; ".join([text.strip() for level, text in said if level == ERROR][-3:]) or "it gave no reason"
 
 
 def check_magic(path: Path) -> None:
@@ -57,18 +58,19 @@ class LlamaFile:
     """A GGUF file opened by llama.cpp; a context manager.
 
     `context` is the most tokens that logits() and generate() take, by default what the model was trained on. With `vocab_only`
-    it reads no weights and can only encode and decode. Raises UserError, with llama.cpp's reason, for a file that it refuses.
+    it reads no weights and can only encode and decode. Messages call it `name`, for files that do not have theirs yet. Raises
+    UserError, with llama.cpp's reason, for a file that it refuses.
     """
 
-    def __init__(self, path: Path, context: int | None = None, vocab_only: bool = False, threads: int = THREADS):
+    def __init__(self, path: Path, context: int | None = None, vocab_only: bool = False, threads: int = THREADS, name: str | None = None):
         check_magic(path)
-        self.path, self.ctx = Path(path), None
+        self.name, self.ctx, self.pieces = name or str(path), None, {}
         listen()
         options = llama_cpp.llama_model_default_params()
         options.vocab_only = vocab_only
         self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), options)
         if not self.model:
-            raise UserError(f"{path}: llama.cpp refuses this file: {reason()}")
+            raise UserError(f"{self.name}: llama.cpp refuses this file: {reason()}")
         self.vocab = llama_cpp.llama_model_get_vocab(self.model)
         self.vocab_size = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.eos = llama_cpp.llama_vocab_eos(self.vocab)
@@ -82,9 +84,9 @@ class LlamaFile:
             self.ctx = llama_cpp.llama_init_from_model(self.model, options)
             if not self.ctx:
                 self.close()
-                raise UserError(f"{path}: llama.cpp cannot run this file: {reason()}")
+                raise UserError(f"{self.name}: llama.cpp cannot run this file: {reason()}")
 
-    def __enter__(self) -> "LlamaFile":
+    def __enter__(self):
         return self
 
     def __exit__(self, *_) -> None:
@@ -109,17 +111,21 @@ class LlamaFile:
         return ids[:count]
 
     def decode(self, ids: list[int]) -> bytes:
-        """The bytes of `ids`, piece by piece as servers stream them; special tokens give none."""
+        """The bytes of `ids`, piece by piece as servers stream them; special tokens give none.
+
+        llama_detokenize() would for some split patterns also take the blank out of " ." and " ,".
+        """
         return b"".join(map(self.piece, ids))
 
-    def piece(self, token: int, special: bool = False) -> bytes:
-        """The bytes of one token; a special one has its text where `special` is set, else none."""
-        buffer = ctypes.create_string_buffer(256)
-        length = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
-        if length < 0:
-            buffer = ctypes.create_string_buffer(-length)
-            length = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
-        return buffer.raw[:length]
+    def piece(self, token: int) -> bytes:
+        """The bytes of one token, none for a special one."""
+        if token not in self.pieces:
+            length = -1
+            while length < 0:       # a negative answer is the room it wants
+                buffer = ctypes.create_string_buffer(max(256, -length))
+                length = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, False)
+            self.pieces[token] = buffer.raw[:length]
+        return self.pieces[token]
 
     # --- numbers ------------------------------------------------------------------------------------------------------
 
@@ -138,7 +144,7 @@ class LlamaFile:
         if every:
             batch.logits = ctypes.cast(flags, type(batch.logits))
         if llama_cpp.llama_decode(self.ctx, batch):
-            raise UserError(f"{self.path}: llama.cpp cannot run {len(ids)} tokens of this file: {reason()}")
+            raise UserError(f"{self.name}: llama.cpp cannot run {len(ids)} tokens of this file: {reason()}")
         rows = len(ids) if every else 1
         logits = llama_cpp.llama_get_logits(self.ctx) if every else llama_cpp.llama_get_logits_ith(self.ctx, -1)
         return np.ctypeslib.as_array(logits, shape=(rows, self.vocab_size))
@@ -155,7 +161,7 @@ class LlamaFile:
         while len(new) < max_new_tokens and len(ids) + len(new) < self.context:
             logits = self.feed(step)[0]
             if not np.isfinite(logits).all():
-                raise UserError(f"{self.path}: the model's logits are not finite, so it cannot complete a prompt")
+                raise UserError(f"{self.name}: the model's logits are not finite, so it cannot complete a prompt")
             token = int(logits.argmax())
             if token == self.eos:
                 break
@@ -163,6 +169,6 @@ class LlamaFile:
             step = [token]
         return new
 
-    def complete(self, prompt: str, max_new_tokens: int = 32) -> str:
+    def complete(self, prompt: str = PROMPT, max_new_tokens: int = 32) -> str:
         """The greedy continuation of `prompt`, as text."""
         return self.decode(self.generate(self.encode(prompt), max_new_tokens)).decode("utf-8", "replace")

@@ -1,0 +1,116 @@
+"""The quantize stage, once for each type of params.yaml's quants: model-f16.gguf as llama.cpp's Q4_K_M and so on.
+
+A type's name is a wish. The k-quants hold rows in blocks of 256, and where a row does not divide, llama.cpp takes a larger type
+of blocks of 32 without failing: at width 384 "Q4_K_M" has 6.8 bits per weight. So the metrics hold what was really written, from
+the file itself, and which tensors fell back, in llama.cpp's own words.
+
+    python -m pipeline.export.quantize Q4_K_M
+"""
+
+import re
+import shutil
+import sys
+from collections import Counter
+from errno import ENOSPC
+from pathlib import Path
+
+from pipeline.config import QUANTS
+from pipeline.errors import UserError, suggestion
+from pipeline.export.tokenization import TOKENIZER, load_tokenizer
+from pipeline.files import atomic, write_json
+
+SOURCE = Path("models/gguf/model-f16.gguf")
+OUT = Path("models/quantized")
+METRICS = Path("metrics/quantize")
+HEADS = ("output.weight", "token_embd.weight")
+FELL_BACK = re.compile(r"warning: (\S+) +- ncols +(\d+) not divisible by +(\d+) \(required for type +(\w+)\)[^\n]*?-> falling back to +(\w+)")
+
+
+def file_type(quant: str) -> int:
+    """llama.cpp's number of the type. Raises UserError for a name that is none."""
+    import llama_cpp
+
+    if quant not in QUANTS:
+        raise UserError(f"{quant!r} is no type that llama.cpp quantizes to{suggestion(quant.upper(), QUANTS)}")
+    return getattr(llama_cpp, "LLAMA_FTYPE_ALL_F32" if quant == "F32" else f"LLAMA_FTYPE_MOSTLY_{quant}")
+
+
+def run_llama_cpp(source: Path, target: Path, quant: str) -> str:
+    """Lets llama.cpp write `target` and returns its log. Raises UserError with its reason where it does not."""
+    import llama_cpp
+
+    from pipeline.export import llama
+
+    llama.check_magic(source)
+    llama.listen()
+    options = llama_cpp.llama_model_quantize_default_params()
+    options.ftype = file_type(quant)
+    if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), options):
+        if shutil.disk_usage(target.parent).free < source.stat().st_size:
+            raise OSError(ENOSPC, "disk full", str(target))
+        raise UserError(f"{source}: llama.cpp cannot quantize this file to {quant}: {llama.reason()}; `dvc repro --force export` makes it anew")
+    return "".join(text for _, text in llama.said)
+
+
+def contents(path: Path) -> dict:
+    """What a GGUF file holds: bytes, parameters, bits_per_weight (of the tensors alone), and tensors, a count by type."""
+    import gguf
+
+    held = gguf.GGUFReader(path).tensors
+    parameters = sum(int(t.n_elements) for t in held)
+    return {"bytes": path.stat().st_size, "parameters": parameters,
+            "bits_per_weight": round(sum(int(t.n_bytes) for t in held) * 8 / parameters, 4),
+            "tensors": dict(sorted(Counter(t.tensor_type.name for t in held).items()))}
+
+
+def fallbacks(log: str, path: Path, quant: str) -> dict:
+    """How many of the file's tensors took another type than the mix `quant` wanted, and a count by reason: {"count", "why"}."""
+    import gguf
+
+    # By name, since llama.cpp may say the same tensor's twice.
+    fell = {name: (width, block, wanted.upper(), taken.upper()) for name, width, block, wanted, taken in FELL_BACK.findall(log)}
+    if "_K" in quant:       # the head, or the embeddings it is tied to, should be Q6_K and becomes Q8_0 without a word
+        for tensor in gguf.GGUFReader(path).tensors:
+            width = int(tensor.shape[0])
+            if tensor.name in HEADS and tensor.name not in fell and width % 256 and tensor.tensor_type.name == "Q8_0":
+                fell[tensor.name] = (width, 256, "Q6_K", "Q8_0")
+    why = Counter(f"rows of {width} are no multiple of {block}: {wanted} -> {taken}" for width, block, wanted, taken in fell.values())
+    return {"count": len(fell), "why": dict(sorted(why.items()))}
+
+
+def quantize(quant: str, source: Path, out: Path, tokenizer: Path, validation: Path) -> dict:
+    """Writes out/QUANT.gguf, proven to load, to complete a prompt and to cut the validation text as tokenizer.json does.
+
+    Returns contents() of it with `fell_back` and `completion`. Raises UserError, and leaves nothing, for a type that llama.cpp does
+    not have or a source that it refuses.
+    """
+    from pipeline.export.llama import LlamaFile
+    from pipeline.export.parity import Expected, validation_texts
+
+    file_type(quant)
+    expected = Expected(load_tokenizer(tokenizer), validation_texts(validation))
+    path = out / f"{quant}.gguf"
+    with atomic(path) as unfinished:
+        log = run_llama_cpp(source, unfinished, quant)
+        with LlamaFile(unfinished, name=str(path)) as file:
+            expected.check(file)
+            completion = file.complete()
+    return {**contents(path), "fell_back": fallbacks(log, path, quant), "completion": completion}
+
+
+def main(config, quant: str) -> None:
+    from pipeline.export.parity import VALIDATION
+
+    figures = quantize(quant, SOURCE, OUT, TOKENIZER, VALIDATION)
+    write_json(METRICS / f"{quant}.json", figures)
+    print(f"quantize {quant}: {figures['bytes']:,} bytes, {figures['bits_per_weight']:.2f} bits per weight, "
+          + ", ".join(f"{count} {kind}" for kind, count in figures["tensors"].items()))
+    for why, count in figures["fell_back"]["why"].items():
+        print(f"quantize {quant}: {count} tensors fell back: {why}")
+
+
+if __name__ == "__main__":
+    from pipeline.stage import run
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m pipeline.export.quantize TYPE")
+    run("quantize", main, quant=sys.argv[1])
