@@ -20,7 +20,7 @@ from prefect.states import Completed, State
 
 from flows import console
 
-TEMPORARY = 75          # EX_TEMPFAIL: what a stage exits with where trying again can help (pipeline/stage.py)
+TEMPORARY = 75          # EX_TEMPFAIL: what a stage exits with where trying again can help (pipeline/core/stage.py)
 _dvc = threading.Lock()     # one question to DVC at a time; children have DVC's own locks
 _children: set[subprocess.Popen] = set()
 

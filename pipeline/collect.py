@@ -19,9 +19,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from pipeline.errors import UserError
-from pipeline.files import sha256, write_text
-from pipeline.progress import bar
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256, write_text
+from pipeline.core.progress import bar
 
 RAW = Path("data/raw")
 DOWNLOADS = Path(".state/downloads")
@@ -222,5 +222,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     run("collect", main)

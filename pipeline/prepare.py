@@ -17,9 +17,9 @@ from collections import Counter
 from pathlib import Path
 
 from pipeline.collect import RAW
-from pipeline.errors import UserError
-from pipeline.files import atomic, read_jsonl, write_json
-from pipeline.progress import is_live
+from pipeline.core.errors import UserError
+from pipeline.core.files import atomic, read_jsonl, write_json
+from pipeline.core.progress import is_live
 
 PROCESSED = Path("data/processed")
 SPLITS = ("train", "val", "test")
@@ -140,5 +140,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     run("prepare", main)

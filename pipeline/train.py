@@ -11,8 +11,8 @@ import shutil
 import warnings
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.files import read_json, write_json
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_json, write_json
 from pipeline.model import ModelConfig, Transformer
 from pipeline.model.checkpoint import TRAINED, save_model
 from pipeline.pack import SIDECAR
@@ -94,5 +94,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     run("train", main)

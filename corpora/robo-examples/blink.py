@@ -1,6 +1,7 @@
 """Blink the on-board LED once a second."""
-from machine import Pin
 import time
+
+from machine import Pin
 
 led = Pin(25, Pin.OUT)
 

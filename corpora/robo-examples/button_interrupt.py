@@ -1,7 +1,8 @@
 """Count presses of a button in an interrupt, without bounce."""
-from machine import Pin
-import micropython
 import time
+
+import micropython
+from machine import Pin
 
 micropython.alloc_emergency_exception_buf(100)
 

@@ -1,7 +1,8 @@
 """Read acceleration and rotation from an MPU6050 over I2C."""
-from machine import I2C, Pin
 import struct
 import time
+
+from machine import I2C, Pin
 
 ADDRESS = 0x68
 PWR_MGMT_1 = 0x6B

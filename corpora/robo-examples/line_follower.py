@@ -1,6 +1,7 @@
 """Follow a line with two reflectance sensors and a PID controller."""
-from machine import ADC, Pin
 import time
+
+from machine import ADC, Pin
 
 
 class PID:

@@ -1,6 +1,7 @@
 """Drive two DC motors through an H-bridge: forward, turn, stop."""
-from machine import Pin, PWM
 import time
+
+from machine import PWM, Pin
 
 
 class Motor:

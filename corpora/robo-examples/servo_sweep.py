@@ -1,6 +1,7 @@
 """Sweep a hobby servo between its end stops."""
-from machine import Pin, PWM
 import time
+
+from machine import PWM, Pin
 
 MIN_NS = 500_000
 MAX_NS = 2_500_000

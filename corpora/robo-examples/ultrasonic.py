@@ -1,6 +1,7 @@
 """Measure a distance with an HC-SR04 and stop before the wall."""
-from machine import Pin, time_pulse_us
 import time
+
+from machine import Pin, time_pulse_us
 
 SPEED_OF_SOUND_CM_PER_US = 0.0343
 

@@ -1,6 +1,7 @@
 """Join a network and publish a temperature every ten seconds."""
-import network
 import time
+
+import network
 from machine import ADC
 from umqtt.simple import MQTTClient
 

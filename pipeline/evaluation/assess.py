@@ -20,14 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_json, write_json, write_text
+from pipeline.core.progress import bar
 from pipeline.export.llama import LlamaFile
 from pipeline.export.parity import VALIDATION, divergence, log_softmax, validation_texts
 from pipeline.export.quantize import METRICS as QUANTIZED
 from pipeline.export.quantize import OUT, SOURCE
-from pipeline.files import read_json, write_json, write_text
 from pipeline.pack import SIDECAR
-from pipeline.progress import bar
 
 METRICS, REPORT, PLOT = Path("metrics/assess.json"), Path("reports/quantization.md"), Path("reports/quantization.csv")
 PROMPTS = 12                # beginnings of validation documents, spread evenly over them
@@ -231,5 +231,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     run("assess", main)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.files import read_json, write_json, write_text
+from pipeline.core.files import read_json, write_json, write_text
+from pipeline.core.progress import bar
 from pipeline.model import Transformer
 from pipeline.model.checkpoint import load_model
 from pipeline.pack import SIDECAR
 from pipeline.prepare import PROCESSED
-from pipeline.progress import bar
 from pipeline.tokenizer import TOKENIZER, load_tokenizer
 
 METRICS, SAMPLES = Path("metrics/evaluate.json"), Path("reports/samples.md")
@@ -70,5 +70,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     run("evaluate", main)

@@ -14,8 +14,8 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType
 
+from pipeline.core.files import atomic, write_json
 from pipeline.export.tokenization import Vocabulary, load_vocabulary
-from pipeline.files import atomic, write_json
 from pipeline.tokenizer import FOLDER as TOKENIZER
 
 GGUF = Path("models/gguf")
@@ -156,5 +156,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     run("export", main)

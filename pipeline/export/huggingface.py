@@ -8,8 +8,8 @@ import re
 import shutil
 from pathlib import Path
 
+from pipeline.core.files import atomic, write_json
 from pipeline.export.tokenization import load_vocabulary
-from pipeline.files import atomic, write_json
 
 CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 

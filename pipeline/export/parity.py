@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_jsonl
 from pipeline.export.llama import LlamaFile
 from pipeline.export.tokenization import Vocabulary
-from pipeline.files import read_jsonl
 
 VALIDATION = Path("data/processed/val_corpus.jsonl")
 TOKENS = 512                        # of the validation text whose logits are compared, or one context where that is more

@@ -14,10 +14,10 @@ from collections import Counter
 from errno import ENOSPC
 from pathlib import Path
 
-from pipeline.config import QUANTS
-from pipeline.errors import UserError, suggestion
+from pipeline.core.config import QUANTS
+from pipeline.core.errors import UserError, suggestion
+from pipeline.core.files import atomic, write_json
 from pipeline.export.tokenization import load_vocabulary
-from pipeline.files import atomic, write_json
 from pipeline.tokenizer import FOLDER as TOKENIZER
 
 SOURCE = Path("models/gguf/model-f16.gguf")
@@ -111,7 +111,7 @@ def main(config, quant: str) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     if len(sys.argv) != 2:
         sys.exit("usage: python -m pipeline.export.quantize TYPE")
     run("quantize", main, quant=sys.argv[1])

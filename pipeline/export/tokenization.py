@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from pipeline.config import SPLIT_PATTERNS, split_name
-from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.core.config import SPLIT_PATTERNS, split_name
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_json
 from pipeline.tokenizer import load_tokenizer
 
 ROLES = ("pad", "eos", "bos", "unk")

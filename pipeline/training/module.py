@@ -13,10 +13,10 @@ from pathlib import Path
 import lightning as L
 import torch
 
-from pipeline.errors import UserError
-from pipeline.files import write_text
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_text
+from pipeline.core.progress import bar
 from pipeline.model import Transformer
-from pipeline.progress import bar
 from pipeline.training.optimizer import make_optimizer, rate_at
 
 COLUMNS = ("step", "tokens", "loss", "learning_rate", "gradient_norm", "val_loss")

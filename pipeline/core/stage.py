@@ -14,8 +14,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.config import StageConfig, load
-from pipeline.errors import UserError
+from pipeline.core.config import StageConfig, load
+from pipeline.core.errors import UserError
 
 PR_SET_PDEATHSIG = 1
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from pipeline.errors import UserError, suggestion
+from pipeline.core.errors import UserError, suggestion
 
 # llama.cpp knows pre-tokenizers by name and has their patterns built in, so ours must be one of those (llama-vocab.cpp).
 # Where llama.cpp applies several patterns in turn (starcoder splits digits first) one pattern cannot say the same.
