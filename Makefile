@@ -1,4 +1,7 @@
 # make run: the whole chain.  make test: the tests.  make ui: the pages.  Everything else is `robo` and `dvc` in .venv.
+# Where it is set, nothing keeps its bytecode and every import takes three times as long.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 READY = .venv/.complete
 

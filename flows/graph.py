@@ -19,11 +19,11 @@ from prefect import get_run_logger, task
 from prefect.states import Completed, State
 
 from flows import console
+from pipeline.core.stage import EX_TEMPFAIL
 
 # What DVC says around a stage, which the line of the stage itself says better.
 DVC_SAYS = ("Running stage", "> python", "Updating lock file", "Generating lock file", "Use `dvc push`", "To track", "To enable auto staging",
             "\tdvc config core.autostage", "\tgit add", "ERROR: failed to reproduce")
-TEMPORARY = 75          # EX_TEMPFAIL: what a stage exits with where trying again can help (pipeline/core/stage.py)
 _dvc = threading.Lock()     # one question to DVC at a time; children have DVC's own locks
 _children: set[subprocess.Popen] = set()
 
@@ -138,7 +138,7 @@ def reproduce(stage: str, logger) -> str:
         errors = [line for line in tail if line.startswith(("error:", "ERROR:"))]
         message = "\n".join(tail[tail.index(errors[0]):] if errors else tail[-15:])
         raise StageFailed(f"stage {stage}: {message or f'dvc ended with status {status}'}",
-                          temporary=code == TEMPORARY or "is busy" in message)
+                          temporary=code == EX_TEMPFAIL or "is busy" in message)
     return state
 
 

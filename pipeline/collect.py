@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import sha256, write_text
 from pipeline.core.progress import bar
 
@@ -69,7 +69,7 @@ def fetch_sdist(name: str, version: str, digest: str, cache: Path = DOWNLOADS) -
         raise UserError(f"{name}: the package index knows no such package") from error
     except requests.RequestException as error:
         reason = "no answer in time" if isinstance(error, requests.Timeout) else type(error).__name__
-        raise UserError(f"{name} {version}: the package index cannot be reached ({reason}). "
+        raise TemporaryError(f"{name} {version}: the package index cannot be reached ({reason}). "
                         "Check the network (or PIP_INDEX_URL) and run again; what was fetched before is kept") from error
     return kept
 
@@ -204,7 +204,7 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
                     if len(provenance) == before:
                         raise UserError(f"no file matches include {list(source.include)}")
                 except UserError as error:
-                    raise UserError(f"source {source.name}: {error}") from error
+                    raise type(error)(f"source {source.name}: {error}") from error
                 progress.update()
         provenance.sort(key=lambda row: (row["source"], row["path"]))
         write_text(unfinished / "provenance.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in provenance))

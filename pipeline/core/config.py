@@ -8,6 +8,7 @@ changes a stage's result cannot be missing from the graph: reading it fails at o
 """
 
 import re
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -340,20 +341,23 @@ def load(root: Path = Path(".")) -> Config:
 # --- what one stage may see -------------------------------------------------------------------------------------------
 
 class Section:
-    """One config file as a stage sees it: attributes are its keys; one that dvc.yaml does not list cannot be read."""
+    """One config file as a stage sees it: attributes are its keys; one that dvc.yaml does not list cannot be read.
 
-    def __init__(self, values: File, file: str, declared: dict[str, list[str] | None], read: set, stage: str, prefix: str = ""):
-        self._values, self._file, self._declared, self._read, self._stage, self._prefix = values, file, declared, read, stage, prefix
+    Each reading raises the audit event `robo.read` with file and key, so that a test can hold dvc.yaml against it.
+    """
+
+    def __init__(self, values: File, file: str, declared: dict[str, list[str] | None], stage: str, prefix: str = ""):
+        self._values, self._file, self._declared, self._stage, self._prefix = values, file, declared, stage, prefix
 
     def __getattr__(self, key: str):
         value, path = getattr(self._values, key), f"{self._prefix}{key}"
         keys = self._declared.get(self._file, [])
         listed = next((k for k in keys or [] if path == k or path.startswith(f"{k}.")), None)
         if keys is None or listed:
-            self._read.add((self._file, listed or path))
+            sys.audit("robo.read", self._file, listed or path)
             return value
         if isinstance(value, File):
-            return Section(value, self._file, self._declared, self._read, self._stage, f"{path}.")
+            return Section(value, self._file, self._declared, self._stage, f"{path}.")
         raise AssertionError(f"stage {self._stage} reads {self._file}: {path}, which its params in dvc.yaml do not list")
 
     def as_dict(self) -> dict:
@@ -362,7 +366,7 @@ class Section:
 
 
 class StageConfig:
-    """The Config as the stage `name` may read it; `read` collects (file, key) of everything it did read."""
+    """The Config as the stage `name` may read it."""
 
     def __init__(self, config: Config, name: str):
         declared: dict[str, list[str] | None] = {}
@@ -370,6 +374,5 @@ class StageConfig:
             for file, keys in ({"params.yaml": [entry]} if isinstance(entry, str) else entry).items():
                 file = re.sub(r"\$\{(\w+)\}", lambda match: getattr(config.params, match[1]), file)
                 declared[file] = None if keys is None else (declared.get(file) or []) + keys
-        self.read: set[tuple[str, str]] = set()
         for section, path in config.paths.items():
-            setattr(self, section, Section(getattr(config, section), str(path), declared, self.read, name))
+            setattr(self, section, Section(getattr(config, section), str(path), declared, name))

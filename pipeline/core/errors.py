@@ -8,6 +8,10 @@ class UserError(ValueError):
     """Shown to the user as one message, without a traceback; the process ends with status 1."""
 
 
+class TemporaryError(UserError):
+    """A UserError that may pass by itself: a network or a server that does not answer. Flows try again."""
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a known word is close, else the list of known words."""
     known = [str(k) for k in known]

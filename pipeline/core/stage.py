@@ -7,7 +7,6 @@ most: a stage that outlives a killed `dvc` goes on writing while the next run st
 
 import ctypes
 import errno
-import json
 import os
 import signal
 import sys
@@ -15,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.core.config import StageConfig, load
-from pipeline.core.errors import UserError
+from pipeline.core.errors import TemporaryError, UserError
 
 PR_SET_PDEATHSIG = 1
+EX_TEMPFAIL = 75        # sysexits.h: the user is invited to try again
 
 
 def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
@@ -30,16 +30,16 @@ def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
 
 
 def run(name: str, main: Callable[[StageConfig], None], **arguments) -> None:
-    """Runs main(config) as the stage `name` of dvc.yaml; exits 1 with one message on what a user can mend."""
+    """Runs main(config) as the stage `name` of dvc.yaml.
+
+    Exits with one message on what a user can mend: with status 75 where trying again may help, else with 1.
+    """
     die_with_parent()
     try:
-        config = StageConfig(load(), name)
-        main(config, **arguments)
-        # The test that holds dvc.yaml against what the code reads asks for this record.
-        if record := os.environ.get("ROBO_RECORD_READS"):
-            Path(record).write_text(json.dumps(sorted(config.read)))
+        main(StageConfig(load(), name), **arguments)
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EX_TEMPFAIL if isinstance(error, TemporaryError) else 1)
     except FileNotFoundError as error:
         if error.filename is None or Path(error.filename).is_absolute():
             raise

@@ -87,7 +87,7 @@ class Metrics(L.Callback):
         self.losses.append(float(outputs["loss"]))
         if len(self.losses) < module.t["accumulate_grad_batches"]:
             return
-        loss, self.losses = sum(self.losses) / len(self.losses), []
+        loss, self.losses = sum(self.losses), []     # Lightning has divided each by the accumulation already
         step = trainer.global_step
         if not math.isfinite(loss):
             raise UserError(f"the loss is {loss} at step {step}, learning rate {self.rate:.2e}. Halve learning_rate"

@@ -1,0 +1,185 @@
+"""The whole chain for real, on a small project: what runs when, what is read, what is left behind by a kill, and DVC's own commands."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from chain import call, edit, environment, make_chain, metrics, robo, states
+from ruamel.yaml import YAML
+
+pytestmark = pytest.mark.slow
+TRAIN_ON = {"train", "evaluate", "export", "quantize@F16", "quantize@Q8_0", "quantize@Q4_K_M", "assess"}
+ALL = {"collect", "prepare", "tokenizer", "pack"} | TRAIN_ON
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    return tmp_path_factory.mktemp("record")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, record):
+    """A project that `dvc repro` built, alone and with no server; a record for each stage of what it read."""
+    root = make_chain(tmp_path_factory.mktemp("chain"))
+    stages = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
+    # one stage at a time, so that each has a record of its own
+    for stage in stages:
+        call(root, "dvc", "repro", "--single-item", stage, PYTHONPATH=f"{root}{os.pathsep}{Path(__file__).parent / 'recorder'}",
+             ROBO_RECORD=str(record / stage))
+    return root
+
+
+@pytest.fixture(scope="module")
+def project(built, tmp_path_factory):
+    """A copy of it that the tests of this module share and leave as they found it."""
+    return Path(shutil.copytree(built, tmp_path_factory.mktemp("shared") / "project"))
+
+
+def test_dvc_alone_builds_everything_and_finds_nothing_left_to_do(built):
+    assert call(built, "dvc", "status").strip() == "Data and pipelines are up to date."
+    assert not (built / ".state/prefect").exists() and not (built / ".state/mlflow.db").exists()
+
+
+def test_every_stage_lists_exactly_what_it_reads(built, record):
+    """Keys, files and code that a stage opened, against the lists in dvc.yaml; both ways."""
+    params = YAML(typ="safe").load(built / "params.yaml")
+    for name, stage in YAML(typ="safe").load(built / "dvc.yaml")["stages"].items():
+        rows = [line.split("\t") for line in (record / name).read_text().splitlines()]
+        declared_keys, whole_files = set(), set()
+        for entry in stage.get("params", []):
+            for file, keys in ({"params.yaml": [entry]} if isinstance(entry, str) else entry).items():
+                file = re.sub(r"\$\{(\w+)\}", lambda match: params[match[1]], file)
+                whole_files |= {file} if keys is None else set()
+                declared_keys |= {(file, key) for key in keys or []}
+        read_keys = {(row[1], row[2]) for row in rows if row[0] == "key"}
+        assert {key for key in read_keys if key[0] not in whole_files} == declared_keys, f"{name}: params"
+        for file in whole_files:        # a key that never has to be there may be left out of the file
+            assert set(YAML(typ="safe").load(built / file)) <= {key for f, key in read_keys if f == file}, f"{name}: {file}"
+
+        def inside(path, folders):
+            return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+        deps = [dep.replace("${item.quant}", "") for dep in stage["deps"]]
+        outs = [next(iter(o)) if isinstance(o, dict) else o for o in stage["outs"] + stage.get("metrics", [])]
+        outs = [re.sub(r"/?\$\{item.quant\}.*", "", out) for out in outs]
+        code = {row[1] for row in rows if row[0] == "code" and row[1] != "pipeline/__init__.py" and not row[1].endswith("training/__init__.py")}
+        own = ("params.yaml", "dvc.yaml", "dvc.lock", "configs", ".dvc", ".git", ".state", ".venv")
+        files = {row[1] for row in rows if row[0] == "file" and not row[1].endswith((".py", ".pyc")) and not inside(row[1], own)
+                 and "unfinished" not in row[1] and not Path(built, row[1]).is_dir()}
+        undeclared = {path for path in code | files if not inside(path, deps) and not inside(path, outs)}
+        assert not undeclared, f"{name} reads what dvc.yaml does not list: {undeclared}"
+        unread = {dep for dep in deps if not any(inside(path, [dep]) for path in code | files)}
+        assert not unread, f"{name} lists what it does not read: {unread}"
+
+
+def test_the_flow_skips_what_is_built_and_repeats_no_act(project, ollama):
+    first = states(robo(project, "run", OLLAMA_HOST=ollama))
+    assert {stage: first[stage] for stage in ALL} == dict.fromkeys(ALL, "Skipped")
+    assert first["register"] == first["import"] == "Executed"
+    second = states(robo(project, "run", OLLAMA_HOST=ollama))
+    assert set(second) == ALL | {"register", "import"} and set(second.values()) == {"Skipped"}
+    # the acts ask the world, not a note of their own
+    call(project, sys.executable, "-c", f"import ollama; ollama.Client('{ollama}').delete('robo-micropython:candidate')")
+    assert states(robo(project, "run", OLLAMA_HOST=ollama))["import"] == "Executed"
+
+
+@pytest.mark.parametrize("file, key, value, expected", [
+    ("configs/training/small.yaml", "learning_rate", 2e-3, TRAIN_ON | {"register"}),
+    ("configs/models/small.yaml", "dropout", 0.1, TRAIN_ON | {"register"}),
+    ("params.yaml", "quants", ["F16", "Q8_0", "Q4_K_M", "Q5_K_M"], {"quantize@Q5_K_M", "assess", "register"}),
+    ("params.yaml", "assess.tokens", 256, {"assess"}),
+    ("configs/serving/small.yaml", "parameters.temperature", 0.2, set()),
+    ("params.yaml", "prepare.min_bytes", 8000, ALL - {"collect"} | {"register"}),
+], ids=["learning_rate", "dropout", "quants", "assess", "temperature", "prepare"])
+def test_one_changed_key_runs_just_what_reads_it(project, file, key, value, expected):
+    before = (project / file).read_text()
+    robo(project, "run")
+    try:
+        edit(project, file, **{key: value})
+        ran = {name for name, state in states(robo(project, "run")).items() if state == "Executed"}
+        assert ran == expected
+    finally:
+        (project / file).write_text(before)
+    # back again: DVC has it all, so nothing is computed
+    assert "Executed" not in {state for name, state in states(robo(project, "run")).items() if name != "register"}
+
+
+def processes_in(folder: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if (process / "cwd").resolve() == folder and command and "forkserver" not in command and "resource_tracker" not in command:
+                found.append(f"{process.name} {command}")
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("victim", ["flow", "dvc"])
+def test_a_killed_flow_leaves_nobody_writing_and_goes_on(built, tmp_path, victim):
+    root = Path(shutil.copytree(built, tmp_path / "project")).resolve()
+    edit(root, "configs/training/small.yaml", max_steps=4000, checkpoint_every=5)
+    flow = subprocess.Popen([sys.executable, "-m", "flows.cli", "run"], cwd=root, env=environment(root), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    until = time.monotonic() + 120
+    checkpoints = root / ".state/checkpoints"
+    while not list(checkpoints.rglob("step-*.ckpt")):
+        assert time.monotonic() < until and flow.poll() is None, "training did not begin"
+        time.sleep(0.1)
+    stage = [line for line in processes_in(root) if "pipeline.train" in line]
+    assert stage, "the stage runs"
+    if victim == "flow":
+        flow.kill()
+    else:
+        child = next(line for line in processes_in(root) if "flows.dvc_child" in line)
+        os.kill(int(child.split()[0]), signal.SIGKILL)
+    flow.communicate(timeout=90)
+    until = time.monotonic() + 30
+    while left := [line for line in processes_in(root) if "pipeline." in line or "dvc" in line]:
+        assert time.monotonic() < until, f"still there: {left}"
+        time.sleep(0.2)
+    assert not (root / "models/trained").exists(), "half a model"
+    # the next run goes on from the checkpoint
+    edit(root, "configs/training/small.yaml", max_steps=4000, checkpoint_every=5)
+    done = list(checkpoints.rglob("step-*.ckpt"))
+    assert done
+    edit(root, "configs/training/small.yaml", max_steps=6, checkpoint_every=2)
+    assert states(robo(root, "run"))["assess"] in ("Cached", "Executed", "Skipped")
+
+
+def test_dvcs_own_commands(built, tmp_path):
+    root = Path(shutil.copytree(built, tmp_path / "project"))
+    call(root, "git", "add", "-A")
+    call(root, "git", "commit", "-qm", "built")
+    call(root, "dvc", "exp", "run", "-n", "slower", "-S", "configs/training/small.yaml:learning_rate=0.001")
+    difference = call(root, "dvc", "metrics", "diff", "HEAD", "--targets", "metrics/train.json")
+    assert "val_loss" in difference
+    call(root, "dvc", "plots", "diff", "HEAD", "-o", "plots")
+    assert "learning" in call(root, "dvc", "params", "diff", "HEAD")
+    assert "slower" in call(root, "dvc", "exp", "show", "--md")
+    call(root, "git", "checkout", "-q", ".")
+    call(root, "dvc", "checkout")
+    call(root, "dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
+    call(root, "dvc", "push", "-q")
+    call(root, "git", "commit", "-qam", "remote")
+    # another clone pulls everything and computes nothing
+    clone = tmp_path / "clone"
+    call(tmp_path, "git", "clone", "-q", str(root), str(clone))
+    call(clone, "dvc", "pull", "-q", PYTHONPATH=str(clone))
+    assert "Running stage" not in call(clone, "dvc", "repro", PYTHONPATH=str(clone))
+    assert metrics(clone, "evaluate") == metrics(root, "evaluate")
+
+
+def test_the_data_stages_are_the_same_bytes_elsewhere(built, tmp_path):
+    """No hash of a path, a time or a machine gets into them; tokenizer and packing included."""
+    root = make_chain(tmp_path / "elsewhere")
+    call(root, "dvc", "repro", "pack")
+    def locked(project):
+        stages = YAML(typ="safe").load(project / "dvc.lock")["stages"]
+        return {stage: stages[stage]["outs"] for stage in ("collect", "prepare", "tokenizer", "pack")}
+    assert locked(root) == locked(built)
