@@ -65,7 +65,7 @@ def read_windows(files: dict[str, LlamaFile], reference: LlamaFile, inputs: np.n
             truth = log_softmax(reference.logits(window))
             nats -= float(truth[rows, right].sum())
             for name, file in files.items():
-                progress.set_postfix_str(name)
+                progress.set_postfix_str(name, refresh=False)
                 reading, begun = readings[name], time.perf_counter()
                 logits = file.logits(window)
                 reading.seconds += time.perf_counter() - begun
@@ -119,7 +119,7 @@ def let_write(files: dict[str, LlamaFile], prompts: list[str], readings: dict[st
     with bar(len(files) * len(prompts), "complete", " prompts") as progress:
         for name, file in files.items():
             reading = readings[name]
-            progress.set_postfix_str(name)
+            progress.set_postfix_str(name, refresh=False)
             for prompt in prompts:
                 ids, begun = file.encode(prompt), time.perf_counter()
                 new = file.generate(ids, NEW_TOKENS)
