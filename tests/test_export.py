@@ -6,12 +6,12 @@ import pytest
 import torch
 from tiny import CODE, DOCUMENTS, make_checkpoint, make_model, make_tokenizer
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_json
 from pipeline.export import huggingface, parity
 from pipeline.export.gguf import export, write_gguf
 from pipeline.export.llama import LlamaFile
 from pipeline.export.tokenization import load_vocabulary
-from pipeline.files import read_json
 from pipeline.model.checkpoint import load_model, save_model
 
 FORMS = [(architecture, tied, heads, kv_heads) for tied in (True, False)
@@ -31,7 +31,8 @@ def tensors(path) -> dict:
 @pytest.mark.parametrize("architecture,tied,heads,kv_heads", FORMS)
 def test_every_form_is_the_same_model_everywhere(tmp_path, tiny_tokenizer, architecture, tied, heads, kv_heads, width):
     vocabulary = load_vocabulary(tiny_tokenizer)
-    model = make_model(architecture, d_model=width, n_heads=heads * width // 128, n_kv_heads=kv_heads and kv_heads * width // 128, tie_embeddings=tied)
+    times = width // 128        # heads stay 32 wide
+    model = make_model(architecture, d_model=width, n_heads=heads * times, n_kv_heads=kv_heads and kv_heads * times, tie_embeddings=tied)
     ids = ids_of(vocabulary)
     logits = parity.torch_logits(model, ids, 256)
     assert 1.3 < logits.std() < 1.9
@@ -69,9 +70,11 @@ def test_metadata_says_what_the_model_is(tmp_path, tiny_tokenizer):
     write_gguf(make_model("llama", n_kv_heads=2), load_vocabulary(tiny_tokenizer), tmp_path / "m.gguf", "f16")
     said = {name: field.contents() for name, field in gguf.GGUFReader(tmp_path / "m.gguf").fields.items()}
     expected = {"general.architecture": "llama", "general.file_type": 1, "llama.context_length": 256, "llama.embedding_length": 128,
-                "llama.block_count": 2, "llama.feed_forward_length": 256, "llama.attention.head_count": 4, "llama.attention.head_count_kv": 2,
+                "llama.block_count": 2, "llama.feed_forward_length": 256,
+                "llama.attention.head_count": 4, "llama.attention.head_count_kv": 2,
                 "llama.rope.dimension_count": 32, "llama.rope.freq_base": 10000.0, "llama.vocab_size": 512,
-                "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "qwen2", "tokenizer.ggml.padding_token_id": 0, "tokenizer.ggml.eos_token_id": 1,
+                "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "qwen2",
+                "tokenizer.ggml.padding_token_id": 0, "tokenizer.ggml.eos_token_id": 1,
                 "tokenizer.ggml.bos_token_id": 2, "tokenizer.ggml.unknown_token_id": 3, "tokenizer.ggml.add_bos_token": False}
     assert {key: said[key] for key in expected} == expected
     assert said["tokenizer.ggml.token_type"][:5] == [3, 3, 3, 3, 1]         # CONTROL, then NORMAL

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.files import sha256, write_json, write_text
+from pipeline.core.files import sha256, write_json, write_text
 from pipeline.model import ModelConfig, Transformer
 from pipeline.model.checkpoint import save_model
 from pipeline.tokenizer import train
@@ -65,8 +65,8 @@ def make_tokenizer(folder: Path, vocab_size: int = 512, split: str = "qwen2") ->
     return folder
 
 
-def make_model(architecture: str = "gpt2", vocab_size: int = 512, context_length: int = 256, d_model: int = 128, n_layers: int = 2, n_heads: int = 4,
-               n_kv_heads: int | None = None, tie_embeddings: bool = True, seed: int = 0) -> Transformer:
+def make_model(architecture: str = "gpt2", vocab_size: int = 512, context_length: int = 256, d_model: int = 128, n_layers: int = 2,
+               n_heads: int = 4, n_kv_heads: int | None = None, tie_embeddings: bool = True, seed: int = 0) -> Transformer:
     """A model of random weights, scaled as described above, in evaluation mode."""
     torch.manual_seed(seed)
     if architecture != "gpt2" and n_kv_heads is None:

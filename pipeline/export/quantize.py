@@ -14,17 +14,18 @@ from collections import Counter
 from errno import ENOSPC
 from pathlib import Path
 
-from pipeline.config import QUANTS
-from pipeline.errors import UserError, suggestion
+from pipeline.core.config import QUANTS
+from pipeline.core.errors import UserError, suggestion
+from pipeline.core.files import atomic, write_json
 from pipeline.export.tokenization import load_vocabulary
-from pipeline.files import atomic, write_json
 from pipeline.tokenizer import FOLDER as TOKENIZER
 
 SOURCE = Path("models/gguf/model-f16.gguf")
 OUT = Path("models/quantized")
 METRICS = Path("metrics/quantize")
 HEADS = ("output.weight", "token_embd.weight")
-FELL_BACK = re.compile(r"warning: (\S+) +- ncols +(\d+) not divisible by +(\d+) \(required for type +(\w+)\)[^\n]*?-> falling back to +(\w+)")
+FELL_BACK = re.compile(r"warning: (\S+) +- ncols +(\d+) not divisible by +(\d+) \(required for type +(\w+)\)"
+                       r"[^\n]*?-> falling back to +(\w+)")
 
 
 def file_type(quant: str) -> int:
@@ -49,7 +50,8 @@ def run_llama_cpp(source: Path, target: Path, quant: str) -> str:
     if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), options):
         if shutil.disk_usage(target.parent).free < source.stat().st_size:
             raise OSError(ENOSPC, "disk full", str(target))
-        raise UserError(f"{source}: llama.cpp cannot quantize this file to {quant}: {llama.reason()}; `dvc repro --force export` makes it anew")
+        raise UserError(f"{source}: llama.cpp cannot quantize this file to {quant}: {llama.reason()}; "
+                        "`dvc repro --force export` makes it anew")
     return "".join(text for _, text in llama.said)
 
 
@@ -111,7 +113,7 @@ def main(config, quant: str) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     if len(sys.argv) != 2:
         sys.exit("usage: python -m pipeline.export.quantize TYPE")
     run("quantize", main, quant=sys.argv[1])

@@ -1,0 +1,143 @@
+"""What stands behind a built model, read from the files that DVC keeps: hashes, dials, figures, git.
+
+Everything that tells a model's story (MLflow's version page, tags, later the model card) takes it from here, so that no two
+places tell different ones. Only reads; knows no server.
+"""
+
+import csv
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.core.config import Config, read_yaml
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_json, sha256
+
+MEASUREMENTS = ("metrics", "reports")           # folders of outs that say how it went, not what came out
+MAKES_MODEL = ("tokenizer", "train", "export")  # and quantize@TYPE
+
+
+def served_gguf(config: Config) -> Path:
+    return config.root / "models" / "quantized" / f"{config.serving.quant}.gguf"
+
+
+def locked(config: Config) -> dict[str, dict[str, str]]:
+    """Stage -> {path of an out: its md5}, from dvc.lock, for every stage of the present params.
+
+    Raises UserError when a stage has not run or a file of it is gone.
+    """
+    path = config.root / "dvc.lock"
+    if not path.exists():
+        raise UserError(f"{path}: no such file; build the model first: dvc repro")
+    stages = read_yaml(path)["stages"]
+    wanted = ["collect", "prepare", *MAKES_MODEL, "evaluate", "assess", *(f"quantize@{quant}" for quant in config.params.quants)]
+    if missing := [stage for stage in wanted if stage not in stages]:
+        raise UserError(f"{path}: has no stage {', '.join(missing)}; build the model first: dvc repro")
+    outs = {stage: {out["path"]: out["md5"] for out in stages[stage]["outs"]} for stage in wanted}
+    if gone := [out for files in outs.values() for out in files if not (config.root / out).exists()]:
+        raise UserError(f"{config.root}: {', '.join(gone)} stands in dvc.lock but is not there; bring it back: dvc checkout, or dvc repro")
+    return outs
+
+
+def products(outs: dict[str, str]) -> dict[str, str]:
+    """A stage's outs without its measurements: the same recipe run again gives the same weights with other timings."""
+    return {path: md5 for path, md5 in outs.items() if Path(path).parts[0] not in MEASUREMENTS}
+
+
+def content_hash(config: Config) -> str:
+    """sha256 over path and md5 of everything that tokenizer, train, export and quantize made, and over which file is served."""
+    outs = sorted(item for stage, outs in locked(config).items() if stage.partition("@")[0] in (*MAKES_MODEL, "quantize")
+                  for item in products(outs).items())
+    return hashlib.sha256(json.dumps([config.serving.quant, outs]).encode()).hexdigest()
+
+
+def flat(value, prefix: str) -> Iterator[tuple[str, object]]:
+    """Yields (dotted name, leaf). Entries of a list stand under their `name` where they have one; other lists are leaves."""
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
+        value = {item["name"]: {k: v for k, v in item.items() if k != "name"} for item in value}
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flat(inner, f"{prefix}.{key}")
+    else:
+        yield prefix, value
+
+
+def all_params(config: Config) -> dict[str, str]:
+    """Every key of every config file as MLflow wants it: section.key -> text."""
+    return {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for section in config.paths for name, value in flat(getattr(config, section).model_dump(), section)}
+
+
+def numbers(value, prefix: str) -> dict[str, float]:
+    """The numbers in it, by names MLflow allows."""
+    return {re.sub(r"[^\w.:/ -]", "_", name): float(leaf) for name, leaf in flat(value, prefix)
+            if isinstance(leaf, int | float) and not isinstance(leaf, bool)}
+
+
+def all_metrics(root: Path) -> dict[str, float]:
+    """The numbers of every file under metrics/: metrics/quantize/Q8_0.json's bytes are quantize.Q8_0.bytes."""
+    found = {}
+    for path in sorted((root / "metrics").rglob("*.json")):
+        found |= numbers(read_json(path), ".".join(path.relative_to(root / "metrics").with_suffix("").parts))
+    return found
+
+
+def history(path: Path) -> Iterator[tuple[str, float, int]]:
+    """Yields (column, value, step) for each filled cell of a CSV with a `step` column."""
+    with open(path, newline="", encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            step = int(float(row.pop("step")))
+            yield from ((column, float(cell), step) for column, cell in row.items() if cell)
+
+
+def git_tags(root: Path) -> dict[str, str]:
+    """The commit and whether code or configs differ from it; nothing outside a git repository."""
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        # What a run itself writes is no difference of its recipe.
+        return {"git_commit": git("rev-parse", "HEAD"),
+                "git_dirty": str(bool(git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!metrics", ":!reports"))).lower()}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+def tags(config: Config) -> dict[str, str]:
+    """What finds a model again: the hash of its content, git, DVC's hashes, the served file, and what the quantizer really wrote."""
+    stages = locked(config)
+
+    def hashes(stage: str) -> str:
+        return ", ".join(f"{md5} {path}" for path, md5 in products(stages[stage]).items())
+
+    found = {"content_hash": content_hash(config), **git_tags(config.root), "dvc.corpus": hashes("collect"), "dvc.tokenizer": hashes("tokenizer"),
+            "dvc.weights": hashes("train"), "served_quant": config.serving.quant, "served_sha256": sha256(served_gguf(config))}
+    for quant in config.params.quants:
+        written = read_json(config.root / "metrics" / "quantize" / f"{quant}.json")
+        found |= {f"quant.{quant}.{key}": f"{written[key]:g}" if isinstance(written[key], float) else str(written[key])
+                 for key in ("bytes", "bits_per_weight")}
+    return found
+
+
+def description(config: Config) -> str:
+    """Markdown for the version's page: the headline figures, then each quantized file with what is really in it."""
+    metrics, p = config.root / "metrics", config.params
+    lines = [f"**{p.model}** trained on **{p.corpus}** with **{p.tokenizer}** by **{p.training}**; serves {config.serving.quant}.", "",
+             "| held-out | |", "|---|---:|"]
+    lines += [f"| {name.replace('_', ' ')} | {value:.6g} |" for name, value in read_json(metrics / "evaluate.json").items()
+              if isinstance(value, int | float)]
+    lines += ["", "| quant | bytes | bits per weight | tensors really written |", "|---|---:|---:|---|"]
+    for quant in p.quants:
+        written = read_json(metrics / "quantize" / f"{quant}.json")
+        tensors = ", ".join(f"{kind} {count}" for kind, count in written["tensors"].items())
+        lines.append(f"| {quant} | {written['bytes']:,} | {written['bits_per_weight']:.2f} | {tensors} |")
+    return "\n".join(lines)
+
+
+def license_text(config: Config) -> str:
+    """Which sources the model read, each with its version and licence, as a person or Ollama's `show --license` reads it."""
+    lines = [f"- {source.name} {getattr(source, 'version', '') or '(local)'}: {source.license}"
+             for source in config.corpus.sources if source.split == "train"]
+    return "Trained on code from these sources, under their licences:\n" + "\n".join(lines) + "\n"

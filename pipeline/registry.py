@@ -1,0 +1,160 @@
+"""Registers what DVC built as a version in MLflow, once for each content. The only module that knows MLflow's client.
+
+The question is always put to MLflow, never to a note of our own: is there a version that carries this content's hash? The
+version is made last, in one call together with its hash, when its run is complete. So a process killed at any moment leaves
+either a finished version or a run that no version points at, and the next call removes such a run before it starts afresh.
+
+MLflow takes 1.6 seconds to import, so functions import it where they use it.
+"""
+
+import logging
+import os
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+
+from pipeline import lineage
+from pipeline.core.config import Config
+from pipeline.core.errors import UserError
+
+ALIAS = "candidate"
+PING_SECONDS = 5
+BATCH = {"metrics": 1000, "params": 100}        # MLflow's limits for one call
+
+
+@dataclass(frozen=True)
+class Registered:
+    name: str           # of the registered model
+    version: int
+    run_id: str
+    created: bool       # False: a version with this content was there
+    reason: str
+
+
+def local_tracking_uri(root: Path) -> str:
+    """The SQLite file that the flow and `robo ui` share."""
+    return f"sqlite:///{Path(root).resolve() / '.state' / 'mlflow.db'}"
+
+
+def default_tracking_uri(root: Path) -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or local_tracking_uri(root)
+
+
+def artifact_root(root: Path) -> str:
+    """Where a store without a server of its own keeps files; absolute, so that it means the same to the flow and to the page."""
+    return (Path(root).resolve() / ".state" / "mlartifacts").as_uri()
+
+
+def ping(uri: str) -> None:
+    """Raises UserError unless an MLflow server answers at this http address; MLflow's own client would try for minutes."""
+    right = "start it (`robo ui` does), or unset MLFLOW_TRACKING_URI to use the file .state/mlflow.db"
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PING_SECONDS) as answer:
+            healthy = answer.read(16).strip() == b"OK"
+    except urllib.error.HTTPError:
+        healthy = False
+    except (OSError, ValueError) as error:
+        raise UserError(f"MLflow does not answer at {uri} ({getattr(error, 'reason', error)}); {right}") from None
+    if not healthy:
+        raise UserError(f"what answers at {uri} is no MLflow server; {right}")
+
+
+@contextmanager
+def connected(uri: str):
+    """Yields MLflow's client for `uri`; what MLflow refuses in the block, or a server that goes away, becomes a UserError."""
+    # A server that went away must not hold a run for minutes, nothing here is anyone else's business, and no chatter.
+    for key, value in {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_DISABLE_TELEMETRY": "true",
+                       "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_LOGGING_LEVEL": "WARNING",
+                       "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}.items():
+        os.environ.setdefault(key, value)
+    if uri.startswith(("http://", "https://")):
+        ping(uri)
+    elif uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    import mlflow
+    import requests
+    logging.getLogger("alembic").setLevel(logging.WARNING)      # it tells each of its migrations, on first use
+    try:
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        yield mlflow.MlflowClient()
+    except (mlflow.MlflowException, requests.RequestException) as error:
+        raise UserError(f"MLflow at {uri}: {error}\nNothing half-done stays: run again when this is mended") from error
+
+
+def experiment(client, name: str, uri: str, root: Path) -> str:
+    """The id of the experiment, made where it is missing and taken out of the bin where it lies there."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return client.create_experiment(name, artifact_location=None if uri.startswith("http") else artifact_root(root))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id
+
+
+def find_version(client, name: str, content: str):
+    found = client.search_model_versions(f"name = '{name}' and tags.content_hash = '{content}'")
+    return max(found, key=lambda version: int(version.version), default=None)
+
+
+def remove_unfinished(client, experiment_id: str, content: str) -> None:
+    """Deletes the runs that a killed call left: those of this content, which has no version, and those that never ended."""
+    for unfinished in (f"tags.content_hash = '{content}'", "attributes.status = 'RUNNING' and tags.content_hash LIKE '%'"):
+        for run in client.search_runs([experiment_id], unfinished):
+            for model in client.search_logged_models([experiment_id], f"source_run_id = '{run.info.run_id}'"):
+                client.delete_logged_model(model.model_id)
+            client.delete_run(run.info.run_id)
+
+
+def log_run(client, experiment_id: str, config: Config, tags: dict[str, str]) -> tuple[str, str]:
+    """Makes one finished run with everything in it; returns its id and the id of its model."""
+    import mlflow
+    from mlflow.entities import Metric, Param
+    root = config.root
+    with mlflow.start_run(experiment_id=experiment_id, run_name=f"{config.params.model} {tags['content_hash'][:8]}", tags=tags) as run:
+        run_id, now = run.info.run_id, run.info.start_time
+        params = [Param(name, value) for name, value in lineage.all_params(config).items()]
+        metrics = [Metric(name, value, now, 0) for name, value in lineage.all_metrics(root).items()]
+        metrics += [Metric(name, value, now, step) for name, value, step in lineage.history(root / "metrics" / "train.csv")]
+        for start in range(0, len(params), BATCH["params"]):
+            client.log_batch(run_id, params=params[start:start + BATCH["params"]])
+        for start in range(0, len(metrics), BATCH["metrics"]):
+            client.log_batch(run_id, metrics=metrics[start:start + BATCH["metrics"]])
+        for folder in lineage.MEASUREMENTS:
+            client.log_artifacts(run_id, str(root / folder), folder)
+        client.log_artifact(run_id, str(root / "data" / "tokenizer" / "tokenizer.json"), "tokenizer")
+        generation = config.serving.parameters
+        model = mlflow.pyfunc.log_model(
+            name=config.serving.name, python_model=str(Path(__file__).with_name("mlflow_model.py")),
+            artifacts={"gguf": str(lineage.served_gguf(config))},
+            model_config={**generation.model_dump(exclude={"num_predict"}), "max_tokens": generation.num_predict},
+            pip_requirements=[f"{package}=={installed(package)}" for package in ("mlflow", "llama-cpp-python")])
+    return run_id, model.model_id
+
+
+def register(config: Config, tracking_uri: str) -> Registered:
+    """Makes sure that MLflow holds one version of what DVC built, and that the alias `candidate` stands at it.
+
+    Raises UserError when the model is not built, or MLflow cannot be reached or refuses.
+    """
+    name, content = config.serving.name, lineage.content_hash(config)
+    with connected(tracking_uri) as client:
+        experiment_id = experiment(client, name, tracking_uri, config.root)
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name, description="Completes MicroPython code; each version was built from one dvc.lock.")
+        version = find_version(client, name, content)
+        if created := version is None:
+            remove_unfinished(client, experiment_id, content)
+            tags = lineage.tags(config)
+            run_id, model_id = log_run(client, experiment_id, config, tags)
+            version = client.create_model_version(name, f"models:/{model_id}", run_id, tags={**tags, "run_id": run_id},
+                                                  description=lineage.description(config), model_id=model_id)
+        number = int(version.version)
+        reason = f"registered as version {number}" if created else f"this content is registered as version {number}"
+        if int(client.get_registered_model(name).aliases.get(ALIAS, 0)) != number:
+            client.set_registered_model_alias(name, ALIAS, str(number))
+            reason += f", {ALIAS} moved to it"
+        return Registered(name, number, version.run_id, created, reason)

@@ -1,0 +1,166 @@
+"""Puts a GGUF file into Ollama under a name, with the serving config's parameters, so that the name never answers badly.
+
+What Ollama holds is asked of Ollama, never remembered: file, parameters, template and licence. Where all are as wanted nothing
+is done. The file is told by a line under the licence, since Ollama's own digest may be another: from 0.32 it rewrites each
+GGUF on its way in, which gives the same bytes only where its llama.cpp is the one that wrote them. Where something differs, the model is made under another name, must answer a prompt there, and only then takes
+the real name by a copy, which is a switch of names: files are shared. Until that moment the old model serves.
+"""
+
+import ast
+import errno
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.config import Serving
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256
+
+CONNECT_SECONDS, ANSWER_SECONDS = 5, 300
+SMOKE_TOKENS = 32
+FILE_LINE = "\nGGUF file sha256:"
+
+
+@dataclass(frozen=True)
+class Imported:
+    name: str           # in Ollama
+    digest: str         # sha256 of the GGUF file, in hexadecimal
+    changed: bool       # False: Ollama had it so already
+    reason: str         # what differed
+    answer: str         # to the smoke prompt; empty where nothing changed
+
+
+def address(host: str | None = None) -> str:
+    """The URL of `host`, else of OLLAMA_HOST, else of Ollama's usual port here, as Ollama's own client reads them."""
+    from ollama._client import _parse_host  # the one place that knows how people write OLLAMA_HOST
+    return _parse_host(host or os.environ.get("OLLAMA_HOST"))
+
+
+def is_reachable(host: str | None = None) -> str | None:
+    """The version of the Ollama server there, or None when none answers."""
+    import httpx
+    try:
+        answer = httpx.get(f"{address(host)}/api/version", timeout=CONNECT_SECONDS)
+        return answer.json()["version"] if answer.is_success else None
+    except (httpx.HTTPError, ValueError, KeyError):
+        return None
+
+
+@contextmanager
+def connected(host: str | None, gguf: Path):
+    """Yields a client; what goes wrong in the block becomes one UserError that says what to do about `gguf` or the server."""
+    import httpx
+    import ollama
+    url = address(host)
+    try:
+        with ollama.Client(url, timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)) as client:
+            yield client
+    except (ConnectionError, httpx.HTTPError, ollama.ResponseError) as error:
+        version = is_reachable(host)
+        if version is None:
+            raise UserError(f"Ollama does not answer at {url}; start it (ollama serve), or set OLLAMA_HOST to where it runs") from error
+        said = error.error if isinstance(error, ollama.ResponseError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"Ollama {version} at {url}: {explained(said, gguf)}. Nothing was published") from error
+
+
+def explained(said: str, gguf: Path) -> str:
+    """Ollama's words, after ours where we know what is meant."""
+    if os.strerror(errno.ENOSPC).lower() in said.lower():
+        return f"its disk is full; free some space where OLLAMA_MODELS lies and run again ({said})"
+    if "llama-quantize failed" in said:
+        return f"it cannot rewrite {gguf} as it does on import: its disk is full, or the file is damaged; its own log says which ({said})"
+    if "pre-tokenizer" in said or "unknown model architecture" in said:
+        return f"this version does not know the tokenizer or architecture of {gguf}; a newer Ollama does ({said})"
+    return f"it refuses {gguf}; if the file was damaged, `dvc repro --force` on its stage makes it anew ({said})"
+
+
+def settings(serving: Serving) -> dict:
+    return serving.parameters.model_dump()
+
+
+def wanted(serving: Serving, digest: str, license_text: str) -> dict:
+    return {"file": digest, "template": serving.template, "license": license_text, **settings(serving)}
+
+
+def held(client, name: str) -> dict | None:
+    """The same about the model that Ollama holds, or None where it holds no such name."""
+    import ollama
+    try:
+        shown = client.show(name)
+    except ollama.ResponseError as error:
+        if error.status_code == 404:
+            return None
+        raise
+    license_text, _, file = (shown.license or "").partition(FILE_LINE)
+    facts = {"file": file.strip(), "template": shown.template, "license": license_text}
+    for line in (shown.parameters or "").splitlines():
+        key, value = line.split(maxsplit=1)
+        value = ast.literal_eval(value)     # Go's notation of numbers and strings is Python's too
+        if key == "stop":
+            facts.setdefault(key, []).append(value)
+        else:
+            facts[key] = value
+    return facts
+
+
+def difference(old: dict | None, new: dict) -> str:
+    """Says in a few words what `new` changes, empty when nothing."""
+    if old is None:
+        return "new in Ollama"
+    changes = []
+    for key in sorted({*old, *new}):
+        if old.get(key) != new.get(key):
+            short = key in ("file", "license", "template")
+            changes.append(key if short else f"{key} {old.get(key, 'unset')} -> {new.get(key, 'unset')}")
+    return ", ".join(changes)
+
+
+def discard(client, name: str) -> None:
+    import ollama
+    try:
+        client.delete(name)
+    except ollama.ResponseError as error:
+        if error.status_code != 404:
+            raise
+
+
+def import_model(serving: Serving, gguf: Path, name: str, license_text: str, host: str | None = None) -> Imported:
+    """Makes Ollama serve `gguf` as `name`, and does nothing where it does so already.
+
+    Raises UserError when Ollama cannot be reached, refuses, or the model answers nothing to serving.smoke_prompt; the name then
+    stands as it stood before.
+    """
+    if not gguf.exists():
+        raise UserError(f"{gguf}: no such file; build it first: dvc repro")
+    digest = sha256(gguf)
+    base, _, tag = name.partition(":")
+    trial = f"{base}:{tag or 'latest'}-unfinished"
+    with connected(host, gguf) as client:
+        discard(client, trial)      # a killed import may have left it
+        reason = difference(held(client, name), wanted(serving, digest, license_text))
+        if not reason:
+            return Imported(name, digest, False, f"Ollama holds this file with these parameters as {name}", "")
+        try:
+            client.create(trial, files={gguf.name: client.create_blob(gguf)}, template=serving.template, parameters=settings(serving),
+                          license=f"{license_text}{FILE_LINE} {digest}")
+            # Greedy, so that luck has no part in it; unloaded at once, since nobody asks for this name again.
+            answer = client.generate(trial, serving.smoke_prompt, keep_alive=0, options={"temperature": 0, "num_predict": SMOKE_TOKENS}).response
+            if not answer.strip():
+                raise UserError(f"{gguf}: answers nothing to serving's smoke_prompt {serving.smoke_prompt!r}, so {name} was left as it was; "
+                                "train longer, or choose a prompt in configs/serving/ that the model can go on with")
+            client.copy(trial, name)
+        finally:
+            discard(client, trial)
+    return Imported(name, digest, True, reason, answer)
+
+
+def modelfile(serving: Serving, gguf_file_name: str, license_text: str) -> str:
+    """The same import as text, for those who prefer `ollama create NAME -f Modelfile` beside the GGUF file."""
+    lines = [f"FROM ./{gguf_file_name}", f'TEMPLATE """{serving.template}"""']
+    for key, value in settings(serving).items():
+        lines += [f'PARAMETER {key} """{each}"""' if isinstance(each, str) else f"PARAMETER {key} {each}"
+                  for each in (value if isinstance(value, list) else [value])]
+    if license_text:
+        lines.append(f'LICENSE """{license_text}"""')
+    return "\n".join(lines) + "\n"
