@@ -109,7 +109,7 @@ def main(config, quant: str) -> None:
     print(f"quantize {quant}: {figures['bytes']:,} bytes, {figures['bits_per_weight']:.2f} bits per weight, "
           + ", ".join(f"{count} {kind}" for kind, count in figures["tensors"].items()))
     for why, count in figures["fell_back"]["why"].items():
-        print(f"quantize {quant}: {count} tensors fell back: {why}")
+        print(f"quantize {quant}: fell back, {count} of its tensors: {why}")
 
 
 if __name__ == "__main__":
