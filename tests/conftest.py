@@ -1,13 +1,23 @@
 """What several test files need: a small tokenizer, a checkpoint and its GGUF files, made once a session (see tiny.py)."""
 
+import json
+
 import pytest
-from tiny import make_checkpoint, make_tokenizer
+from tiny import DOCUMENTS, make_checkpoint, make_tokenizer
 
 
 @pytest.fixture(scope="session")
 def tiny_tokenizer(tmp_path_factory):
     """A folder with tokenizer.json and special_tokens.json; 512 tokens."""
     return make_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="session")
+def tiny_validation(tmp_path_factory):
+    """A val_corpus.jsonl of a few documents."""
+    path = tmp_path_factory.mktemp("processed") / "val_corpus.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in DOCUMENTS))
+    return path
 
 
 @pytest.fixture(scope="session")

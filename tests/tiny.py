@@ -5,16 +5,14 @@ Here every parameter is random and logits have a standard deviation of 1.6, as a
 beside what the blocks add, or a tied head would see little but the token itself, and a mistake inside a block would hide.
 """
 
-import json
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from pipeline.core.config import SPLIT_PATTERNS
-from pipeline.core.files import sha256
+from pipeline.core.files import sha256, write_json, write_text
 from pipeline.model import ModelConfig, Transformer
 from pipeline.model.checkpoint import save_model
+from pipeline.tokenizer import train
 
 SPECIAL = {"pad": "<pad>", "eos": "<eos>", "bos": "<bos>", "unk": "<unk>"}
 LOGIT_STD = 1.6
@@ -53,28 +51,22 @@ while True:
         print("pressed at %d ms" % time.ticks_ms())
     time.sleep(0.5)
 '''
-DOCUMENTS = [CODE, CODE.replace("Motor", "Servo").replace("speed", "angle"), "import network\n\nwlan = network.WLAN(network.STA_IF)\n"
-             "wlan.active(True)\nwlan.connect('ssid', 'key')\nwhile not wlan.isconnected():\n    pass\nprint(wlan.ifconfig())\n",
-             "# Temperatur in °C, तापमान, வெப்பநிலை, তাপমাত্রা, 温度 🌡️\nprint('±0.5 °C')\r\n\tx = 3.14159\r\n"]
+DOCUMENTS = [
+    CODE, CODE.replace("Motor", "Servo").replace("speed", "angle"),
+    ("import network\n\nwlan = network.WLAN(network.STA_IF)\nwlan.active(True)\nwlan.connect('ssid', 'key')\n"
+     "while not wlan.isconnected():\n    pass\nprint(wlan.ifconfig())\n"),
+    "# Temperatur in °C, तापमान, வெப்பநிலை, তাপমাত্রা, 温度 🌡️\nprint('±0.5 °C')\r\n\tx = 3.14159\r\n"]
 
 
 def make_tokenizer(folder: Path, vocab_size: int = 512, split: str = "qwen2") -> Path:
-    """A BPE as the tokenizer stage makes it, in folder/tokenizer.json with folder/special_tokens.json; returns `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = Tokenizer(models.BPE(ignore_merges=split == "llama-bpe"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(SPLIT_PATTERNS.get(split, split)), "isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(DOCUMENTS, trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL.values()), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "special_tokens.json").write_text(json.dumps(SPECIAL))
+    """A BPE as the tokenizer stage makes it: folder/tokenizer.json and folder/special_tokens.json; returns `folder`."""
+    write_text(folder / "tokenizer.json", train(DOCUMENTS, vocab_size, SPECIAL, split).to_str())
+    write_json(folder / "special_tokens.json", SPECIAL)
     return folder
 
 
-def make_model(architecture: str = "gpt2", vocab_size: int = 512, context_length: int = 256, d_model: int = 128, n_layers: int = 2, n_heads: int = 4,
-               n_kv_heads: int | None = None, tie_embeddings: bool = True, seed: int = 0) -> Transformer:
+def make_model(architecture: str = "gpt2", vocab_size: int = 512, context_length: int = 256, d_model: int = 128, n_layers: int = 2,
+               n_heads: int = 4, n_kv_heads: int | None = None, tie_embeddings: bool = True, seed: int = 0) -> Transformer:
     """A model of random weights, scaled as described above, in evaluation mode."""
     torch.manual_seed(seed)
     if architecture != "gpt2" and n_kv_heads is None:

@@ -27,9 +27,11 @@ from pipeline.export.llama import LlamaFile
 from pipeline.export.parity import VALIDATION, divergence, log_softmax, validation_texts
 from pipeline.export.quantize import METRICS as QUANTIZED
 from pipeline.export.quantize import OUT, SOURCE
-from pipeline.pack import SIDECAR
 
 METRICS, REPORT, PLOT = Path("metrics/assess.json"), Path("reports/quantization.md"), Path("reports/quantization.csv")
+SIDECAR = Path("data/processed/pack.json")
+COLUMNS = ("type", "bytes", "bits per weight", "bits per byte", "change", "mean KL", "99% KL", "same top token", "compiles",
+           "prompt tokens/s", "new tokens/s")
 PROMPTS = 12                # beginnings of validation documents, spread evenly over them
 PROMPT_TOKENS = 64          # a prompt's most
 NEW_TOKENS = 64             # a completion's most
@@ -55,7 +57,8 @@ def read_tokens(path: Path, dtype: str, eos: int, count: int) -> tuple[np.ndarra
     return np.concatenate(([eos], targets[:-1])), targets
 
 
-def read_windows(files: dict[str, LlamaFile], reference: LlamaFile, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, dict[str, Reading]]:
+def read_windows(files: dict[str, LlamaFile], reference: LlamaFile, inputs: np.ndarray,
+                 targets: np.ndarray) -> tuple[float, dict[str, Reading]]:
     """Summed nats of float16, and a Reading of each file, over windows of the model's context that do not overlap."""
     readings, nats = {name: Reading() for name in files}, 0.0
     with bar(len(targets) * len(files), "assess", " tokens") as progress:
@@ -65,7 +68,7 @@ def read_windows(files: dict[str, LlamaFile], reference: LlamaFile, inputs: np.n
             truth = log_softmax(reference.logits(window))
             nats -= float(truth[rows, right].sum())
             for name, file in files.items():
-                progress.set_postfix_str(name)
+                progress.set_postfix_str(name, refresh=False)
                 reading, begun = readings[name], time.perf_counter()
                 logits = file.logits(window)
                 reading.seconds += time.perf_counter() - begun
@@ -119,7 +122,7 @@ def let_write(files: dict[str, LlamaFile], prompts: list[str], readings: dict[st
     with bar(len(files) * len(prompts), "complete", " prompts") as progress:
         for name, file in files.items():
             reading = readings[name]
-            progress.set_postfix_str(name)
+            progress.set_postfix_str(name, refresh=False)
             for prompt in prompts:
                 ids, begun = file.encode(prompt), time.perf_counter()
                 new = file.generate(ids, NEW_TOKENS)
@@ -172,7 +175,8 @@ def assess(quants: list[str], tokens: int, max_loss: float, packed: Path, sideca
     for name, reading in readings.items():
         bits_per_byte, kl = reading.nats / math.log(2) / raw_bytes, np.concatenate(reading.kl)
         first = prints.setdefault(fingerprint(paths[name]), name)
-        types[name] = {**{key: value for key, value in read_json(facts / f"{name}.json").items() if key not in ("completion", "parameters")},
+        written = read_json(facts / f"{name}.json")
+        types[name] = {**{key: written[key] for key in ("bytes", "bits_per_weight", "tensors", "fell_back")},
                        "bits_per_byte": round(bits_per_byte, 6), "change_percent": round(100 * (bits_per_byte / f16 - 1), 4),
                        "kl_mean": rounded(float(kl.mean())), "kl_p99": rounded(float(np.quantile(kl, 0.99))),
                        "same_top_token": round(reading.agreed / len(targets), 4),
@@ -186,22 +190,24 @@ def assess(quants: list[str], tokens: int, max_loss: float, packed: Path, sideca
 def table(metrics: dict, readings: dict[str, Reading], max_loss: float) -> str:
     """The report, in Markdown."""
     types, best = metrics["types"], metrics["recommended"]
-    within = types[best]["change_percent"] <= max_loss
+    allowed = f"{max_loss:g}% of float16's bits per byte (`assess.max_loss` in params.yaml)"
     lines = ["# What each quantized file costs", "",
-             f"Measured on {metrics['tokens']:,} held-out tokens ({metrics['bytes']:,} bytes of text), where the float16 file needs "
-             f"{metrics['f16_bits_per_byte']:.4f} bits per byte. KL is from float16's next-token distributions, in nats. {metrics['prompts']} completions "
-             "each were given to mpy-cross. Speeds are one thread's on the machine that made this report, with the cache in float32.", "",
-             (f"**Recommended: {best}**, the smallest within {max_loss:g}% of float16's bits per byte (`assess.max_loss` in params.yaml)." if within else
-              f"**No type is within {max_loss:g}% of float16's bits per byte** (`assess.max_loss` in params.yaml); {best} loses least."), "",
-             "| type | bytes | bits per weight | bits per byte | change | mean KL | 99% KL | same top token | compiles | prompt tokens/s | new tokens/s |",
-             "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"]
+             (f"Measured on {metrics['tokens']:,} held-out tokens ({metrics['bytes']:,} bytes of text), where the float16 file needs "
+              f"{metrics['f16_bits_per_byte']:.4f} bits per byte. KL is from float16's next-token distributions, in nats. "
+              f"{metrics['prompts']} completions each were given to mpy-cross. Speeds are one thread's on the machine that made this "
+              "report, with the cache in float32."), "",
+             (f"**Recommended: {best}**, the smallest that loses at most {allowed}." if types[best]["change_percent"] <= max_loss else
+              f"**No type loses at most {allowed}**; {best} loses least."), "",
+             "| " + " | ".join(COLUMNS) + " |", "|---" + "|--:" * (len(COLUMNS) - 1) + "|"]
     for name, t in types.items():
         r = readings[name]
         share = "-" if t["compiles"] is None else f"{r.compiled} of {metrics['prompts']}"
-        lines.append(f"| {name} | {t['bytes']:,} | {t['bits_per_weight']:.2f} | {t['bits_per_byte']:.4f} | {t['change_percent']:+.2f}% | {t['kl_mean']:.2g} | "
-                     f"{t['kl_p99']:.2g} | {t['same_top_token']:.1%} | {share} | {metrics['tokens'] / r.seconds:,.0f} | {r.written / max(r.writing, 1e-9):,.0f} |")
+        cells = [name, f"{t['bytes']:,}", f"{t['bits_per_weight']:.2f}", f"{t['bits_per_byte']:.4f}", f"{t['change_percent']:+.2f}%",
+                 f"{t['kl_mean']:.2g}", f"{t['kl_p99']:.2g}", f"{t['same_top_token']:.1%}", share,
+                 f"{metrics['tokens'] / r.seconds:,.0f}", f"{r.written / r.writing:,.0f}" if r.written else "-"]
+        lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "## What was really written", "",
-              "The k-quants hold rows in blocks of 256. Where a row's width is no multiple of that, llama.cpp takes a larger type without failing.", "",
+              "The k-quants hold rows in blocks of 256. Where a row's width is no multiple of that, llama.cpp takes a larger type.", "",
               "| type | tensors | fell back |", "|---|---|---|"]
     for name, t in types.items():
         why = "; ".join(f"{count}: {reason}" for reason, count in t["fell_back"]["why"].items()) or "none"
@@ -227,7 +233,8 @@ def main(config) -> None:
     write_text(PLOT, plot_rows(metrics["types"]))
     write_json(METRICS, metrics)
     best = metrics["types"][metrics["recommended"]]
-    print(f"assess: {metrics['recommended']} recommended: {best['bytes']:,} bytes, {best['change_percent']:+.2f}% bits per byte against F16; see {REPORT}")
+    print(f"assess: {metrics['recommended']} recommended: {best['bytes']:,} bytes, {best['change_percent']:+.2f}% bits per byte "
+          f"against F16; see {REPORT}")
 
 
 if __name__ == "__main__":

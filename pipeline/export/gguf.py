@@ -114,7 +114,8 @@ def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
 
 # --- the stage --------------------------------------------------------------------------------------------------------
 
-def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path, out: Path = GGUF, huggingface: Path = HUGGINGFACE) -> dict:
+def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path, out: Path = GGUF,
+           huggingface: Path = HUGGINGFACE) -> dict:
     """Writes out/model-TYPE.gguf for each type and the folder `huggingface`, both or nothing; returns parity.prove's figures.
 
     Raises UserError where the checkpoint or the tokenizer is missing or unfit, or where an exported file is not the same model.
@@ -147,8 +148,8 @@ def main(config) -> None:
     figures = export(list(config.params.export.outtypes), TRAINED, TOKENIZER, VALIDATION)
     write_json(METRICS, figures)
     parity = figures["parity"]
-    print(f"export: {figures['parameters']:,} parameters; the same {parity['tokens_compared']:,} tokens over {parity['documents']} validation documents and "
-          f"{parity['stress_texts']} hostile texts")
+    print(f"export: {figures['parameters']:,} parameters; the same {parity['tokens_compared']:,} tokens over {parity['documents']} "
+          f"validation documents and {parity['stress_texts']} hostile texts")
     for key, value in figures.items():
         if key.startswith("kl_"):
             limit = LIMITS.get(key.removeprefix("kl_"))

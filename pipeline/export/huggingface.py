@@ -33,9 +33,9 @@ def model_config(c, special: dict[str, int]) -> dict:
               "tie_word_embeddings": c.tie_embeddings, "bos_token_id": special["bos"], "eos_token_id": special["eos"],
               "pad_token_id": special["pad"]}
     if c.is_gpt2:
-        return common | {"n_positions": c.context_length, "n_embd": c.d_model, "n_layer": c.n_layers, "n_head": c.n_heads, "n_inner": c.d_ff,
-                         "activation_function": "gelu_new", "layer_norm_epsilon": NORM_EPS, "resid_pdrop": c.resid_dropout,
-                         "embd_pdrop": c.emb_dropout, "attn_pdrop": c.attn_dropout}
+        return common | {"n_positions": c.context_length, "n_embd": c.d_model, "n_layer": c.n_layers, "n_head": c.n_heads,
+                         "n_inner": c.d_ff, "activation_function": "gelu_new", "layer_norm_epsilon": NORM_EPS,
+                         "resid_pdrop": c.resid_dropout, "embd_pdrop": c.emb_dropout, "attn_pdrop": c.attn_dropout}
     return common | {"max_position_embeddings": c.context_length, "hidden_size": c.d_model, "num_hidden_layers": c.n_layers,
                      "num_attention_heads": c.n_heads, "num_key_value_heads": c.n_kv_heads, "head_dim": c.head_dim,
                      "intermediate_size": c.d_ff, "hidden_act": "silu", "rms_norm_eps": NORM_EPS, "rope_theta": ROPE_BASE,

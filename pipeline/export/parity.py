@@ -9,7 +9,7 @@ What the limits can see: a forgotten permutation, swapped heads, a lost bias, a 
 cannot show it; the Hugging Face folder can, and its limit is therefore a thousand times tighter.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +50,14 @@ def stress_texts(vocabulary: Vocabulary) -> list[tuple[str, str]]:
         "characters": " ".join(map(chr, points)), "characters in words": "".join(f"a{chr(point)}b" for point in points),
         "emoji": "\U0001f600\U0001f680\U0001f1ee\U0001f1f3 \u2764\ufe0f \U0001f44d\U0001f3fd",
         "joined emoji": "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \U0001f3f3\ufe0f\u200d\U0001f308",
-        "Hindi": "नमस्ते दुनिया, यह क्षत्रिय श्री १२३", "Tamil": "வணக்கம் உலகம், கொடுக்கிறது", "Bengali": "ওহে বিশ্ব, ক্ষুদ্র যন্ত্র",
-        "Chinese": "你好，世界。打开灯，读取温度传感器。", "combining marks": "e\u0301 n\u0303 a\u0308\u0323 \u0301x Z\u0351\u036b\u0343 \u0bcd \u0301\u0301",
+        "Hindi": "नमस्ते दुनिया, यह क्षत्रिय श्री १२३",
+        "Tamil": "வணக்கம் உலகம், கொடுக்கிறது", "Bengali": "ওহে বিশ্ব, ক্ষুদ্র যন্ত্র",
+        "Chinese": "你好，世界。打开灯，读取温度传感器。",
+        "combining marks": "e\u0301 n\u0303 a\u0308\u0323 \u0301x Z\u0351\u036b\u0343 \u0bcd \u0301\u0301",
         "special tokens": "".join(f"{s}a {s} {s}\n" for s in specials) + " print('" + "".join(specials) + "')" + specials[0][:-1],
         "control": "\x00\x01\x7f\x80\x85\xa0\u2028\u2029\u200b\u3000\ufeff\ufffd \x0b\x0c",
-        "a megabyte on one line": "x = foo(1, 'a b') # " * 50_000, "one letter": "a" * 2**16, "one blank": " " * 2**16, "one line end": "\n" * 2**16,
+        "a megabyte on one line": "x = foo(1, 'a b') # " * 50_000,
+        "one letter": "a" * 2**16, "one blank": " " * 2**16, "one line end": "\n" * 2**16,
     }
     # llama.cpp takes a word that is a token as it is for some split patterns, and merges for others.
     from tokenizers.decoders import ByteLevel
@@ -64,6 +67,10 @@ def stress_texts(vocabulary: Vocabulary) -> list[tuple[str, str]]:
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
+
+def first_difference(one: Sequence, other: Sequence) -> int:
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
 
 class Expected:
     """Texts with the ids that tokenizer.json gives for them, which every file is held against.
@@ -75,22 +82,22 @@ class Expected:
         self.tokenizer, self.texts = tokenizer, texts
         self.ids = [encoding.ids for encoding in tokenizer.encode_batch([text for _, text in texts], add_special_tokens=False)]
         self.count = sum(map(len, self.ids))
-        for (name, text), ids in zip(texts, self.ids):
+        for (name, text), ids in zip(texts, self.ids, strict=True):
             if (back := tokenizer.decode(ids, skip_special_tokens=False)) != text:
-                at = next((i for i, (a, b) in enumerate(zip(back, text)) if a != b), min(len(back), len(text)))
+                at = first_difference(back, text)
                 raise UserError(f"tokenizer.json: {name}: decode(encode(text)) is not the text, from character {at} on: "
                                 f"{back[at:at + 20]!r} instead of {text[at:at + 20]!r}")
 
     def check(self, file: LlamaFile) -> None:
         """Raises UserError with the first token that llama.cpp cuts otherwise, or the first text that it does not give back."""
-        for (name, text), ours in zip(self.texts, self.ids):
+        for (name, text), ours in zip(self.texts, self.ids, strict=True):
             theirs = file.encode(text)
             if theirs != ours:
-                at = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
+                at = first_difference(ours, theirs)
                 offset = len(file.decode(ours[:at]))
                 raise UserError(
-                    f"{file.name}: {name}: llama.cpp cuts the text otherwise than tokenizer.json, first at byte {offset}, token {at}: tokenizer.json "
-                    f"gives {self.shown(ours[at:at + 1])}, llama.cpp {self.shown(theirs[at:at + 1])}, of "
+                    f"{file.name}: {name}: llama.cpp cuts the text otherwise than tokenizer.json, first at byte {offset}, token {at}: "
+                    f"tokenizer.json gives {self.shown(ours[at:at + 1])}, llama.cpp {self.shown(theirs[at:at + 1])}, of "
                     f"{text.encode()[offset:offset + 20].decode(errors='replace')!r}")
             if file.decode(theirs) != text.encode():
                 raise UserError(f"{file.name}: {name}: llama.cpp does not give the text back from its {len(theirs)} tokens")
@@ -146,9 +153,9 @@ def check_divergence(name: str, kind: str, reference: np.ndarray, logits: np.nda
     each = divergence(reference, log_softmax(logits))
     mean, limit = float(each.mean()), LIMITS.get(kind)
     if limit is not None and not mean < limit:      # NaN is not below anything
-        raise UserError(f"{name}: this is not the trained model: its next-token distributions differ from PyTorch's by a mean KL of {mean:.3g} nats "
-                        f"over {len(each)} validation tokens, where less than {limit:g} is right, and first at token {int((~(each < limit)).argmax())}. "
-                        "The exporter does not know this model's form")
+        raise UserError(f"{name}: this is not the trained model: its next-token distributions differ from PyTorch's by a mean KL of "
+                        f"{mean:.3g} nats over {len(each)} validation tokens, where less than {limit:g} is right, and first at token "
+                        f"{int((~(each < limit)).argmax())}. The exporter does not know this model's form")
     return mean
 
 
@@ -187,10 +194,10 @@ def prove(model, vocabulary: Vocabulary, files: dict[str, Path], huggingface: Pa
         raise UserError("models/trained: the model's logits are not finite: training diverged. A lower learning_rate, then `dvc repro`")
     reference = log_softmax(reference)
 
-    figures = {"parity": {"documents": len(documents), "stress_texts": len(expected.texts) - len(documents), "tokens_compared": expected.count,
-                          "logits_compared": len(ids)}}
+    figures = {"parity": {"documents": len(documents), "stress_texts": len(expected.texts) - len(documents),
+                          "tokens_compared": expected.count, "logits_compared": len(ids)}}
     encode = huggingface_tokenizer(huggingface)
-    for (name, text), ours in zip(expected.texts, expected.ids):
+    for (name, text), ours in zip(expected.texts, expected.ids, strict=True):
         if encode(text) != ours:
             raise UserError(f"{huggingface.name}: {name}: AutoTokenizer cuts the text otherwise than tokenizer.json")
     figures["kl_huggingface"] = check_divergence("huggingface", "huggingface", reference, huggingface_logits(huggingface, ids, context))

@@ -24,7 +24,8 @@ SOURCE = Path("models/gguf/model-f16.gguf")
 OUT = Path("models/quantized")
 METRICS = Path("metrics/quantize")
 HEADS = ("output.weight", "token_embd.weight")
-FELL_BACK = re.compile(r"warning: (\S+) +- ncols +(\d+) not divisible by +(\d+) \(required for type +(\w+)\)[^\n]*?-> falling back to +(\w+)")
+FELL_BACK = re.compile(r"warning: (\S+) +- ncols +(\d+) not divisible by +(\d+) \(required for type +(\w+)\)"
+                       r"[^\n]*?-> falling back to +(\w+)")
 
 
 def file_type(quant: str) -> int:
@@ -49,7 +50,8 @@ def run_llama_cpp(source: Path, target: Path, quant: str) -> str:
     if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), options):
         if shutil.disk_usage(target.parent).free < source.stat().st_size:
             raise OSError(ENOSPC, "disk full", str(target))
-        raise UserError(f"{source}: llama.cpp cannot quantize this file to {quant}: {llama.reason()}; `dvc repro --force export` makes it anew")
+        raise UserError(f"{source}: llama.cpp cannot quantize this file to {quant}: {llama.reason()}; "
+                        "`dvc repro --force export` makes it anew")
     return "".join(text for _, text in llama.said)
 
 
@@ -107,7 +109,7 @@ def main(config, quant: str) -> None:
     print(f"quantize {quant}: {figures['bytes']:,} bytes, {figures['bits_per_weight']:.2f} bits per weight, "
           + ", ".join(f"{count} {kind}" for kind, count in figures["tensors"].items()))
     for why, count in figures["fell_back"]["why"].items():
-        print(f"quantize {quant}: {count} tensors fell back: {why}")
+        print(f"quantize {quant}: fell back, {count} of its tensors: {why}")
 
 
 if __name__ == "__main__":

@@ -47,8 +47,9 @@ def load_vocabulary(folder: Path) -> Vocabulary:
     patterns = split_patterns(saved["pre_tokenizer"])
     pre = split_name(patterns[0]) if len(patterns) == 1 else None
     if pre is None:
-        raise UserError(f"{path}: pre_tokenizer: llama.cpp has no split pattern {' then '.join(map(repr, patterns)) or '(none)'}, so the served "
-                        f"model would tokenize differently; train the tokenizer with split_pattern: one of {', '.join(SPLIT_PATTERNS)}")
+        raise UserError(f"{path}: pre_tokenizer: llama.cpp has no split pattern {' then '.join(map(repr, patterns)) or '(none)'}, so "
+                        f"the served model would tokenize differently; train the tokenizer with split_pattern: one of "
+                        f"{', '.join(SPLIT_PATTERNS)}")
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in saved["model"]["merges"]]
     special = {role: tokenizer.token_to_id(roles[role]) for role in ROLES}
     return Vocabulary(tokenizer, [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())], merges, special, pre)
