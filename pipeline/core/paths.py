@@ -1,0 +1,24 @@
+"""Where every stage's files stand, relative to the project's root; dvc.yaml names the same. One module, so that a stage which reads
+another's files does not depend on that stage's code."""
+
+from pathlib import Path
+
+SPLITS = ("train", "val", "test")
+
+RAW = Path("data/raw")
+PROCESSED = Path("data/processed")
+VALIDATION = PROCESSED / "val_corpus.jsonl"
+SIDECAR = PROCESSED / "pack.json"                       # counts, dtype and tokenizer of the packed bins
+TOKENIZER_FOLDER = Path("data/tokenizer")
+TOKENIZER = TOKENIZER_FOLDER / "tokenizer.json"
+SPECIAL_TOKENS = TOKENIZER_FOLDER / "special_tokens.json"   # which text plays which part: {"eos": "<eos>", ...}
+
+TRAINED = Path("models/trained")
+GGUF = Path("models/gguf")
+HUGGINGFACE = Path("models/huggingface")
+QUANTIZED = Path("models/quantized")
+
+METRICS = Path("metrics")
+REPORTS = Path("reports")
+
+STATE = Path(".state")          # what is neither input nor output: downloads, checkpoints, databases, logs
