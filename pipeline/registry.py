@@ -117,7 +117,7 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str]) ->
     with mlflow.start_run(experiment_id=experiment_id, run_name=f"{config.params.model} {tags['content_hash'][:8]}", tags=tags) as run:
         run_id, now = run.info.run_id, run.info.start_time
         params = [Param(name, value) for name, value in lineage.all_params(config).items()]
-        metrics = [Metric(name, value, now, 0) for name, value in lineage.all_metrics(root).items()]
+        metrics = [Metric(name, value, now, 0) for name, value in lineage.all_metrics(config).items()]
         metrics += [Metric(name, value, now, step) for name, value, step in lineage.history(root / "metrics" / "train.csv")]
         for start in range(0, len(params), BATCH["params"]):
             client.log_batch(run_id, params=params[start:start + BATCH["params"]])

@@ -19,6 +19,7 @@ from pipeline.files import sha256
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 300
 SMOKE_TOKENS = 32
+TRIAL = "-unfinished"       # ends the tag under which a model is tried
 FILE_LINE = "\nGGUF file sha256:"
 
 
@@ -135,7 +136,7 @@ def import_model(serving: Serving, gguf: Path, name: str, license_text: str, hos
         raise UserError(f"{gguf}: no such file; build it first: dvc repro")
     digest = sha256(gguf)
     base, _, tag = name.partition(":")
-    trial = f"{base}:{tag or 'latest'}-unfinished"
+    trial = f"{base}:{tag or 'latest'}{TRIAL}"
     with connected(host, gguf) as client:
         discard(client, trial)      # a killed import may have left it
         reason = difference(held(client, name), wanted(serving, digest, license_text))
