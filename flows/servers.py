@@ -18,10 +18,10 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.files import write_text
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_text
+from pipeline.core.stage import die_with_parent
 from pipeline.registry import artifact_root, local_tracking_uri
-from pipeline.stage import die_with_parent
 
 HOST = "127.0.0.1"
 START_SECONDS = 180         # a first start creates the databases; 20 s is usual

@@ -19,9 +19,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from pipeline.errors import UserError
-from pipeline.files import sha256, write_text
-from pipeline.progress import bar
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256, write_text
+from pipeline.core.progress import bar
 
 RAW = Path("data/raw")
 DOWNLOADS = Path(".state/downloads")
@@ -181,7 +181,7 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
     try:
         with bar(len(sources), "collect", " sources") as progress:
             for source in sources:
-                progress.set_postfix_str(source.name)
+                progress.set_postfix_str(source.name, refresh=False)
                 try:
                     if source.kind == "sdist":
                         archive = fetch_sdist(source.name, source.version, source.sha256)
@@ -222,5 +222,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     run("collect", main)

@@ -12,9 +12,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.config import Config, read_yaml
-from pipeline.errors import UserError
-from pipeline.files import read_json, sha256
+from pipeline.core.config import Config, read_yaml
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_json, sha256
 
 MEASUREMENTS = ("metrics", "reports")           # folders of outs that say how it went, not what came out
 MAKES_MODEL = ("tokenizer", "train", "export")  # and quantize@TYPE
@@ -136,3 +136,10 @@ def description(config: Config) -> str:
         tensors = ", ".join(f"{kind} {count}" for kind, count in written["tensors"].items())
         lines.append(f"| {quant} | {written['bytes']:,} | {written['bits_per_weight']:.2f} | {tensors} |")
     return "\n".join(lines)
+
+
+def license_text(config: Config) -> str:
+    """Which sources the model read, each with its version and licence, as a person or Ollama's `show --license` reads it."""
+    lines = [f"- {source.name} {getattr(source, 'version', '') or '(local)'}: {source.license}"
+             for source in config.corpus.sources if source.split == "train"]
+    return "Trained on code from these sources, under their licences:\n" + "\n".join(lines) + "\n"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
-from pipeline.files import atomic, read_json, read_jsonl, sha256, write_json
+from pipeline.core.errors import UserError
+from pipeline.core.files import atomic, read_json, read_jsonl, sha256, write_json
+from pipeline.core.progress import bar
 from pipeline.prepare import PROCESSED, SPLITS
-from pipeline.progress import bar
 from pipeline.tokenizer import SPECIAL_TOKENS, TOKENIZER, load_tokenizer
 
 BATCH_BYTES = 4 * 2**20
@@ -67,5 +67,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     run("pack", main)

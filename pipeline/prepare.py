@@ -6,6 +6,7 @@ author on both sides of a split make held-out figures look better than they are.
 """
 
 import ast
+import hashlib
 import io
 import json
 import os
@@ -16,9 +17,9 @@ from collections import Counter
 from pathlib import Path
 
 from pipeline.collect import RAW
-from pipeline.errors import UserError
-from pipeline.files import atomic, read_jsonl, write_json
-from pipeline.progress import is_live
+from pipeline.core.errors import UserError
+from pipeline.core.files import atomic, read_jsonl, write_json
+from pipeline.core.progress import is_live
 
 PROCESSED = Path("data/processed")
 SPLITS = ("train", "val", "test")
@@ -32,12 +33,19 @@ def clean(text: str) -> str:
 
 
 def data_share(text: str) -> float:
-    """Share of a file's characters that stand in numbers and bytes literals: fonts, images and tables are mostly that."""
-    literals = 0
+    """Share of a file's code that stands in numbers and bytes literals: fonts, images and tables are mostly that.
+
+    In characters, without blanks, comments and text strings.
+    """
+    literals = code = 0
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.NUMBER or (token.type == tokenize.STRING and "b" in token.string[:2].lower()):
+        is_string = token.type == tokenize.STRING
+        is_bytes = is_string and "b" in re.match(r"\w*", token.string)[0].lower()
+        if token.type == tokenize.NUMBER or is_bytes:
             literals += len(token.string)
-    return literals / len(text)
+        if token.type in (tokenize.NUMBER, tokenize.NAME, tokenize.OP) or is_bytes:
+            code += len(token.string)
+    return literals / code if code else 0.0
 
 
 def too_short(text, dials):
@@ -106,7 +114,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
         for document in documents:
             text, reason = document.pop("text"), document.pop("reason")
             name = f"{document['source']}/{document['path']}"
-            if not reason and (first := seen.setdefault(hash_of(text), name)) != name:
+            if not reason and (first := seen.setdefault(hashlib.sha256(text.encode()).digest(), name)) != name:
                 reason = f"duplicate of {first}"
             if reason:
                 reasons[reason.split(":")[0].split(" of ")[0]] += 1
@@ -122,11 +130,6 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     return {**{split: dict(counts[split]) for split in SPLITS}, "rejected": dict(sorted(reasons.items()))}
 
 
-def hash_of(text: str) -> str:
-    import hashlib
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def main(config) -> None:
     p = config.params.prepare
     counts = prepare({"min_bytes": p.min_bytes, "max_bytes": p.max_bytes, "max_line_length": p.max_line_length,
@@ -137,5 +140,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     run("prepare", main)

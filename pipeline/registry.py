@@ -17,8 +17,8 @@ from importlib.metadata import version as installed
 from pathlib import Path
 
 from pipeline import lineage
-from pipeline.config import Config
-from pipeline.errors import UserError
+from pipeline.core.config import Config
+from pipeline.core.errors import UserError
 
 ALIAS = "candidate"
 PING_SECONDS = 5

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import Serving
-from pipeline.errors import UserError
-from pipeline.files import sha256
+from pipeline.core.config import Serving
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 300
 SMOKE_TOKENS = 32
@@ -34,7 +34,7 @@ class Imported:
 
 def address(host: str | None = None) -> str:
     """The URL of `host`, else of OLLAMA_HOST, else of Ollama's usual port here, as Ollama's own client reads them."""
-    from ollama._client import _parse_host      # the one place that knows how people write OLLAMA_HOST
+    from ollama._client import _parse_host  # the one place that knows how people write OLLAMA_HOST
     return _parse_host(host or os.environ.get("OLLAMA_HOST"))
 
 

@@ -6,10 +6,10 @@ alphabet, so nothing is ever unknown. Special tokens take the first ids and are 
 
 from pathlib import Path
 
-from pipeline.config import SPLIT_PATTERNS, split_name
-from pipeline.errors import UserError
-from pipeline.files import read_jsonl, write_json, write_text
-from pipeline.progress import is_live
+from pipeline.core.config import SPLIT_PATTERNS, split_name
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_jsonl, write_json, write_text
+from pipeline.core.progress import is_live
 
 FOLDER = Path("data/tokenizer")
 TOKENIZER = FOLDER / "tokenizer.json"
@@ -56,5 +56,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     run("tokenizer", main)

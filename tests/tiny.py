@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from pipeline.config import SPLIT_PATTERNS
-from pipeline.files import sha256
+from pipeline.core.config import SPLIT_PATTERNS
+from pipeline.core.files import sha256
 from pipeline.model import ModelConfig, Transformer
 from pipeline.model.checkpoint import save_model
 

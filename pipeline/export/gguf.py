@@ -14,9 +14,9 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType
 
-from pipeline.errors import UserError
-from pipeline.export.tokenization import TOKENIZER, Vocabulary, load_tokenizer, load_vocabulary
-from pipeline.files import atomic, write_json
+from pipeline.core.files import atomic, write_json
+from pipeline.export.tokenization import Vocabulary, load_vocabulary
+from pipeline.tokenizer import FOLDER as TOKENIZER
 
 GGUF = Path("models/gguf")
 HUGGINGFACE = Path("models/huggingface")
@@ -54,13 +54,9 @@ def stored(name: str, array: np.ndarray, outtype: str) -> tuple[np.ndarray, GGML
 
 
 def write_gguf(model, vocabulary: Vocabulary, path: Path, outtype: str, name: str = NAME) -> None:
-    """Writes `model` (pipeline.model.Transformer) as one GGUF file; the same model gives the same bytes.
-
-    Raises UserError where the tokenizer has more tokens than the model has embeddings.
-    """
+    """Writes `model` (pipeline.model.Transformer) as one GGUF file; the same model gives the same bytes."""
     c = model.config
-    if len(vocabulary.tokens) > c.vocab_size:
-        raise UserError(f"the tokenizer has {len(vocabulary.tokens)} tokens, but the model has embeddings for {c.vocab_size}")
+    assert len(vocabulary.tokens) == c.vocab_size
     with atomic(path) as unfinished:
         writer = GGUFWriter(unfinished, c.architecture)
         writer.add_type(gguf.GGUFType.MODEL)
@@ -69,7 +65,7 @@ def write_gguf(model, vocabulary: Vocabulary, path: Path, outtype: str, name: st
         writer.add_file_type(FILE_TYPES[outtype])
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
         add_shape(writer, c)
-        add_vocabulary(writer, vocabulary, c.vocab_size)
+        add_vocabulary(writer, vocabulary)
         for tensor_name, array in tensors(model).items():
             data, kind = stored(tensor_name, array, outtype)
             writer.add_tensor(tensor_name, data, raw_dtype=kind)
@@ -101,13 +97,12 @@ def add_shape(writer: GGUFWriter, c) -> None:
         writer.add_rope_freq_base(ROPE_BASE)
 
 
-def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary, size: int) -> None:
+def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     special = set(vocabulary.special.values())
-    known = len(vocabulary.tokens)
     writer.add_tokenizer_model("gpt2")      # llama.cpp's word for byte-level BPE
     writer.add_tokenizer_pre(vocabulary.pre)
-    writer.add_token_list(vocabulary.padded(size))
-    writer.add_token_types([TokenType.CONTROL if i in special else TokenType.NORMAL if i < known else TokenType.UNUSED for i in range(size)])
+    writer.add_token_list(vocabulary.tokens)
+    writer.add_token_types([TokenType.CONTROL if i in special else TokenType.NORMAL for i in range(len(vocabulary.tokens))])
     writer.add_token_merges(vocabulary.merges)
     writer.add_bos_token_id(vocabulary.special["bos"])
     writer.add_eos_token_id(vocabulary.special["eos"])
@@ -122,7 +117,7 @@ def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary, size: int) -> Non
 def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path, out: Path = GGUF, huggingface: Path = HUGGINGFACE) -> dict:
     """Writes out/model-TYPE.gguf for each type and the folder `huggingface`, both or nothing; returns parity.prove's figures.
 
-    Raises UserError where the checkpoint or the tokenizer is missing or unfit, or where a file is not the same model.
+    Raises UserError where the checkpoint or the tokenizer is missing or unfit, or where an exported file is not the same model.
     """
     from pipeline.export.huggingface import to_huggingface
     from pipeline.export.parity import prove
@@ -134,8 +129,8 @@ def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path
         files = {outtype: unfinished[out] / f"model-{outtype}.gguf" for outtype in outtypes}
         for outtype, path in files.items():
             write_gguf(model, vocabulary, path, outtype)
-        to_huggingface(model, tokenizer, unfinished[huggingface], vocabulary)
-        figures = prove(model, load_tokenizer(tokenizer), vocabulary, files, unfinished[huggingface], validation)
+        to_huggingface(model, tokenizer, unfinished[huggingface])
+        figures = prove(model, vocabulary, files, unfinished[huggingface], validation)
         for folder, made in unfinished.items():
             shutil.rmtree(folder, ignore_errors=True)
             made.rename(folder)
@@ -161,5 +156,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     run("export", main)

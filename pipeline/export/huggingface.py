@@ -8,8 +8,8 @@ import re
 import shutil
 from pathlib import Path
 
-from pipeline.export.tokenization import Vocabulary, load_vocabulary
-from pipeline.files import atomic, write_json
+from pipeline.core.files import atomic, write_json
+from pipeline.export.tokenization import load_vocabulary
 
 CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 
@@ -62,11 +62,11 @@ def weights(model) -> dict:
     return out
 
 
-def to_huggingface(model, tokenizer: Path, out: Path, vocabulary: Vocabulary | None = None) -> None:
+def to_huggingface(model, tokenizer: Path, out: Path) -> None:
     """Writes the folder `out` for `model` and the tokenizer in the folder `tokenizer`; what stood there before is replaced."""
     from safetensors.torch import save
 
-    vocabulary = vocabulary or load_vocabulary(tokenizer)
+    vocabulary = load_vocabulary(tokenizer)
     c, special = model.config, vocabulary.special
     shutil.rmtree(out, ignore_errors=True)
     write_json(out / "config.json", model_config(c, special))

@@ -14,7 +14,7 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
 
 ERROR = 4                           # ggml_log_level
 F32 = 0                             # ggml_type

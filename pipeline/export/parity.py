@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_jsonl
 from pipeline.export.llama import LlamaFile
 from pipeline.export.tokenization import Vocabulary
-from pipeline.files import read_jsonl
 
 VALIDATION = Path("data/processed/val_corpus.jsonl")
 TOKENS = 512                        # of the validation text whose logits are compared, or one context where that is more
@@ -173,13 +173,13 @@ def huggingface_tokenizer(folder: Path):
 
 # --- the whole chain --------------------------------------------------------------------------------------------------
 
-def prove(model, tokenizer, vocabulary: Vocabulary, files: dict[str, Path], huggingface: Path, validation: Path = VALIDATION) -> dict:
+def prove(model, vocabulary: Vocabulary, files: dict[str, Path], huggingface: Path, validation: Path = VALIDATION) -> dict:
     """Holds every exported file against `model` and tokenizer.json, and returns the figures for metrics/export.json.
 
     `files` are the GGUF files by type (f32, f16, q8_0). Raises UserError with the first difference.
     """
     documents = validation_texts(validation)
-    expected = Expected(tokenizer, documents + stress_texts(vocabulary))
+    expected = Expected(vocabulary.tokenizer, documents + stress_texts(vocabulary))
     context = model.config.context_length
     ids = joined(expected.ids[:len(documents)], vocabulary.special["eos"], max(TOKENS, context))
     reference = torch_logits(model, ids, context)

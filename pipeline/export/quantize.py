@@ -14,10 +14,11 @@ from collections import Counter
 from errno import ENOSPC
 from pathlib import Path
 
-from pipeline.config import QUANTS
-from pipeline.errors import UserError, suggestion
-from pipeline.export.tokenization import TOKENIZER, load_tokenizer
-from pipeline.files import atomic, write_json
+from pipeline.core.config import QUANTS
+from pipeline.core.errors import UserError, suggestion
+from pipeline.core.files import atomic, write_json
+from pipeline.export.tokenization import load_vocabulary
+from pipeline.tokenizer import FOLDER as TOKENIZER
 
 SOURCE = Path("models/gguf/model-f16.gguf")
 OUT = Path("models/quantized")
@@ -88,7 +89,7 @@ def quantize(quant: str, source: Path, out: Path, tokenizer: Path, validation: P
     from pipeline.export.parity import Expected, validation_texts
 
     file_type(quant)
-    expected = Expected(load_tokenizer(tokenizer), validation_texts(validation))
+    expected = Expected(load_vocabulary(tokenizer).tokenizer, validation_texts(validation))
     path = out / f"{quant}.gguf"
     with atomic(path) as unfinished:
         log = run_llama_cpp(source, unfinished, quant)
@@ -110,7 +111,7 @@ def main(config, quant: str) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.stage import run
+    from pipeline.core.stage import run
     if len(sys.argv) != 2:
         sys.exit("usage: python -m pipeline.export.quantize TYPE")
     run("quantize", main, quant=sys.argv[1])

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load, save
 
-from pipeline.errors import UserError
-from pipeline.files import atomic, read_json, sha256, write_json
+from pipeline.core.errors import UserError
+from pipeline.core.files import atomic, read_json, sha256, write_json
 from pipeline.model.transformer import ModelConfig, Transformer
 
 TRAINED = Path("models/trained")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
 
 
 class Blocks(Dataset):

@@ -37,6 +37,8 @@ class MuonAdamW(torch.optim.AdamW):
     def __init__(self, groups: list[dict], muon_dtype: torch.dtype, **adamw):
         super().__init__([{"muon": False, **group} for group in groups], **adamw)
         self.muon_dtype = muon_dtype
+        # Fused AdamW would unscale gradients by itself, behind the back of clipping and of Muon's half; let the scaler do it.
+        self._step_supports_amp_scaling = False
 
     @torch.no_grad()
     def step(self, closure: Callable | None = None):
@@ -73,7 +75,7 @@ class MuonAdamW(torch.optim.AdamW):
                 p.add_(step.to(p.dtype), alpha=-rate)
 
 
-def make_optimizer(model: nn.Module, t: dict, muon_dtype: torch.dtype, fused: bool) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, t: dict, muon_dtype: torch.dtype) -> torch.optim.Optimizer:
     """The optimizer that a training config asks for; `t` holds the keys of configs/training/*.yaml.
 
     Weight decay is for matrices only: biases and norms have one dimension.
@@ -89,7 +91,7 @@ def make_optimizer(model: nn.Module, t: dict, muon_dtype: torch.dtype, fused: bo
     groups = [{"params": matrices, "weight_decay": t["weight_decay"]}, {"params": vectors, "weight_decay": 0.0}]
     if inner:
         groups.append({"params": inner, "weight_decay": t["weight_decay"], "lr": t["muon_learning_rate"], "muon": True})
-    return MuonAdamW(groups, muon_dtype, lr=t["learning_rate"], betas=tuple(t["betas"]), fused=fused)
+    return MuonAdamW(groups, muon_dtype, lr=t["learning_rate"], betas=tuple(t["betas"]), fused=True)
 
 
 def rate_at(step: int, max_steps: int, warmup_ratio: float, floor: float) -> float:

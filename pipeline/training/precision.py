@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
 
 
 def cpu_has_bfloat16() -> bool:

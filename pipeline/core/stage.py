@@ -14,8 +14,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.config import StageConfig, load
-from pipeline.errors import UserError
+from pipeline.core.config import StageConfig, load
+from pipeline.core.errors import UserError
 
 PR_SET_PDEATHSIG = 1
 
@@ -40,6 +40,10 @@ def run(name: str, main: Callable[[StageConfig], None], **arguments) -> None:
             Path(record).write_text(json.dumps(sorted(config.read)))
     except UserError as error:
         sys.exit(f"error: {error}")
+    except FileNotFoundError as error:
+        if error.filename is None or Path(error.filename).is_absolute():
+            raise
+        sys.exit(f"error: {error.filename}: no such file; the stages before {name} make it: run `dvc repro {name}`")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from pipeline.errors import UserError, suggestion
+from pipeline.core.errors import UserError, suggestion
 
 # llama.cpp knows pre-tokenizers by name and has their patterns built in, so ours must be one of those (llama-vocab.cpp).
 # Where llama.cpp applies several patterns in turn (starcoder splits digits first) one pattern cannot say the same.
@@ -44,7 +44,7 @@ class Prepare(File):
     min_bytes: Annotated[int, Field(ge=1)]              # shorter files are rejected
     max_bytes: Annotated[int, Field(ge=1)]              # longer files are rejected
     max_line_length: Annotated[int, Field(ge=80)]       # in characters; longer lines are data, not code
-    max_data_share: Annotated[float, Field(gt=0, le=1)] # share of characters in literals above which a file is data
+    max_data_share: Annotated[float, Field(gt=0, le=1)] # of the code in numbers and bytes literals; more is a font or an image
 
 
 class Evaluate(File):
@@ -58,6 +58,7 @@ class Export(File):
 
 class Assess(File):
     tokens: Annotated[int, Field(ge=256)]               # validation tokens that each GGUF file is measured on
+    max_loss: Annotated[float, Field(ge=0)]             # percent of F16's bits per byte that the recommended type may lose
 
 
 class Params(File):

@@ -1,0 +1,73 @@
+"""`robo`: the commands a person types. Heavy packages are imported by the command that needs them."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pipeline.core.errors import UserError
+
+
+def run(arguments) -> None:
+    """bring every file up to date, register the version in MLflow, import it into Ollama"""
+    from flows.servers import prefect_environment
+    from pipeline.core.config import load
+    load()
+    os.environ.update(prefect_environment())
+    from flows.retrain import retrain
+    from flows.summary import show
+    try:
+        outcomes = retrain()
+    except RuntimeError as error:
+        raise UserError(str(error)) from None
+    show(outcomes)
+    print_completion()
+
+
+def print_completion() -> None:
+    from pipeline.core.config import load
+    from pipeline.export.llama import LlamaFile
+    from pipeline.lineage import served_gguf
+    config = load()
+    path, prompt = served_gguf(config), config.serving.smoke_prompt
+    with LlamaFile(path) as file:
+        answer = file.complete(prompt, config.params.evaluate.max_new_tokens)
+    print(f"\n{path} goes on, greedily, after ▸:\n\n{prompt}▸{answer}\n")
+
+
+def import_(arguments) -> None:
+    """put the served GGUF into Ollama as NAME:candidate"""
+    from pipeline import lineage, serving
+    from pipeline.core.config import load
+    config = load()
+    done = serving.import_model(config.serving, lineage.served_gguf(config), f"{config.serving.name}:candidate", lineage.license_text(config))
+    print(f"{done.name}: {done.reason}\ntry it: ollama run {done.name} 'from machine import Pin'")
+
+
+def ui(arguments) -> None:
+    """serve Prefect's and MLflow's pages on 127.0.0.1 until Ctrl-C"""
+    from flows.servers import ui
+    ui()
+
+
+COMMANDS = {"run": run, "import": import_, "ui": ui}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="robo", description="From MicroPython code to a small language model, and kept fresh.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, function in COMMANDS.items():
+        commands.add_parser(name, help=function.__doc__, description=function.__doc__).set_defaults(function=function)
+    arguments = parser.parse_args()
+    if not Path("dvc.yaml").exists():
+        sys.exit("error: no dvc.yaml here; run robo in the folder of the project")
+    try:
+        arguments.function(arguments)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""DVC's graph as Prefect tasks. There is no second list of stages: the tasks are made from dvc.yaml at each run.
+
+A task first asks DVC, in process, whether its stage is up to date. If so the task is Completed as "Skipped"; else it runs
+`dvc repro` for just that stage as a child and ends as "Executed", or as "Cached" where DVC had the result already. Prefect's own
+caching stays off: it keeps results, not files.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from prefect import get_run_logger, task
+from prefect.states import Completed, State
+
+from flows import console
+
+TEMPORARY = 75          # EX_TEMPFAIL: what a stage exits with where trying again can help (pipeline/core/stage.py)
+_dvc = threading.Lock()     # one question to DVC at a time; children have DVC's own locks
+_children: set[subprocess.Popen] = set()
+
+
+class StageFailed(RuntimeError):
+    """A stage ended badly; `temporary` says whether trying again can help."""
+
+    def __init__(self, message: str, temporary: bool = False):
+        super().__init__(message)
+        self.temporary = temporary
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one stage or act ended: its name, state (Executed, Cached, Skipped), seconds and reason."""
+    name: str
+    state: str
+    seconds: float
+    why: str
+
+
+def why(status: list) -> str:
+    """DVC's account of what changed, in a word or two; empty when nothing did."""
+    words = []
+    for change in status:
+        if change == "changed command":
+            words.append("command changed")
+            continue
+        for file, how in change.get("changed deps", {}).items():
+            if isinstance(how, dict):       # a params file: key -> new, modified, deleted
+                words += [f"{key} {'new' if state == 'new' else 'changed'}" for key, state in how.items()]
+            else:
+                words.append(f"{file} {'changed' if how == 'modified' else how}")
+        for file, how in change.get("changed outs", {}).items():
+            words.append(f"{file} {'missing' if how == 'deleted' else 'is not in the lock' if how == 'new' else 'was changed by hand'}")
+    if any(word.endswith(" is not in the lock") for word in words):
+        return "first run"
+    shown = ", ".join(words[:2])
+    return f"{shown} and {len(words) - 2} more" if len(words) > 2 else shown
+
+
+def changes(stage: str) -> str:
+    """Why a stage would run now; empty when it is up to date."""
+    from dvc.repo import Repo
+    with _dvc, Repo(".", _wait_for_lock=True) as repo:
+        return why(repo.status(targets=[stage]).get(stage, []))
+
+
+def graph() -> dict[str, list[str]]:
+    """Every stage of dvc.yaml with the stages it needs, in an order in which they can run."""
+    import networkx as nx
+    from dvc.repo import Repo
+    with Repo(".") as repo:
+        edges = repo.index.graph            # from a stage to the stages it needs
+        return {stage.addressing: [needed.addressing for needed in edges.successors(stage)] for stage in nx.dfs_postorder_nodes(edges)
+                if stage.addressing and not stage.is_data_source}
+
+
+def child_environment() -> dict[str, str]:
+    """dvc and the stages run with this interpreter, and are told whether a person watches."""
+    here = os.path.dirname(sys.executable)
+    return {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1",
+            "ROBO_PROGRESS": "live" if console.is_live() else "log"}
+
+
+def stop_children() -> None:
+    for child in list(_children):
+        child.send_signal(signal.SIGTERM)
+
+
+def segments(stream: Iterable[bytes]) -> Iterable[tuple[str, bool]]:
+    """Splits raw output into (text, is a whole line); a bar's redraws end in a carriage return."""
+    pending = b""
+    while chunk := stream.read1(65536):
+        pending += chunk
+        *parts, pending = re.split(rb"(\r\n|\n|\r)", pending)
+        for text, end in zip(parts[::2], parts[1::2], strict=True):
+            yield text.decode(errors="replace"), end != b"\r"
+    if pending:
+        yield pending.decode(errors="replace"), True
+
+
+def reproduce(stage: str, logger) -> str:
+    """Runs `dvc repro` for one stage and passes its output on; returns "Executed" or "Cached".
+
+    Raises StageFailed with the stage's own message.
+    """
+    child = subprocess.Popen([sys.executable, "-m", "flows.dvc_child", "repro", "--single-item", stage], stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, env=child_environment())
+    _children.add(child)
+    state, tail, code = "Executed", [], None
+    try:
+        for text, whole in segments(child.stdout):
+            if not whole:
+                console.bar(stage, text)
+                continue
+            text = text.rstrip()
+            if "is cached - skipping run" in text:
+                state = "Cached"
+            if exited := re.search(r"exited with (-?\d+)", text):
+                code = int(exited[1])
+            if text and not text.startswith(("Running stage", "> python", "Updating lock file", "Use `dvc push`", "ERROR: failed to reproduce", "To track")):
+                tail.append(text)
+                logger.info(text)
+                console.say(f"    {text}")
+        status = child.wait()
+    finally:
+        _children.discard(child)
+    if status:
+        errors = [line for line in tail if line.startswith(("error:", "ERROR:"))]
+        message = "\n".join(tail[tail.index(errors[0]):] if errors else tail[-15:])
+        raise StageFailed(f"stage {stage}: {message or f'dvc ended with status {status}'}",
+                          temporary=code == TEMPORARY or "is busy" in message)
+    return state
+
+
+def can_pass(task, run, state: State) -> bool:
+    """Retry what may pass: a network that did not answer, a lock that somebody holds."""
+    try:
+        state.result()
+    except Exception as error:
+        return getattr(error, "temporary", False)
+    return False
+
+
+@task(name="stage", retries=2, retry_delay_seconds=[3, 15], retry_condition_fn=can_pass, cache_policy=None, persist_result=False)
+def run_stage(stage: str) -> State:
+    """Brings one stage up to date. The state's name says how, its message why."""
+    logger, began = get_run_logger(), time.perf_counter()
+    reason = changes(stage)
+    if not reason:
+        return finish(Outcome(stage, "Skipped", time.perf_counter() - began, "up to date"))
+    console.started(stage, reason)
+    logger.info("runs: %s", reason)
+    try:
+        state = reproduce(stage, logger)
+    except StageFailed:
+        console.ended(stage, "Failed", time.perf_counter() - began, "")
+        raise
+    return finish(Outcome(stage, state, time.perf_counter() - began, reason))
+
+
+def finish(outcome: Outcome) -> State:
+    console.ended(outcome.name, outcome.state, outcome.seconds, outcome.why)
+    return Completed(name=outcome.state, message=outcome.why, data=outcome)

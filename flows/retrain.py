@@ -1,0 +1,87 @@
+"""The main flow: every stage of dvc.yaml, then the acts: register the version in MLflow, import it into Ollama.
+
+Acts are never recorded as done. Each asks the world first (is this content registered? does Ollama hold this file with these
+parameters?) and does nothing where it is so already. So the flow may run at any time, and mends what somebody removed.
+"""
+
+import time
+from collections.abc import Callable
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.states import State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import console
+from flows.graph import Outcome, finish, graph, run_stage, stop_children
+from flows.summary import report
+from pipeline import lineage, registry, serving
+from pipeline.core.config import load
+from pipeline.core.errors import UserError
+
+AT_ONCE = 2     # stages that need one another's outputs never meet; two quantizations may
+
+
+def act(name: str, work: Callable[[], tuple[str, str]]) -> State:
+    """Runs one act; `work` returns its state (Executed or Skipped) and the reason."""
+    began = time.perf_counter()
+    try:
+        state, reason = work()
+    except UserError as error:
+        console.ended(name, "Failed", time.perf_counter() - began, str(error))
+        raise
+    get_run_logger().info("%s: %s", state, reason)
+    return finish(Outcome(name, state, time.perf_counter() - began, reason))
+
+
+@task(task_run_name="register", cache_policy=None, persist_result=False)
+def register() -> State:
+    """Puts the built model into MLflow's registry as a version with the alias `candidate`."""
+    def work():
+        config = load()
+        done = registry.register(config, registry.default_tracking_uri(config.root))
+        return ("Executed" if done.created else "Skipped"), done.reason
+    return act("register", work)
+
+
+@task(task_run_name="import", cache_policy=None, persist_result=False)
+def import_candidate() -> State:
+    """Puts the served GGUF into Ollama as NAME:candidate; without an Ollama server it is Skipped and nothing else fails."""
+    def work():
+        config = load()
+        name, host = f"{config.serving.name}:candidate", serving.address()
+        if serving.is_reachable() is None:
+            return "Skipped", f"no Ollama at {host}; start it (`ollama serve`) and run `robo import`"
+        done = serving.import_model(config.serving, lineage.served_gguf(config), name, lineage.license_text(config))
+        return ("Executed" if done.changed else "Skipped"), done.reason
+    return act("import", work)
+
+
+@flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE), persist_result=False)
+def retrain() -> list[Outcome]:
+    """Brings every file up to date, registers what came out, and serves it as the candidate.
+
+    Raises RuntimeError with the messages of what failed.
+    """
+    load()      # a mistake in a config is said before anything runs
+    futures = {}
+    try:
+        for stage, needs in graph().items():
+            futures[stage] = run_stage.with_options(task_run_name=stage).submit(stage, wait_for=[futures[n] for n in needs])
+        futures["register"] = register.submit(wait_for=list(futures.values()))
+        futures["import"] = import_candidate.submit(wait_for=[futures["register"]])
+        for future in futures.values():
+            future.wait()
+    except BaseException:       # cancelled or interrupted: leave nobody writing
+        stop_children()
+        raise
+    failed = {name: future.state for name, future in futures.items() if future.state.is_failed() or future.state.is_crashed()}
+    if failed:
+        raise RuntimeError("\n".join(str(state.result(raise_on_failure=False)) for state in failed.values()))
+    outcomes = [future.result() for future in futures.values()]
+    create_markdown_artifact(report(outcomes), key="retrain", description="What ran, and what came out")
+    return outcomes
+
+
+def run_at_desk() -> list[Outcome]:
+    return retrain()

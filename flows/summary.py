@@ -1,0 +1,54 @@
+"""What a run came to, read from the metrics that the stages wrote: as Markdown for Prefect's page, as tables for a terminal."""
+
+from pathlib import Path
+
+from flows.graph import Outcome
+from pipeline.core.files import read_json
+
+METRICS = Path("metrics")
+Table = tuple[str, list[str], list[list[str]]]      # title, headings, rows
+
+
+def stages(outcomes: list[Outcome]) -> Table:
+    return "Stages and acts", ["", "state", "seconds", "because"], [[o.name, o.state, f"{o.seconds:.1f}", o.why] for o in outcomes]
+
+
+def held_out() -> Table:
+    figures = read_json(METRICS / "evaluate.json")
+    return "Held-out text, by packages the model never read", ["split", "bits per byte", "loss"], [
+        [split, f"{f['bits_per_byte']:.4f}", f"{f['loss']:.4f}"] for split, f in figures.items()]
+
+
+def files() -> Table:
+    assessed = read_json(METRICS / "assess.json")
+    rows = []
+    for quant, figures in assessed["types"].items():
+        written = read_json(METRICS / "quantize" / f"{quant}.json")
+        tensors = ", ".join(f"{count} {kind}" for kind, count in written["tensors"].items())
+        note = " (recommended)" if quant == assessed["recommended"] else ""
+        rows.append([quant + note, f"{written['bytes']:,}", f"{written['bits_per_weight']:.2f}", f"{figures['bits_per_byte']:.4f}", tensors])
+    return "GGUF files", ["type", "bytes", "bits per weight", "bits per byte", "tensors really in it"], rows
+
+
+def report(outcomes: list[Outcome]) -> str:
+    """Markdown with all tables and the completions."""
+    parts = []
+    for title, headings, rows in (stages(outcomes), held_out(), files()):
+        lines = [f"## {title}", "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+        parts.append("\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]))
+    return "\n\n".join([*parts, Path("reports/samples.md").read_text(encoding="utf-8")])
+
+
+def show(outcomes: list[Outcome]) -> None:
+    """The same tables on the terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    console = Console(width=None if Console().is_terminal else 140)
+    for title, headings, rows in (stages(outcomes), held_out(), files()):
+        table = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+        for heading in headings:
+            table.add_column(heading, justify="right" if heading in ("seconds", "bytes", "bits per weight", "bits per byte", "loss") else "left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)

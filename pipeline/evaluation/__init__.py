@@ -1,0 +1,1 @@
+"""Measuring: what the trained model is worth, and what each GGUF file keeps of it."""

