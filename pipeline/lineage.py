@@ -125,12 +125,14 @@ def tags(config: Config) -> dict[str, str]:
 def description(config: Config) -> str:
     """Markdown for the version's page: the headline figures, then each quantized file with what is really in it."""
     metrics, p = config.root / "metrics", config.params
-    parameters = read_json(metrics / "train.json")["parameters"]
-    lines = [f"**{p.model}**, {parameters:,} parameters, trained on **{p.corpus}** with **{p.tokenizer}** by **{p.training}**; "
-             f"{config.serving.quant} is served.", "", "| held-out | |", "|---|---:|"]
-    lines += [f"| {name.strip('.').replace('.', ' ').replace('_', ' ')} | {value:.4f} |"
-              for name, value in numbers(read_json(metrics / "evaluate.json"), "").items()]
-    lines += ["", "| quant | bytes | bits per weight | tensors really written |", "|---|---:|---:|---|"]
+    held_out, parameters = read_json(metrics / "evaluate.json"), read_json(metrics / "train.json")["parameters"]
+    # MLflow's table of versions shows the first words as plain text, so they are the ones to compare by.
+    lines = [", ".join(f"{figures['bits_per_byte']:.4f} bits per byte ({split})" for split, figures in held_out.items())
+             + f": {p.model}, {parameters:,} parameters, trained on {p.corpus} with {p.tokenizer} by {p.training}", "",
+             "| | loss | bits per byte |", "|---|---:|---:|"]
+    lines += [f"| {split} | {figures['loss']:.4f} | {figures['bits_per_byte']:.4f} |" for split, figures in held_out.items()]
+    lines += ["", f"What each file really holds; {config.serving.quant} is served:", "",
+              "| quant | bytes | bits per weight | tensors really written |", "|---|---:|---:|---|"]
     for quant in p.quants:
         written = read_json(metrics / "quantize" / f"{quant}.json")
         tensors = ", ".join(f"{kind} {count}" for kind, count in written["tensors"].items())

@@ -1,17 +1,13 @@
 """What several test files need: a small tokenizer, a checkpoint and its GGUF files, made once a session (see tiny.py); a whole
 built project (project.py); a real Ollama."""
 
-import importlib.util
 import os
 import shutil
-import socket
-import subprocess
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from project import REPOSITORY, make_project
+from project import make_project
+from real import find_ollama, free_port, start_ollama
 from tiny import make_checkpoint, make_tokenizer
 
 
@@ -53,20 +49,6 @@ def project(built_project, tmp_path):
     return Path(shutil.copytree(built_project, tmp_path / "project"))
 
 
-def script(name: str):
-    """scripts/NAME.py as a module. Its folder must not be on the path: scripts/ollama.py would hide the package ollama."""
-    spec = importlib.util.spec_from_file_location(f"scripts_{name}", REPOSITORY / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="session")
 def ollama(tmp_path_factory):
     """The address of a real Ollama: the one that OLLAMA_HOST names, else a server of our own with folders of its own."""
@@ -75,30 +57,10 @@ def ollama(tmp_path_factory):
     if os.environ.get("OLLAMA_HOST") and is_reachable():
         yield os.environ["OLLAMA_HOST"]
         return
-    program = script("ollama").find()
+    program = find_ollama()
     if program is None:
         missing = "no Ollama server: install Ollama, or run `make ollama` to build one from packages (10 minutes, once)"
         pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
     folder, host = tmp_path_factory.mktemp("ollama"), f"127.0.0.1:{free_port()}"
     with start_ollama(program, host, folder):
         yield host
-
-
-@contextmanager
-def start_ollama(program: Path, host: str, folder: Path):
-    from pipeline.serving import is_reachable
-    from pipeline.stage import die_with_parent
-
-    log = folder / "server.log"
-    environment = {**os.environ, "OLLAMA_HOST": host, "OLLAMA_MODELS": str(folder / "models"), "HOME": str(folder), "OLLAMA_NO_CLOUD": "1"}
-    with open(log, "w") as out:
-        server = subprocess.Popen([program, "serve"], env=environment, stdout=out, stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
-    try:
-        until = time.monotonic() + 60
-        while not is_reachable(host):
-            assert server.poll() is None and time.monotonic() < until, f"Ollama did not start:\n{log.read_text()[-2000:]}"
-            time.sleep(0.1)
-        yield server
-    finally:
-        server.terminate()
-        server.wait(20)

@@ -11,8 +11,8 @@ import pytest
 from project import QUANTS, REPOSITORY, change_config, commit, write
 
 from pipeline import lineage
-from pipeline.config import Config
-from pipeline.errors import UserError
+from pipeline.core.config import Config
+from pipeline.core.errors import UserError
 from pipeline.registry import default_tracking_uri, register
 
 
@@ -70,7 +70,7 @@ def test_everything_is_there(project, uri):
     assert version.tags["dvc.corpus"] == f"{lock['collect']['data/raw']} data/raw" and version.tags["run_id"] == run.info.run_id
     assert version.tags["dvc.weights"] == f"{lock['train']['models/trained']} models/trained"
     assert 4 < float(version.tags["quant.Q4_K_M.bits_per_weight"]) < float(version.tags["quant.Q8_0.bits_per_weight"])
-    assert "| val bits per byte | 1.2345 |" in version.description and "1,806,592 parameters" in version.description
+    assert version.description.startswith("1.2345 bits per byte (val)") and "1,806,592 parameters" in version.description
     assert f"| Q8_0 | {(project / 'models/quantized/Q8_0.gguf').stat().st_size:,} |" in version.description
 
 
@@ -131,7 +131,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import mlflow
-from pipeline.config import Config
+from pipeline.core.config import Config
 from pipeline.registry import register
 name, uri = sys.argv[1], sys.argv[2]
 def killed(*_, **__):
@@ -157,7 +157,7 @@ def test_killed_half_way(project, uri, at):
 
 @pytest.mark.slow
 def test_killed_at_any_moment(project, uri):
-    program = "import sys; from pathlib import Path; from pipeline.config import Config; from pipeline.registry import register; " \
+    program = "import sys; from pathlib import Path; from pipeline.core.config import Config; from pipeline.registry import register; " \
               "print('go', flush=True); register(Config(Path(sys.argv[1])), sys.argv[2])"
     register(Config(project), uri)      # so that making the database is not all that is killed
     for round_number in range(8):
@@ -175,7 +175,7 @@ def test_killed_at_any_moment(project, uri):
 
 
 def test_first_use_is_quiet(project):
-    program = "import sys; from pathlib import Path; from pipeline.config import Config; from pipeline.registry import *; " \
+    program = "import sys; from pathlib import Path; from pipeline.core.config import Config; from pipeline.registry import *; " \
               "c = Config(Path(sys.argv[1])); register(c, default_tracking_uri(c.root))"
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | {"PYTHONPATH": str(REPOSITORY)}
     before = set(project.iterdir())

@@ -5,12 +5,12 @@ import time
 from dataclasses import replace
 
 import pytest
-from conftest import free_port, start_ollama
 from project import REPOSITORY
+from real import find_ollama, free_port, start_ollama
 from tiny import make_model
 
-from pipeline.config import Config
-from pipeline.errors import UserError
+from pipeline.core.config import Config
+from pipeline.core.errors import UserError
 from pipeline.serving import TRIAL, address, import_model, is_reachable, modelfile
 
 LICENSE = "MIT License\n\nCopyright \"somebody\"\n"
@@ -172,8 +172,7 @@ def test_ollama_host(ollama, monkeypatch):
 
 def test_modelfile_says_the_same(serving, quantized, client, ollama, tmp_path):
     """`ollama create -f Modelfile` makes what import_model makes, but for the line that tells the file."""
-    from conftest import script
-    program = script("ollama").find()
+    program = find_ollama()
     if program is None:
         pytest.skip("OLLAMA_HOST names a server, but there is no `ollama` command here")
     odd = with_parameters(serving, stop=["<eos>", "\n\n\n", 'x = "'])
@@ -186,8 +185,7 @@ def test_modelfile_says_the_same(serving, quantized, client, ollama, tmp_path):
 
 @pytest.mark.slow
 def test_disk_full(serving, tiny_gguf, tmp_path):
-    from conftest import script
-    program = script("ollama").find()
+    program = find_ollama()
     disk = tmp_path / "disk"
     disk.mkdir()
     if program is None or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True).returncode:
