@@ -65,6 +65,11 @@ def main() -> None:
         arguments.function(arguments)
     except UserError as error:
         sys.exit(f"error: {error}")
+    except Exception as error:
+        # DVC says what is wrong with dvc.yaml in its own words; importing it to name its error would cost every command a second
+        if not any(kind.__module__ == "dvc.exceptions" for kind in type(error).__mro__):
+            raise
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -20,6 +20,9 @@ from prefect.states import Completed, State
 
 from flows import console
 
+# What DVC says around a stage, which the line of the stage itself says better.
+DVC_SAYS = ("Running stage", "> python", "Updating lock file", "Generating lock file", "Use `dvc push`", "To track", "To enable auto staging",
+            "\tdvc config core.autostage", "\tgit add", "ERROR: failed to reproduce")
 TEMPORARY = 75          # EX_TEMPFAIL: what a stage exits with where trying again can help (pipeline/core/stage.py)
 _dvc = threading.Lock()     # one question to DVC at a time; children have DVC's own locks
 _children: set[subprocess.Popen] = set()
@@ -43,23 +46,25 @@ class Outcome:
 
 
 def why(status: list) -> str:
-    """DVC's account of what changed, in a word or two; empty when nothing did."""
-    words = []
+    """DVC's account of what changed, in a word or two, dials before files before code; empty when nothing did."""
+    keys, files, code, outs = [], [], [], []
     for change in status:
         if change == "changed command":
-            words.append("command changed")
+            code.append("command")
             continue
         for file, how in change.get("changed deps", {}).items():
             if isinstance(how, dict):       # a params file: key -> new, modified, deleted
-                words += [f"{key} {'new' if state == 'new' else 'changed'}" for key, state in how.items()]
+                keys += how
             else:
-                words.append(f"{file} {'changed' if how == 'modified' else how}")
-        for file, how in change.get("changed outs", {}).items():
-            words.append(f"{file} {'missing' if how == 'deleted' else 'is not in the lock' if how == 'new' else 'was changed by hand'}")
-    if any(word.endswith(" is not in the lock") for word in words):
-        return "first run"
-    shown = ", ".join(words[:2])
-    return f"{shown} and {len(words) - 2} more" if len(words) > 2 else shown
+                (code if file.startswith("pipeline/") else files).append(file)
+        outs += change.get("changed outs", {}).items()
+    missing = [file for file, how in outs if how in ("new", "deleted", "not in cache")]
+    if missing and not keys:
+        return f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''} not there yet"
+    words = keys + files + code
+    if not words:
+        return f"{', '.join(file for file, _ in outs[:2])} changed by hand" if outs else ""
+    return f"{', '.join(words[:2])}{f' and {len(words) - 2} more' if len(words) > 2 else ''} changed"
 
 
 def changes(stage: str) -> str:
@@ -122,7 +127,7 @@ def reproduce(stage: str, logger) -> str:
                 state = "Cached"
             if exited := re.search(r"exited with (-?\d+)", text):
                 code = int(exited[1])
-            if text and not text.startswith(("Running stage", "> python", "Updating lock file", "Use `dvc push`", "ERROR: failed to reproduce", "To track")):
+            if text and not text.startswith(DVC_SAYS):
                 tail.append(text)
                 logger.info(text)
                 console.say(f"    {text}")

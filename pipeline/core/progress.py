@@ -6,6 +6,7 @@ at the other end.
 
 import os
 import sys
+import time
 
 from tqdm import tqdm
 
@@ -15,12 +16,17 @@ def is_live() -> bool:
 
 
 class LogBar(tqdm):
-    """A tqdm that prints whole lines, at most one in `mininterval` seconds, for logs."""
+    """A tqdm for logs: whole lines, the first after `mininterval` seconds and then one in as many."""
+
+    def __init__(self, *args, **options):
+        self.shown = time.monotonic()
+        super().__init__(*args, **options)
 
     def display(self, msg=None, pos=None):
-        line = msg if msg is not None else str(self)
-        if line.strip():
-            print(line.rstrip(), file=sys.stderr, flush=True)
+        now = time.monotonic()
+        if now - self.shown >= self.mininterval:
+            print(str(self).rstrip(), file=sys.stderr, flush=True)
+            self.shown = now
 
     def close(self):
         self.leave = False
@@ -30,4 +36,4 @@ class LogBar(tqdm):
 def bar(total: int | None, what: str, unit: str, **options) -> tqdm:
     """A progress bar with time left over `total` units; see tqdm for the options."""
     common = dict(total=total, desc=what, unit=unit, unit_scale=True, dynamic_ncols=False, ncols=110, **options)
-    return tqdm(mininterval=0.2, **common) if is_live() else LogBar(mininterval=15, maxinterval=30, **common)
+    return tqdm(mininterval=0.2, **common) if is_live() else LogBar(mininterval=10, maxinterval=10, **common)

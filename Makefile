@@ -1,0 +1,37 @@
+# make run: the whole chain.  make test: the tests.  make ui: the pages.  Everything else is `robo` and `dvc` in .venv.
+PYTHON ?= python3
+READY = .venv/.complete
+
+run: $(READY)
+	@.venv/bin/robo run
+
+test: $(READY)
+	@.venv/bin/python -m pytest
+
+# The slow tests build the real chain and talk to a real Ollama, which is built from packages where there is none (10 minutes, once).
+test-all: $(READY) ollama
+	@.venv/bin/python -m pytest -m "slow or not slow"
+
+ui: $(READY)
+	@.venv/bin/robo ui
+
+setup: $(READY)
+
+$(READY): requirements.lock scripts/setup.py
+	@$(PYTHON) scripts/setup.py
+
+ollama: $(READY)
+	@.venv/bin/python scripts/ollama.py --build
+
+lint: $(READY)
+	@.venv/bin/ruff check .
+
+# After a change of the dependencies in pyproject.toml. Names, versions and hashes only, for every platform.
+lock: $(READY)
+	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --all-extras \
+		pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf .venv .state data models metrics reports
+
+.PHONY: run test test-all ui setup ollama lint lock clean
