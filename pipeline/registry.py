@@ -89,9 +89,7 @@ def experiment(client, name: str, uri: str, root: Path) -> str:
     """The id of the experiment, made where it is missing and taken out of the bin where it lies there."""
     found = client.get_experiment_by_name(name)
     if found is None:
-        # The tag lets the page show what suits training, not chats.
-        return client.create_experiment(name, artifact_location=None if uri.startswith("http") else artifact_root(root),
-                                        tags={"mlflow.experimentKind": "custom_model_development"})
+        return client.create_experiment(name, artifact_location=None if uri.startswith("http") else artifact_root(root))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return found.experiment_id

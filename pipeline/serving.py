@@ -1,9 +1,11 @@
 """Puts a GGUF file into Ollama under a name, with the serving config's parameters, so that the name never answers badly.
 
-What Ollama holds is asked of Ollama, never remembered: file, parameters, template and licence. Where all are as wanted nothing
-is done. The file is told by a line under the licence, since Ollama's own digest may be another: from 0.32 it rewrites each
-GGUF on its way in, which gives the same bytes only where its llama.cpp is the one that wrote them. Where something differs, the model is made under another name, must answer a prompt there, and only then takes
-the real name by a copy, which is a switch of names: files are shared. Until that moment the old model serves.
+What Ollama holds is asked of Ollama, never remembered: file, parameters, template and licence. Where all are as wanted nothing is
+done. The file is told by a line under the licence, since Ollama's own digest may be another: from 0.32 it rewrites each GGUF
+on its way in, which gives the same bytes only where its llama.cpp is the one that wrote them.
+
+Where something differs, the model is made under another name, must answer a prompt there, and only then takes the real name by
+a copy, which is a switch of names: files are shared. Until that moment the old model serves.
 """
 
 import ast

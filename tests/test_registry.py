@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from project import QUANTS, REPOSITORY, change_config, commit, write
+from project import QUANTS, REPOSITORY, change_config, commit, retrain, write
 
 from pipeline import lineage
 from pipeline.core.config import Config
@@ -35,13 +35,6 @@ def runs(client):
 
 def versions(client):
     return sorted(int(version.version) for version in client.search_model_versions())
-
-
-def retrain(project):
-    """Another outcome of training, as DVC would note it."""
-    with open(project / "models/trained/config.json", "a") as file:
-        file.write("\n")
-    commit(project)
 
 
 def test_everything_is_there(project, uri):
@@ -222,11 +215,11 @@ def test_git_says_which_code(project):
 
 def test_not_built(project, uri):
     (project / "models/quantized/Q4_K_M.gguf").unlink()
-    with pytest.raises(UserError, match="Q4_K_M.gguf.*dvc checkout"):
+    with pytest.raises(UserError, match=r"Q4_K_M.gguf.*dvc checkout"):
         register(Config(project), uri)
     change_config(project, "params.yaml", quants=[*QUANTS, "Q2_K"])
-    with pytest.raises(UserError, match="quantize@Q2_K.*dvc repro"):
+    with pytest.raises(UserError, match=r"quantize@Q2_K.*dvc repro"):
         register(Config(project), uri)
     (project / "dvc.lock").unlink()
-    with pytest.raises(UserError, match="dvc.lock: no such file.*dvc repro"):
+    with pytest.raises(UserError, match=r"dvc.lock: no such file.*dvc repro"):
         register(Config(project), uri)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from project import REPOSITORY
+from project import REPOSITORY, retrain
 from real import free_port
 
 from flows.servers import answers, prefect_environment
@@ -99,7 +99,8 @@ def test_pages_show_the_run(project, monkeypatch, tmp_path):
 
     def run_flow():
         environment = prefect_environment(project)
-        done = subprocess.run([sys.executable, tmp_path / "bakery.py"], env={**os.environ, **environment}, capture_output=True, text=True, timeout=200)
+        done = subprocess.run([sys.executable, tmp_path / "bakery.py"], env={**os.environ, **environment}, capture_output=True, text=True,
+                              timeout=200)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")       # quiet: the flow prints its own lines
         return environment
 
@@ -109,6 +110,9 @@ def test_pages_show_the_run(project, monkeypatch, tmp_path):
         said = ui.wait_until_open()
         assert ui.url("Prefect") in said and ui.url("MLflow") in said
         assert run_flow()["PREFECT_API_URL"] == f"{ui.url('Prefect')}/api"
+        assert register(Config(project), ui.url("MLflow")).run_id == registered.run_id      # both ways lead to one store
+        retrain(project)
+        assert register(Config(project), ui.url("MLflow")).version == 2
         if not CHROMIUM.exists():
             pytest.skip("no chromium here to open the pages with")
         look(ui, registered, tmp_path)
@@ -137,6 +141,7 @@ def look(ui, registered, pictures):
         page.screenshot(path=pictures / "version.png")
         page.goto(f"{ui.url('MLflow')}/#/models/{registered.name}")
         expect(page.get_by_text("candidate")).to_be_visible()
+        expect(page.get_by_text("Version 2")).to_be_visible()
         page.screenshot(path=pictures / "model.png")
         page.goto(f"{ui.url('MLflow')}/#/experiments/1/runs/{registered.run_id}")
         expect(page.get_by_text("training.learning_rate")).to_be_visible()

@@ -116,7 +116,7 @@ def test_silent_model_never_takes_the_name(serving, quantized, client, ollama, t
         silent.output.weight.zero_()
         silent.output.weight[vocabulary.special["eos"]] = 1.0
     write_gguf(silent, vocabulary, tmp_path / "silent.gguf", "f16")
-    with pytest.raises(UserError, match="silent.gguf: answers nothing .*smoke_prompt.*left as it was"):
+    with pytest.raises(UserError, match=r"silent.gguf: answers nothing .*smoke_prompt.*left as it was"):
         import_model(serving, tmp_path / "silent.gguf", NAME, LICENSE, ollama)
     after = client.show(NAME)
     assert (after.modelfile, after.modified_at) == (before.modelfile, before.modified_at) and ours(client) == [f"{NAME}:latest"]
@@ -158,7 +158,7 @@ def test_unreachable(serving, quantized):
     began = time.monotonic()
     for host in (f"127.0.0.1:{free_port()}", "no-such-host.invalid"):
         assert is_reachable(host) is None
-        with pytest.raises(UserError, match="does not answer at http://.*ollama serve.*OLLAMA_HOST"):
+        with pytest.raises(UserError, match=r"does not answer at http://.*ollama serve.*OLLAMA_HOST"):
             import_model(serving, quantized, NAME, LICENSE, host)
     assert time.monotonic() - began < 20
 
