@@ -134,7 +134,8 @@ register(Config(Path(sys.argv[3])), uri)
 """
 
 
-@pytest.mark.parametrize("at", ["log_batch", "log_model", "create_model_version", "set_registered_model_alias"])
+@pytest.mark.parametrize("at", ["create_model_version", *(pytest.param(place, marks=pytest.mark.slow)
+                                                          for place in ("log_batch", "log_model", "set_registered_model_alias"))])
 def test_killed_half_way(project, uri, at):
     child = subprocess.run([sys.executable, "-c", KILLED, at, uri, project], env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
                            capture_output=True, timeout=120)
