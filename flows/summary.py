@@ -1,11 +1,10 @@
 """What a run came to, read from the metrics that the stages wrote: as Markdown for Prefect's page, as tables for a terminal."""
 
-from pathlib import Path
 
 from flows.graph import Outcome
 from pipeline.core.files import read_json
+from pipeline.core.paths import METRICS, REPORTS
 
-METRICS = Path("metrics")
 Table = tuple[str, list[str], list[list[str]]]      # title, headings, rows
 
 
@@ -36,7 +35,7 @@ def report(outcomes: list[Outcome]) -> str:
     for title, headings, rows in (stages(outcomes), held_out(), files()):
         lines = [f"## {title}", "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
         parts.append("\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]))
-    return "\n\n".join([*parts, Path("reports/samples.md").read_text(encoding="utf-8")])
+    return "\n\n".join([*parts, (REPORTS / "samples.md").read_text(encoding="utf-8")])
 
 
 def show(outcomes: list[Outcome]) -> None:

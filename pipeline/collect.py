@@ -21,10 +21,10 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import sha256, write_text
+from pipeline.core.paths import RAW, STATE
 from pipeline.core.progress import bar
 
-RAW = Path("data/raw")
-DOWNLOADS = Path(".state/downloads")
+DOWNLOADS = STATE / "downloads"
 MAX_FILES = 20_000                  # members in one archive or folder
 MAX_FILE_BYTES = 4 * 2**20          # one file that the config asks for
 MAX_TOTAL_BYTES = 512 * 2**20       # one archive, unpacked

@@ -77,11 +77,12 @@ def numbers(value, prefix: str) -> dict[str, float]:
             if isinstance(leaf, int | float) and not isinstance(leaf, bool)}
 
 
-def all_metrics(root: Path) -> dict[str, float]:
+def all_metrics(config: Config) -> dict[str, float]:
     """The numbers of every file under metrics/: metrics/quantize/Q8_0.json's bytes are quantize.Q8_0.bytes."""
-    found = {}
-    for path in sorted((root / "metrics").rglob("*.json")):
-        found |= numbers(read_json(path), ".".join(path.relative_to(root / "metrics").with_suffix("").parts))
+    found, folder = {}, config.root / "metrics"
+    for path in sorted(folder.rglob("*.json")):
+        if path.parent.name != "quantize" or path.stem in config.params.quants:     # DVC leaves the files of types no longer asked for
+            found |= numbers(read_json(path), ".".join(path.relative_to(folder).with_suffix("").parts))
     return found
 
 
@@ -124,11 +125,14 @@ def tags(config: Config) -> dict[str, str]:
 def description(config: Config) -> str:
     """Markdown for the version's page: the headline figures, then each quantized file with what is really in it."""
     metrics, p = config.root / "metrics", config.params
-    lines = [f"**{p.model}** trained on **{p.corpus}** with **{p.tokenizer}** by **{p.training}**; serves {config.serving.quant}.", "",
-             "| held-out | |", "|---|---:|"]
-    lines += [f"| {name.replace('_', ' ')} | {value:.6g} |" for name, value in read_json(metrics / "evaluate.json").items()
-              if isinstance(value, int | float)]
-    lines += ["", "| quant | bytes | bits per weight | tensors really written |", "|---|---:|---:|---|"]
+    held_out, parameters = read_json(metrics / "evaluate.json"), read_json(metrics / "train.json")["parameters"]
+    # MLflow's table of versions shows the first words as plain text, so they are the ones to compare by.
+    lines = [", ".join(f"{figures['bits_per_byte']:.4f} bits per byte ({split})" for split, figures in held_out.items())
+             + f": {p.model}, {parameters:,} parameters, trained on {p.corpus} with {p.tokenizer} by {p.training}", "",
+             "| | loss | bits per byte |", "|---|---:|---:|"]
+    lines += [f"| {split} | {figures['loss']:.4f} | {figures['bits_per_byte']:.4f} |" for split, figures in held_out.items()]
+    lines += ["", f"What each file really holds; {config.serving.quant} is served:", "",
+              "| quant | bytes | bits per weight | tensors really written |", "|---|---:|---:|---|"]
     for quant in p.quants:
         written = read_json(metrics / "quantize" / f"{quant}.json")
         tensors = ", ".join(f"{kind} {count}" for kind, count in written["tensors"].items())

@@ -12,12 +12,11 @@ import numpy as np
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_json, read_jsonl, sha256, write_json
+from pipeline.core.paths import PROCESSED, SIDECAR, SPECIAL_TOKENS, SPLITS, TOKENIZER
 from pipeline.core.progress import bar
-from pipeline.prepare import PROCESSED, SPLITS
-from pipeline.tokenizer import SPECIAL_TOKENS, TOKENIZER, load_tokenizer
+from pipeline.tokenizer import load_tokenizer
 
 BATCH_BYTES = 4 * 2**20
-SIDECAR = PROCESSED / "pack.json"
 
 
 def batches(texts: Iterable[str]) -> Iterator[list[str]]:

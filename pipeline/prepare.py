@@ -16,13 +16,11 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-from pipeline.collect import RAW
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_jsonl, write_json
+from pipeline.core.paths import METRICS, PROCESSED, RAW, SPLITS
 from pipeline.core.progress import is_live
 
-PROCESSED = Path("data/processed")
-SPLITS = ("train", "val", "test")
 COPYLEFT = re.compile(r"\b(A?GPL(v?\d)?|LGPL(v?\d)?|GNU (Affero |Lesser )?General Public|CC[ -]BY[ -]NC|non-?commercial use)\b", re.IGNORECASE)
 
 
@@ -134,7 +132,7 @@ def main(config) -> None:
     p = config.params.prepare
     counts = prepare({"min_bytes": p.min_bytes, "max_bytes": p.max_bytes, "max_line_length": p.max_line_length,
                       "max_data_share": p.max_data_share})
-    write_json(Path("metrics/prepare.json"), counts)
+    write_json(METRICS / "prepare.json", counts)
     print("prepare: " + ", ".join(f"{s} {counts[s]['documents']} documents {counts[s]['bytes']:,} bytes" for s in SPLITS)
           + f", {sum(counts['rejected'].values())} rejected")
 

@@ -109,15 +109,16 @@ def remove_unfinished(client, experiment_id: str, content: str) -> None:
             client.delete_run(run.info.run_id)
 
 
-def log_run(client, experiment_id: str, config: Config, tags: dict[str, str]) -> tuple[str, str]:
+def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], description: str) -> tuple[str, str]:
     """Makes one finished run with everything in it; returns its id and the id of its model."""
     import mlflow
     from mlflow.entities import Metric, Param
     root = config.root
-    with mlflow.start_run(experiment_id=experiment_id, run_name=f"{config.params.model} {tags['content_hash'][:8]}", tags=tags) as run:
+    with mlflow.start_run(experiment_id=experiment_id, run_name=f"{config.params.model} {tags['content_hash'][:8]}", tags=tags,
+                          description=description) as run:
         run_id, now = run.info.run_id, run.info.start_time
         params = [Param(name, value) for name, value in lineage.all_params(config).items()]
-        metrics = [Metric(name, value, now, 0) for name, value in lineage.all_metrics(root).items()]
+        metrics = [Metric(name, value, now, 0) for name, value in lineage.all_metrics(config).items()]
         metrics += [Metric(name, value, now, step) for name, value, step in lineage.history(root / "metrics" / "train.csv")]
         for start in range(0, len(params), BATCH["params"]):
             client.log_batch(run_id, params=params[start:start + BATCH["params"]])
@@ -148,10 +149,10 @@ def register(config: Config, tracking_uri: str) -> Registered:
         version = find_version(client, name, content)
         if created := version is None:
             remove_unfinished(client, experiment_id, content)
-            tags = lineage.tags(config)
-            run_id, model_id = log_run(client, experiment_id, config, tags)
+            tags, description = lineage.tags(config), lineage.description(config)
+            run_id, model_id = log_run(client, experiment_id, config, tags, description)
             version = client.create_model_version(name, f"models:/{model_id}", run_id, tags={**tags, "run_id": run_id},
-                                                  description=lineage.description(config), model_id=model_id)
+                                                  description=description, model_id=model_id)
         number = int(version.version)
         reason = f"registered as version {number}" if created else f"this content is registered as version {number}"
         if int(client.get_registered_model(name).aliases.get(ALIAS, 0)) != number:

@@ -1,9 +1,11 @@
 """Puts a GGUF file into Ollama under a name, with the serving config's parameters, so that the name never answers badly.
 
-What Ollama holds is asked of Ollama, never remembered: file, parameters, template and licence. Where all are as wanted nothing
-is done. The file is told by a line under the licence, since Ollama's own digest may be another: from 0.32 it rewrites each
-GGUF on its way in, which gives the same bytes only where its llama.cpp is the one that wrote them. Where something differs, the model is made under another name, must answer a prompt there, and only then takes
-the real name by a copy, which is a switch of names: files are shared. Until that moment the old model serves.
+What Ollama holds is asked of Ollama, never remembered: file, parameters, template and licence. Where all are as wanted nothing is
+done. The file is told by a line under the licence, since Ollama's own digest may be another: from 0.32 it rewrites each GGUF
+on its way in, which gives the same bytes only where its llama.cpp is the one that wrote them.
+
+Where something differs, the model is made under another name, must answer a prompt there, and only then takes the real name by
+a copy, which is a switch of names: files are shared. Until that moment the old model serves.
 """
 
 import ast
@@ -19,6 +21,7 @@ from pipeline.core.files import sha256
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 300
 SMOKE_TOKENS = 32
+TRIAL = "-unfinished"       # ends the tag under which a model is tried
 FILE_LINE = "\nGGUF file sha256:"
 
 
@@ -135,7 +138,7 @@ def import_model(serving: Serving, gguf: Path, name: str, license_text: str, hos
         raise UserError(f"{gguf}: no such file; build it first: dvc repro")
     digest = sha256(gguf)
     base, _, tag = name.partition(":")
-    trial = f"{base}:{tag or 'latest'}-unfinished"
+    trial = f"{base}:{tag or 'latest'}{TRIAL}"
     with connected(host, gguf) as client:
         discard(client, trial)      # a killed import may have left it
         reason = difference(held(client, name), wanted(serving, digest, license_text))

@@ -9,11 +9,8 @@ from pathlib import Path
 from pipeline.core.config import SPLIT_PATTERNS, split_name
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl, write_json, write_text
+from pipeline.core.paths import SPECIAL_TOKENS, TOKENIZER
 from pipeline.core.progress import is_live
-
-FOLDER = Path("data/tokenizer")
-TOKENIZER = FOLDER / "tokenizer.json"
-SPECIAL_TOKENS = FOLDER / "special_tokens.json"     # which text plays which part: {"eos": "<eos>", ...}
 
 
 def train(texts, vocab_size: int, special_tokens: dict[str, str], split_pattern: str):

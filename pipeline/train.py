@@ -13,12 +13,12 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, write_json
+from pipeline.core.paths import METRICS, SIDECAR, STATE, TRAINED
 from pipeline.model import ModelConfig, Transformer
-from pipeline.model.checkpoint import TRAINED, save_model
-from pipeline.pack import SIDECAR
+from pipeline.model.checkpoint import save_model
 
-CHECKPOINTS = Path(".state/checkpoints")
-METRICS, CURVE, SPEED = Path("metrics/train.json"), Path("metrics/train.csv"), Path("metrics/speed.json")
+CHECKPOINTS = STATE / "checkpoints"
+CURVE, SPEED = METRICS / "train.csv", METRICS / "speed.json"
 
 
 def run_key(*parts: dict) -> str:
@@ -89,7 +89,7 @@ def main(config) -> None:
     model, data, sidecar = config.model.as_dict(), config.data.as_dict(), read_json(SIDECAR)
     check_packed(model, data, sidecar)
     figures = train(model, config.training.as_dict(), data, sidecar)
-    write_json(METRICS, figures)
+    write_json(METRICS / "train.json", figures)
     print(f"train: loss {figures['loss']:.4f}, val loss {figures['val_loss']:.4f}")
 
 

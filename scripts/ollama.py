@@ -27,9 +27,11 @@ NEEDS = {"go": "Go 1.26 or newer", "cmake": "cmake", "ninja": "ninja", "c++": "a
 
 def find() -> Path | None:
     """The server on PATH, else the one built before, else None."""
-    built = CACHE / f"ollama-{VERSION}" / "bin" / "ollama"
+    built = CACHE / f"ollama-{VERSION}"
     on_path = shutil.which("ollama")
-    return Path(on_path) if on_path else built if built.exists() else None
+    if on_path:
+        return Path(on_path)
+    return built / "bin" / "ollama" if (built / "lib" / "ollama" / "llama-quantize").exists() else None
 
 
 def llama_cpp_source(folder: Path) -> Path:
@@ -65,10 +67,12 @@ def build() -> Path:
              f"github.com/ollama/ollama@v{VERSION}"], "1/2 the server, from Go's module proxy (2 to 3 minutes, no steps to count)",
             logs / "ollama-go.log", env=go_env)
         source = llama_cpp_source(scratch)
+        # Libraries are sought beside the programs, because the folder moves when it is done.
         cmake = ["cmake", "-G", "Ninja", "-S", str(source), "-B", str(scratch / "build"), "-DCMAKE_BUILD_TYPE=Release",
-                 "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF"]
+                 "-DCMAKE_BUILD_RPATH_USE_ORIGIN=ON", "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF"]
         subprocess.run(cmake, check=True, stdout=subprocess.DEVNULL)
-        run(["ninja", "-C", str(scratch / "build"), "llama-server"], "2/2 llama.cpp's llama-server (6 to 10 minutes)",
+        # Ollama runs a model in llama-server, and passes every GGUF that it is given through llama-quantize.
+        run(["ninja", "-C", str(scratch / "build"), "llama-server", "llama-quantize"], "2/2 llama.cpp's programs (6 to 10 minutes)",
             logs / "ollama-llama-server.log")
         shutil.copytree(scratch / "build" / "bin", tree / "lib" / "ollama", symlinks=True)
         shutil.rmtree(final, ignore_errors=True)

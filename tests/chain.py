@@ -42,7 +42,8 @@ def environment(root: Path, **more: str) -> dict[str, str]:
     """Nothing of this machine's own servers reaches the project; a closed port stands for Ollama unless one is given."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "OLLAMA_", "DVC_", "ROBO_"))}
     return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "PYTHONPATH": str(root), "OLLAMA_HOST": "127.0.0.1:9",
-            "GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@example.org", "GIT_COMMITTER_NAME": "test", "GIT_COMMITTER_EMAIL": "test@example.org", **more}
+            "GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@example.org", "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@example.org", **more}
 
 
 def call(root: Path, *command: str, ok: bool = True, **more: str) -> str:
@@ -65,7 +66,8 @@ def states(output: str) -> dict[str, str]:
 def make_chain(root: Path) -> Path:
     """The project, committed to git, with nothing built yet."""
     root.mkdir(parents=True, exist_ok=True)
-    tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=REPOSITORY, check=True,
+                             capture_output=True, text=True)
     for file in tracked.stdout.split("\0"):
         if file and (REPOSITORY / file).is_file() and not file.startswith("tests/") and file != "dvc.lock":
             (root / file).parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +79,8 @@ def make_chain(root: Path) -> Path:
         folder.mkdir(parents=True)
         for module in modules:
             shutil.copy(Path(os.__file__).parent / f"{module}.py", folder)
-        sources.append({"kind": "folder", "name": f"stdlib-{split}", "path": f"corpora/{split}", "license": "PSF-2.0", "split": split, "include": ["*.py"]})
+        sources.append({"kind": "folder", "name": f"stdlib-{split}", "path": f"corpora/{split}", "license": "PSF-2.0", "split": split,
+                        "include": ["*.py"]})
     write_yaml(root / "configs/corpora/small.yaml", {"sources": sources})
     write_yaml(root / "configs/models/small.yaml", MODEL)
     write_yaml(root / "configs/training/small.yaml", TRAINING)

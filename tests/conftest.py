@@ -1,8 +1,14 @@
-"""What several test files need: a small tokenizer, a checkpoint and its GGUF files, made once a session (see tiny.py)."""
+"""What several test files need: a small tokenizer, a checkpoint and its GGUF files, made once a session (see tiny.py); a whole
+built project (project.py); a real Ollama."""
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
+from project import make_project
+from real import find_ollama, free_port, start_ollama
 from tiny import DOCUMENTS, make_checkpoint, make_tokenizer
 
 
@@ -38,3 +44,32 @@ def tiny_gguf(tmp_path_factory, tiny_tokenizer, tiny_checkpoint):
     for outtype in ("f32", "f16", "q8_0"):
         write_gguf(model, vocabulary, folder / f"model-{outtype}.gguf", outtype)
     return folder
+
+
+@pytest.fixture(scope="session")
+def built_project(tmp_path_factory, tiny_tokenizer, tiny_checkpoint, tiny_gguf):
+    """A built project (see project.py). Read it; to change something take a copy."""
+    return make_project(tmp_path_factory.mktemp("project"), tiny_tokenizer, tiny_checkpoint, tiny_gguf)
+
+
+@pytest.fixture
+def project(built_project, tmp_path):
+    """A built project of the test's own."""
+    return Path(shutil.copytree(built_project, tmp_path / "project"))
+
+
+@pytest.fixture(scope="session")
+def ollama(tmp_path_factory):
+    """The address of a real Ollama: the one that OLLAMA_HOST names, else a server of our own with folders of its own."""
+    from pipeline.serving import is_reachable
+
+    if os.environ.get("OLLAMA_HOST") and is_reachable():
+        yield os.environ["OLLAMA_HOST"]
+        return
+    program = find_ollama()
+    if program is None:
+        missing = "no Ollama server: install Ollama, or run `make ollama` to build one from packages (10 minutes, once)"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    folder, host = tmp_path_factory.mktemp("ollama"), f"127.0.0.1:{free_port()}"
+    with start_ollama(program, host, folder):
+        yield host

@@ -22,14 +22,13 @@ import numpy as np
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, write_json, write_text
+from pipeline.core.paths import METRICS, QUANTIZED, REPORTS, SIDECAR, VALIDATION
 from pipeline.core.progress import bar
 from pipeline.export.llama import LlamaFile
-from pipeline.export.parity import VALIDATION, divergence, log_softmax, validation_texts
-from pipeline.export.quantize import METRICS as QUANTIZED
-from pipeline.export.quantize import OUT, SOURCE
+from pipeline.export.parity import divergence, log_softmax, validation_texts
+from pipeline.export.quantize import FIGURES, SOURCE
 
-METRICS, REPORT, PLOT = Path("metrics/assess.json"), Path("reports/quantization.md"), Path("reports/quantization.csv")
-SIDECAR = Path("data/processed/pack.json")
+REPORT, PLOT = REPORTS / "quantization.md", REPORTS / "quantization.csv"
 COLUMNS = ("type", "bytes", "bits per weight", "bits per byte", "change", "mean KL", "99% KL", "same top token", "compiles",
            "prompt tokens/s", "new tokens/s")
 PROMPTS = 12                # beginnings of validation documents, spread evenly over them
@@ -155,8 +154,8 @@ def recommend(types: dict[str, dict], max_loss: float) -> str:
     return min(good, key=lambda name: good[name]["bytes"]) if good else min(types, key=lambda name: types[name]["change_percent"])
 
 
-def assess(quants: list[str], tokens: int, max_loss: float, packed: Path, sidecar: dict, quantized: Path = OUT, source: Path = SOURCE,
-           facts: Path = QUANTIZED, validation: Path = VALIDATION) -> tuple[dict, dict[str, Reading]]:
+def assess(quants: list[str], tokens: int, max_loss: float, packed: Path, sidecar: dict, quantized: Path = QUANTIZED, source: Path = SOURCE,
+           facts: Path = FIGURES, validation: Path = VALIDATION) -> tuple[dict, dict[str, Reading]]:
     """Returns the metrics and a Reading of each type. `facts` holds what the quantize stage found, TYPE.json each."""
     inputs, targets = read_tokens(packed, sidecar["dtype"], sidecar["eos"], tokens)
     paths = {name: quantized / f"{name}.gguf" for name in quants}
@@ -231,7 +230,7 @@ def main(config) -> None:
     metrics, readings = assess(list(p.quants), p.assess.tokens, p.assess.max_loss, Path(config.data.val_path), read_json(SIDECAR))
     write_text(REPORT, table(metrics, readings, p.assess.max_loss))
     write_text(PLOT, plot_rows(metrics["types"]))
-    write_json(METRICS, metrics)
+    write_json(METRICS / "assess.json", metrics)
     best = metrics["types"][metrics["recommended"]]
     print(f"assess: {metrics['recommended']} recommended: {best['bytes']:,} bytes, {best['change_percent']:+.2f}% bits per byte "
           f"against F16; see {REPORT}")

@@ -4,20 +4,17 @@ Bits per byte, not loss, is the figure to compare: it is per byte of raw text, s
 """
 
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from pipeline.core.files import read_json, write_json, write_text
+from pipeline.core.paths import METRICS, PROCESSED, REPORTS, SIDECAR, TOKENIZER
 from pipeline.core.progress import bar
 from pipeline.model import Transformer
 from pipeline.model.checkpoint import load_model
-from pipeline.pack import SIDECAR
-from pipeline.prepare import PROCESSED
-from pipeline.tokenizer import TOKENIZER, load_tokenizer
+from pipeline.tokenizer import load_tokenizer
 
-METRICS, SAMPLES = Path("metrics/evaluate.json"), Path("reports/samples.md")
 BATCH = 8
 
 
@@ -64,8 +61,8 @@ def main(config) -> None:
     for prompt in e.prompts:
         text = complete(model, tokenizer, prompt, e.max_new_tokens, sidecar["eos"])
         samples.append(f"```python\n{prompt}▸{text}\n```\n")
-    write_text(SAMPLES, "\n".join(samples))
-    write_json(METRICS, figures)
+    write_text(REPORTS / "samples.md", "\n".join(samples))
+    write_json(METRICS / "evaluate.json", figures)
     print("evaluate: " + ", ".join(f"{s} {f['bits_per_byte']:.4f} bits per byte (loss {f['loss']:.4f})" for s, f in figures.items()))
 
 

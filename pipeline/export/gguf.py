@@ -15,12 +15,9 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType
 
 from pipeline.core.files import atomic, write_json
+from pipeline.core.paths import GGUF, HUGGINGFACE, METRICS, TOKENIZER_FOLDER, TRAINED, VALIDATION
 from pipeline.export.tokenization import Vocabulary, load_vocabulary
-from pipeline.tokenizer import FOLDER as TOKENIZER
 
-GGUF = Path("models/gguf")
-HUGGINGFACE = Path("models/huggingface")
-METRICS = Path("metrics/export.json")
 NAME = "robo-micropython"
 FILE_TYPES = {"f32": LlamaFileType.ALL_F32, "f16": LlamaFileType.MOSTLY_F16, "q8_0": LlamaFileType.MOSTLY_Q8_0}
 
@@ -142,11 +139,10 @@ def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path
 
 
 def main(config) -> None:
-    from pipeline.export.parity import LIMITS, VALIDATION
-    from pipeline.model.checkpoint import TRAINED
+    from pipeline.export.parity import LIMITS
 
-    figures = export(list(config.params.export.outtypes), TRAINED, TOKENIZER, VALIDATION)
-    write_json(METRICS, figures)
+    figures = export(list(config.params.export.outtypes), TRAINED, TOKENIZER_FOLDER, VALIDATION)
+    write_json(METRICS / "export.json", figures)
     parity = figures["parity"]
     print(f"export: {figures['parameters']:,} parameters; the same {parity['tokens_compared']:,} tokens over {parity['documents']} "
           f"validation documents and {parity['stress_texts']} hostile texts")

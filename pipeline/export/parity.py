@@ -16,10 +16,10 @@ import numpy as np
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl
+from pipeline.core.paths import VALIDATION
 from pipeline.export.llama import LlamaFile
 from pipeline.export.tokenization import Vocabulary
 
-VALIDATION = Path("data/processed/val_corpus.jsonl")
 TOKENS = 512                        # of the validation text whose logits are compared, or one context where that is more
 LIMITS = {"huggingface": 1e-9, "f32": 1e-6, "f16": 1e-4}    # mean KL in nats
 

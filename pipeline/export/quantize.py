@@ -17,12 +17,11 @@ from pathlib import Path
 from pipeline.core.config import QUANTS
 from pipeline.core.errors import UserError, suggestion
 from pipeline.core.files import atomic, write_json
+from pipeline.core.paths import GGUF, METRICS, QUANTIZED, TOKENIZER_FOLDER, VALIDATION
 from pipeline.export.tokenization import load_vocabulary
-from pipeline.tokenizer import FOLDER as TOKENIZER
 
-SOURCE = Path("models/gguf/model-f16.gguf")
-OUT = Path("models/quantized")
-METRICS = Path("metrics/quantize")
+SOURCE = GGUF / "model-f16.gguf"
+FIGURES = METRICS / "quantize"
 HEADS = ("output.weight", "token_embd.weight")
 FELL_BACK = re.compile(r"warning: (\S+) +- ncols +(\d+) not divisible by +(\d+) \(required for type +(\w+)\)"
                        r"[^\n]*?-> falling back to +(\w+)")
@@ -102,10 +101,8 @@ def quantize(quant: str, source: Path, out: Path, tokenizer: Path, validation: P
 
 
 def main(config, quant: str) -> None:
-    from pipeline.export.parity import VALIDATION
-
-    figures = quantize(quant, SOURCE, OUT, TOKENIZER, VALIDATION)
-    write_json(METRICS / f"{quant}.json", figures)
+    figures = quantize(quant, SOURCE, QUANTIZED, TOKENIZER_FOLDER, VALIDATION)
+    write_json(FIGURES / f"{quant}.json", figures)
     print(f"quantize {quant}: {figures['bytes']:,} bytes, {figures['bits_per_weight']:.2f} bits per weight, "
           + ", ".join(f"{count} {kind}" for kind, count in figures["tensors"].items()))
     for why, count in figures["fell_back"]["why"].items():

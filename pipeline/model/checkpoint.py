@@ -11,9 +11,8 @@ from safetensors.torch import load, save
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_json, sha256, write_json
+from pipeline.core.paths import TRAINED
 from pipeline.model.transformer import ModelConfig, Transformer
-
-TRAINED = Path("models/trained")
 
 
 def save_model(model: Transformer, tokenizer_sha256: str, folder: Path = TRAINED) -> None:

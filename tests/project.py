@@ -1,0 +1,80 @@
+"""A built project in a folder of its own: real configs, a tiny model with random weights through the real exporter and quantizer,
+and a dvc.lock that DVC itself wrote. Only the training is left out."""
+
+import json
+import shutil
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+QUANTS = ["Q8_0", "Q4_K_M"]
+STAGES = {
+    "collect": ["data/raw"], "prepare": ["data/processed/train_corpus.jsonl", "metrics/prepare.json"], "tokenizer": ["data/tokenizer"],
+    "train": ["models/trained", "metrics/train.json", "metrics/train.csv"], "evaluate": ["metrics/evaluate.json", "reports/samples.md"],
+    "export": ["models/gguf", "metrics/export.json"], "assess": ["metrics/assess.json", "reports/assess.md", "reports/quality.svg"],
+}
+
+
+def write(path: Path, content: str | dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def change_config(root: Path, file: str, **values) -> None:
+    yaml = YAML()
+    content = yaml.load(root / file)
+    content.update(values)
+    yaml.dump(content, root / file)
+
+
+def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, steps: int = 1200) -> Path:
+    """The tree as the stages leave it, with `steps` rows in the training curve; returns `root`."""
+    from pipeline.export.quantize import contents, run_llama_cpp
+
+    shutil.copytree(REPOSITORY / "configs", root / "configs")
+    shutil.copy(REPOSITORY / "params.yaml", root)
+    change_config(root, "params.yaml", quants=QUANTS)
+    shutil.copytree(tokenizer, root / "data/tokenizer")
+    shutil.copytree(checkpoint, root / "models/trained")
+    shutil.copytree(gguf, root / "models/gguf")
+    (root / "models/quantized").mkdir()
+    for quant in QUANTS:
+        path = root / f"models/quantized/{quant}.gguf"
+        run_llama_cpp(gguf / "model-f16.gguf", path, quant)
+        write(root / f"metrics/quantize/{quant}.json", {**contents(path), "fell_back": {"count": 0, "why": {}}, "completion": "led"})
+    write(root / "data/raw/some/main.py", "import machine\n")
+    write(root / "data/processed/train_corpus.jsonl", '{"text": "import machine"}\n')
+    write(root / "metrics/prepare.json", {"files": {"train": 1, "val": 1}, "rejected": {"too short": 3}})
+    write(root / "metrics/train.json", {"steps": steps, "parameters": 1_806_592, "loss": 2.5, "val_loss": 2.75})
+    write(root / "metrics/train.csv", "step,tokens,loss,val_loss\n" + "".join(
+        f"{step},{step * 4096},{8 / step + 2.5},{2.75 if step % 50 == 0 else ''}\n" for step in range(1, steps + 1)))
+    write(root / "metrics/evaluate.json", {"val": {"loss": 2.75, "bits_per_byte": 1.2345}, "test": {"loss": 2.9, "bits_per_byte": 1.3456}})
+    write(root / "metrics/export.json", {"f16": {"mean_kl": 2e-6}, "tokens_equal": True})
+    write(root / "metrics/assess.json", {quant: {"bits_per_byte": 1.25} for quant in QUANTS})
+    write(root / "reports/samples.md", "# Completions\n")
+    write(root / "reports/assess.md", "# Quantization\n")
+    write(root / "reports/quality.svg", '<svg xmlns="http://www.w3.org/2000/svg"/>')
+    commit(root)
+    return root
+
+
+def commit(root: Path) -> None:
+    """Lets DVC write down in dvc.lock what lies there, as if the stages had just run."""
+    from dvc.repo import Repo
+
+    stages = {name: {"cmd": "true", "outs": outs} for name, outs in STAGES.items()}
+    stages["quantize"] = {"matrix": {"quant": QUANTS}, "cmd": "true",
+                          "outs": ["models/quantized/${item.quant}.gguf", "metrics/quantize/${item.quant}.json"]}
+    write(root / "dvc.yaml", {"stages": stages})
+    if not (root / ".dvc").exists():
+        Repo.init(str(root), no_scm=True)
+    with Repo(str(root)) as repo:
+        repo.commit(force=True)
+
+
+def retrain(project):
+    """Another outcome of training, as DVC would note it."""
+    with open(project / "models/trained/config.json", "a") as file:
+        file.write("\n")
+    commit(project)

@@ -1,0 +1,226 @@
+"""Registering in a real MLflow on a temporary SQLite file: everything is there, once, whatever is killed in between."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from project import QUANTS, REPOSITORY, change_config, commit, retrain, write
+
+from pipeline import lineage
+from pipeline.core.config import Config
+from pipeline.core.errors import UserError
+from pipeline.registry import default_tracking_uri, register
+
+
+@pytest.fixture
+def uri(tmp_path):
+    """Where no Python process but the test's own has been."""
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def mlflow_client(uri):
+    import mlflow
+    return mlflow.MlflowClient(uri, registry_uri=uri)
+
+
+def runs(client):
+    from mlflow.entities import ViewType
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return client.search_runs(experiments, run_view_type=ViewType.ACTIVE_ONLY)
+
+
+def versions(client):
+    return sorted(int(version.version) for version in client.search_model_versions())
+
+
+def test_everything_is_there(project, uri):
+    registered = register(Config(project), uri)
+    assert (registered.name, registered.version, registered.created) == ("robo-micropython", 1, True)
+    client = mlflow_client(uri)
+    version = client.get_model_version_by_alias("robo-micropython", "candidate")
+    run = client.get_run(registered.run_id)
+    assert version.run_id == registered.run_id and run.info.status == "FINISHED"
+
+    params = run.data.params
+    assert params["model.d_model"] == "384" and params["training.learning_rate"] == "0.003" and params["serving.parameters.stop"] == '["<eos>"]'
+    assert params["corpus.sources.picozero.version"] == "0.6.1" and params["params.prepare.min_bytes"] == "64"
+    assert run.data.metrics["evaluate.val.bits_per_byte"] == 1.2345 and run.data.metrics["prepare.rejected.too short"] == 3
+    assert run.data.metrics["quantize.Q8_0.bytes"] == (project / "models/quantized/Q8_0.gguf").stat().st_size
+    curve = client.get_metric_history(run.info.run_id, "loss")
+    assert sorted(point.step for point in curve) == list(range(1, 1201)) and len(client.get_metric_history(run.info.run_id, "val_loss")) == 24
+
+    def listed(path):
+        return {file.path for file in client.list_artifacts(run.info.run_id, path)}
+    assert {"metrics/evaluate.json", "metrics/quantize"} <= listed("metrics") and "tokenizer/tokenizer.json" in listed("tokenizer")
+    assert {"reports/samples.md", "reports/quality.svg"} <= listed("reports")
+
+    lock = lineage.locked(Config(project))
+    assert version.tags["content_hash"] == lineage.content_hash(Config(project)) == run.data.tags["content_hash"]
+    assert version.tags["dvc.corpus"] == f"{lock['collect']['data/raw']} data/raw" and version.tags["run_id"] == run.info.run_id
+    assert version.tags["dvc.weights"] == f"{lock['train']['models/trained']} models/trained"
+    assert 4 < float(version.tags["quant.Q4_K_M.bits_per_weight"]) < float(version.tags["quant.Q8_0.bits_per_weight"])
+    assert version.description.startswith("1.2345 bits per byte (val)") and "1,806,592 parameters" in version.description
+    assert f"| Q8_0 | {(project / 'models/quantized/Q8_0.gguf').stat().st_size:,} |" in version.description
+
+
+def test_the_registered_model_completes(project, uri, tmp_path):
+    register(Config(project), uri)
+    # In a process and folder that know nothing of this repository.
+    program = ("import mlflow, sys; mlflow.set_tracking_uri(sys.argv[1]); "
+               "model = mlflow.pyfunc.load_model('models:/robo-micropython@candidate'); print(repr(model.predict(['import machine\\n', 'led = '])))")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", program, uri], cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    answers = eval(done.stdout)
+    assert len(answers) == 2 and all(isinstance(answer, str) and answer for answer in answers)
+    stored = [path.suffix for path in (project / ".state/mlartifacts").rglob("*") if path.is_file()]
+    assert ".gguf" in stored and not {".pkl", ".pickle"} & set(stored)
+
+
+def test_once_for_each_content(project, uri):
+    first = register(Config(project), uri)
+    again = register(Config(project), uri)
+    assert (again.version, again.run_id, again.created) == (first.version, first.run_id, False)
+    client = mlflow_client(uri)
+    assert len(runs(client)) == 1 and versions(client) == [1]
+
+    # Other timings are no other content; other weights are.
+    write(project / "metrics/train.json", {"steps": 1200, "parameters": 1_806_592, "loss": 2.5, "val_loss": 2.7499})
+    commit(project)
+    assert register(Config(project), uri).version == 1
+    before = (project / "dvc.lock").read_bytes()
+    retrain(project)
+    assert register(Config(project), uri).version == 2
+    assert client.get_model_version_by_alias("robo-micropython", "candidate").version == 2
+
+    # Back to the first: no new run, the alias follows.
+    (project / "dvc.lock").write_bytes(before)
+    back = register(Config(project), uri)
+    assert (back.version, back.created) == (1, False) and "candidate moved" in back.reason
+    assert client.get_model_version_by_alias("robo-micropython", "candidate").version == 1 and len(runs(client)) == 2
+
+    # Another file served is another version: it is what the version hands out.
+    change_config(project, "configs/serving/robo-micropython.yaml", quant="Q8_0")
+    assert register(Config(project), uri).version == 3
+
+
+def test_what_is_deleted_in_the_page_comes_back(project, uri):
+    register(Config(project), uri)
+    client = mlflow_client(uri)
+    client.delete_model_version("robo-micropython", "1")
+    assert register(Config(project), uri).created and len(versions(client)) == len(runs(client)) == 1
+    client.delete_experiment(runs(client)[0].info.experiment_id)
+    retrain(project)
+    assert register(Config(project), uri).created
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import mlflow
+from pipeline.core.config import Config
+from pipeline.registry import register
+name, uri = sys.argv[1], sys.argv[2]
+def killed(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(*((mlflow.pyfunc, "log_model") if name == "log_model" else (mlflow.MlflowClient, name)), killed)
+register(Config(Path(sys.argv[3])), uri)
+"""
+
+
+@pytest.mark.parametrize("at", ["create_model_version", *(pytest.param(place, marks=pytest.mark.slow)
+                                                          for place in ("log_batch", "log_model", "set_registered_model_alias"))])
+def test_killed_half_way(project, uri, at):
+    child = subprocess.run([sys.executable, "-c", KILLED, at, uri, project], env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                           capture_output=True, timeout=120)
+    assert child.returncode == -signal.SIGKILL
+    registered = register(Config(project), uri)
+    client = mlflow_client(uri)
+    assert versions(client) == [registered.version] and [run.info.run_id for run in runs(client)] == [registered.run_id]
+    assert client.get_run(registered.run_id).info.status == "FINISHED"
+    assert int(client.get_model_version_by_alias("robo-micropython", "candidate").version) == registered.version
+    models = client.search_logged_models([runs(client)[0].info.experiment_id])
+    assert [model.source_run_id for model in models] == [registered.run_id]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(project, uri):
+    program = "import sys; from pathlib import Path; from pipeline.core.config import Config; from pipeline.registry import register; " \
+              "print('go', flush=True); register(Config(Path(sys.argv[1])), sys.argv[2])"
+    register(Config(project), uri)      # so that making the database is not all that is killed
+    for round_number in range(8):
+        retrain(project)
+        child = subprocess.Popen([sys.executable, "-c", program, project, uri], env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                                 stdout=subprocess.PIPE)
+        child.stdout.readline()
+        time.sleep(1 + 0.5 * round_number)
+        child.kill()
+        child.wait()
+        registered = register(Config(project), uri)
+        client = mlflow_client(uri)
+        assert versions(client) == list(range(1, round_number + 3)) and registered.version == round_number + 2
+        assert len(runs(client)) == round_number + 2 and all(run.info.status == "FINISHED" for run in runs(client))
+
+
+def test_first_use_is_quiet(project):
+    program = "import sys; from pathlib import Path; from pipeline.core.config import Config; from pipeline.registry import *; " \
+              "c = Config(Path(sys.argv[1])); register(c, default_tracking_uri(c.root))"
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | {"PYTHONPATH": str(REPOSITORY)}
+    before = set(project.iterdir())
+    done = subprocess.run([sys.executable, "-c", program, project], env=environment, cwd=project, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert {path.name for path in set(project.iterdir()) - before} <= {".state"} and (project / ".state/mlflow.db").exists()
+
+
+def test_tracking_uri(project, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert default_tracking_uri(project) == f"sqlite:///{project}/.state/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://team:5000")
+    assert default_tracking_uri(project) == "http://team:5000"
+
+
+@pytest.mark.parametrize("answering", [False, True])
+def test_no_mlflow_at_the_address(project, answering):
+    """Nobody listens, or somebody who never answers: one message within seconds."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if answering:
+            silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(UserError, match=f"{url}.*robo ui") as raised:
+            register(Config(project), url)
+        assert time.monotonic() - began < 10 and "MLFLOW_TRACKING_URI" in str(raised.value)
+
+
+def test_git_says_which_code(project):
+    def git(*arguments):
+        return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments], cwd=project, check=True,
+                              capture_output=True, text=True).stdout.strip()
+    assert "git_commit" not in lineage.tags(Config(project))
+    git("init")
+    git("add", "params.yaml", "configs", "dvc.yaml")
+    git("commit", "-m", "x")
+    write(project / ".gitignore", "/models\n/data\n/.dvc\n/.dvcignore\n/.gitignore\n")
+    tags = lineage.tags(Config(project))        # dvc.lock, metrics and reports are new to git: a run's own traces
+    assert (tags["git_commit"], tags["git_dirty"]) == (git("rev-parse", "HEAD"), "false")
+    change_config(project, "configs/training/cpu-minutes.yaml", seed=2)
+    assert lineage.tags(Config(project))["git_dirty"] == "true"
+
+
+def test_not_built(project, uri):
+    (project / "models/quantized/Q4_K_M.gguf").unlink()
+    with pytest.raises(UserError, match=r"Q4_K_M.gguf.*dvc checkout"):
+        register(Config(project), uri)
+    change_config(project, "params.yaml", quants=[*QUANTS, "Q2_K"])
+    with pytest.raises(UserError, match=r"quantize@Q2_K.*dvc repro"):
+        register(Config(project), uri)
+    (project / "dvc.lock").unlink()
+    with pytest.raises(UserError, match=r"dvc.lock: no such file.*dvc repro"):
+        register(Config(project), uri)

@@ -1,0 +1,227 @@
+"""`robo ui` with the real servers: both pages come up over what the flow wrote, and nothing outlives it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from project import REPOSITORY, retrain
+from real import free_port
+
+from flows.servers import answers, prefect_environment
+from pipeline.core.config import Config
+from pipeline.core.errors import UserError
+
+OPEN = "from flows.servers import ui\nfrom pipeline.core.errors import UserError\nimport sys\ntry:\n    ui()\nexcept UserError as error:\n" \
+       "    sys.exit(f'error: {error}')"
+FLOW = """
+from prefect import flow, get_run_logger, task
+@task
+def bake():
+    get_run_logger().info("the oven is hot")
+@flow(name="bakery")
+def bakery():
+    bake.submit().result()
+if __name__ == "__main__":
+    bakery()
+"""
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+class Ui:
+    """`robo ui` as a child process in `root`."""
+
+    def __init__(self, root):
+        self.ports = {"Prefect": free_port(), "MLflow": free_port()}
+        environment = {key: value for key, value in os.environ.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
+        self.root = root
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", OPEN], cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**environment, "PYTHONPATH": str(REPOSITORY), **{f"ROBO_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}})
+
+    def wait_until_open(self):
+        said = ""
+        while "Ctrl-C" not in said:
+            line = self.process.stdout.readline()
+            assert line, f"{said}\n{self.process.stderr.read()}"
+            said += line
+        return said
+
+    def url(self, name):
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def left(self):
+        """Processes that still name this folder or one of our ports in their command line or environment, but for zombies."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+                continue
+            try:
+                known = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if state != "Z" and f"ROBO_PREFECT_PORT={self.ports['Prefect']}".encode() in known:
+                found.append((int(entry.name), (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()))
+        return found
+
+    def gone_in(self, seconds):
+        until = time.monotonic() + seconds
+        while self.left() and time.monotonic() < until:
+            time.sleep(0.2)
+        return not self.left()
+
+
+@pytest.fixture
+def opened(request, tmp_path):
+    ui = Ui(tmp_path)
+    yield ui
+    ui.process.kill()
+    ui.process.wait()
+    for process, _ in ui.left():
+        os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_pages_show_the_run(project, monkeypatch, tmp_path):
+    """A flow run and a version, made with no server, stand in the pages; so does a run made through the server."""
+    from pipeline.registry import default_tracking_uri, register
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    registered = register(Config(project), default_tracking_uri(project))
+    (tmp_path / "bakery.py").write_text(FLOW)
+
+    def run_flow():
+        environment = prefect_environment(project)
+        done = subprocess.run([sys.executable, tmp_path / "bakery.py"], env={**os.environ, **environment}, capture_output=True, text=True,
+                              timeout=200)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")       # quiet: the flow prints its own lines
+        return environment
+
+    assert "PREFECT_API_URL" not in run_flow()
+    ui = Ui(project)
+    try:
+        said = ui.wait_until_open()
+        assert ui.url("Prefect") in said and ui.url("MLflow") in said
+        assert run_flow()["PREFECT_API_URL"] == f"{ui.url('Prefect')}/api"
+        assert register(Config(project), ui.url("MLflow")).run_id == registered.run_id      # both ways lead to one store
+        retrain(project)
+        assert register(Config(project), ui.url("MLflow")).version == 2
+        if not CHROMIUM.exists():
+            pytest.skip("no chromium here to open the pages with")
+        look(ui, registered, tmp_path)
+    finally:
+        ui.process.send_signal(signal.SIGINT)
+        ui.process.wait(60)
+    assert ui.process.returncode == 0 and ui.gone_in(5)
+    assert "PREFECT_API_URL" not in prefect_environment(project)
+
+
+def look(ui, registered, pictures):
+    from playwright.sync_api import expect, sync_playwright
+
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+                 "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch_persistent_context(str(pictures / "chromium"), executable_path=str(CHROMIUM), headless=True,
+                                                                args=arguments, viewport={"width": 1300, "height": 1000})
+        page = browser.pages[0]
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+
+        page.goto(f"{ui.url('MLflow')}/#/models/{registered.name}/versions/{registered.version}")
+        expect(page.get_by_text("1,806,592 parameters")).to_be_visible()
+        expect(page.get_by_text("content_hash")).to_be_visible()
+        page.screenshot(path=pictures / "version.png")
+        page.goto(f"{ui.url('MLflow')}/#/models/{registered.name}")
+        expect(page.get_by_text("candidate")).to_be_visible()
+        expect(page.get_by_text("Version 2")).to_be_visible()
+        page.screenshot(path=pictures / "model.png")
+        page.goto(f"{ui.url('MLflow')}/#/experiments/1/runs/{registered.run_id}")
+        expect(page.get_by_text("training.learning_rate")).to_be_visible()
+        page.screenshot(path=pictures / "run.png")
+        page.goto(f"{ui.url('MLflow')}/#/experiments/1/runs/{registered.run_id}/artifacts")
+        page.get_by_text("reports", exact=True).click()
+        page.get_by_text("samples.md").click()
+        expect(page.get_by_role("heading", name="Completions")).to_be_visible()
+        page.screenshot(path=pictures / "artifacts.png")
+
+        page.goto(f"{ui.url('Prefect')}/runs")
+        expect(page.get_by_text("2 runs", exact=True)).to_be_visible()      # one made without a server, one through it
+        page.locator("a[href*='/runs/flow-run/']").first.click()
+        expect(page.get_by_text("the oven is hot")).to_be_visible()
+        page.screenshot(path=pictures / "flow-run.png")
+        browser.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_stops_cleanly(opened, how):
+    opened.wait_until_open()
+    assert len(opened.left()) >= 3
+    opened.process.send_signal(how)
+    assert opened.process.wait(60) == 0 and opened.gone_in(2)
+    assert opened.process.stderr.read() == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ready", [False, True])
+def test_killed_outright_leaves_nothing(opened, ready):
+    if ready:
+        opened.wait_until_open()
+    else:
+        opened.process.stdout.readline()
+        time.sleep(1)
+    opened.process.kill()
+    opened.process.wait()
+    assert opened.gone_in(30), opened.left()
+
+
+@pytest.mark.slow
+def test_one_dies_both_stop(opened):
+    opened.wait_until_open()
+    mlflow = [process for process, command in opened.left() if "mlflow server" in command]
+    os.kill(mlflow[0], signal.SIGKILL)
+    assert opened.process.wait(60) == 1 and opened.gone_in(2)
+    said = opened.process.stderr.read()
+    assert "MLflow's server was killed by signal 9" in said and str(opened.root / ".state/logs/mlflow.log") in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("name", ["Prefect", "MLflow"])
+def test_port_in_use(opened, name):
+    """Said before anything starts."""
+    opened.process.kill()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), f"ROBO_{name.upper()}_PORT": str(port)}
+        done = subprocess.run([sys.executable, "-c", OPEN], cwd=opened.root, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stdout == ""
+    assert re.fullmatch(rf"error: port {port} of 127.0.0.1 is in use.*set ROBO_{name.upper()}_PORT.*\n", done.stderr)
+
+
+@pytest.mark.parametrize("port", ["no", "80", "70000"])
+def test_no_port(tmp_path, monkeypatch, port):
+    from flows.servers import ui
+    monkeypatch.setenv("ROBO_MLFLOW_PORT", port)
+    monkeypatch.setenv("ROBO_PREFECT_PORT", str(free_port()))
+    with pytest.raises(UserError, match=f"ROBO_MLFLOW_PORT: '{port}' is no port"):
+        ui(tmp_path)
+
+
+def test_the_flow_asks_who_answers(tmp_path, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert prefect_environment(tmp_path)["PREFECT_HOME"] == str(tmp_path / ".state/prefect")
+    (tmp_path / ".state").mkdir()
+    (tmp_path / ".state/prefect.url").write_text(f"http://127.0.0.1:{free_port()}")        # left by a killed ui
+    assert "PREFECT_API_URL" not in prefect_environment(tmp_path)
+    monkeypatch.setenv("PREFECT_API_URL", "http://team:4200/api")
+    assert prefect_environment(tmp_path)["PREFECT_API_URL"] == "http://team:4200/api"
+    assert not answers(f"http://127.0.0.1:{free_port()}/")
