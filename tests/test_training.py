@@ -1,0 +1,283 @@
+"""Training: every part against a reference or a formula, and a run that is killed against one that is not."""
+
+import csv
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from chain import MODEL, REPOSITORY, TRAINING
+from safetensors.torch import load_file
+
+from pipeline.core.errors import UserError
+from pipeline.model import ModelConfig, Transformer
+from pipeline.train import check_packed, run_key
+from pipeline.training import precision
+from pipeline.training.data import Blocks, Order
+from pipeline.training.optimizer import make_optimizer, orthogonalise, rate_at
+
+
+def model(**changes) -> Transformer:
+    torch.manual_seed(0)
+    return Transformer(ModelConfig.from_dict({**MODEL, **changes}))
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("shape", [
+    dict(), dict(tie_embeddings=False), dict(architecture="llama", n_kv_heads=1, d_ff=128), dict(architecture="qwen3", n_kv_heads=2, d_ff=128),
+], ids=["gpt2", "untied", "llama", "qwen3"])
+def test_parameters_are_what_the_shape_says(shape):
+    c = {**MODEL, **shape}
+    d, v, kv = c["d_model"], c["vocab_size"], c.get("n_kv_heads", c["n_heads"]) * (c["d_model"] // c["n_heads"])
+    if c["architecture"] == "gpt2":
+        expected = v * d + c["context_length"] * d + c["n_layers"] * (12 * d * d + 13 * d) + 2 * d      # the reference's formula
+    else:
+        norms = 2 * d + (2 * d // c["n_heads"] if c["architecture"] == "qwen3" else 0)
+        expected = v * d + c["n_layers"] * (2 * d * d + 2 * d * kv + 3 * d * c["d_ff"] + norms) + d
+    assert model(**shape).count_parameters() == expected + (0 if c["tie_embeddings"] else v * d)
+
+
+@pytest.mark.parametrize("which", ["dropout", "emb_dropout", "attn_dropout", "resid_dropout"])
+def test_each_dropout_acts_in_training_and_only_there(which):
+    none = {"dropout": 0.0, "emb_dropout": 0.0, "attn_dropout": 0.0, "resid_dropout": 0.0}
+    plain, dropped = model(**none), model(**{**none, which: 0.5})
+    ids = torch.randint(512, (2, 16))
+    assert torch.equal(plain.eval()(ids), dropped.eval()(ids))
+    assert not torch.allclose(plain.train()(ids), dropped.train()(ids))
+    assert torch.equal(dropped.eval()(ids), dropped.eval()(ids))
+
+
+def test_left_out_dropouts_are_the_general_one():
+    c = ModelConfig.from_dict({**MODEL, "dropout": 0.25, "attn_dropout": 0.0})
+    assert (c.emb_dropout, c.attn_dropout, c.resid_dropout) == (0.25, 0.0, 0.25)
+
+
+def test_no_token_sees_what_follows_it():
+    network = model(architecture="qwen3", n_kv_heads=1).eval()
+    ids = torch.randint(512, (1, 32))
+    changed = ids.clone()
+    changed[0, 20] = (changed[0, 20] + 1) % 512
+    assert torch.allclose(network(ids)[0, :20], network(changed)[0, :20], atol=1e-6)
+    assert not torch.allclose(network(ids)[0, 20:], network(changed)[0, 20:], atol=1e-3)
+
+
+# --- order of the data ------------------------------------------------------------------------------------------------
+
+def order(**changes):
+    return list(Order(**{**dict(blocks=13, samples=40, seed=5, batch_size=4), **changes}))
+
+
+def test_each_epoch_has_every_block_once_in_another_order():
+    ids = order(samples=39)
+    assert sorted(ids[:13]) == sorted(ids[13:26]) == sorted(ids[26:]) == list(range(13))
+    assert ids[:13] != ids[13:26] and order(seed=6) != order()
+
+
+def test_order_goes_on_from_anywhere():
+    assert all(order(start=start) == order()[start:] for start in range(40))
+
+
+def test_two_devices_see_what_one_sees_with_twice_the_accumulation():
+    one = [order(samples=80)[i: i + 4] for i in range(0, 80, 4)]
+    first, second = ([order(rank=rank, world=2)[i: i + 4] for i in range(0, 40, 4)] for rank in (0, 1))
+    assert one == [batch for pair in zip(first, second, strict=True) for batch in pair]
+
+
+def test_blocks_shift_targets_by_one_and_waste_only_the_tail(tmp_path):
+    np.arange(103, dtype="<u2").tofile(tmp_path / "x.bin")
+    blocks = Blocks(tmp_path / "x.bin", "uint16", block_size=10, stride=10)
+    assert len(blocks) == 10
+    ids, targets = blocks[9]
+    assert ids.tolist() == list(range(90, 100)) and targets.tolist() == list(range(91, 101))
+    assert len(Blocks(tmp_path / "x.bin", "uint16", block_size=10, stride=5)) == 19     # overlapping
+    with pytest.raises(UserError, match="not one block of block_size 103"):
+        Blocks(tmp_path / "x.bin", "uint16", block_size=103, stride=103)
+
+
+# --- optimizer --------------------------------------------------------------------------------------------------------
+
+def test_muon_takes_the_step_of_torch():
+    """Against torch.optim.Muon, which works in bfloat16, over several steps with momentum, Nesterov and weight decay."""
+    for shape in ((32, 96), (96, 32), (48, 48)):
+        torch.manual_seed(1)
+        start = torch.randn(shape)
+        theirs, ours = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+        reference = torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+        holder = torch.nn.Module()
+        holder.blk = torch.nn.ParameterList([ours])
+        holder.output_norm = torch.nn.LayerNorm(4)
+        optimizer = make_optimizer(holder, {**TRAINING, "muon_learning_rate": 0.01}, torch.bfloat16)
+        for _ in range(4):
+            gradient = torch.randn(shape)
+            theirs.grad, ours.grad = gradient.clone(), gradient.clone()
+            reference.step()
+            optimizer.step()
+        moved = (theirs - start).norm()
+        assert (theirs - ours).norm() / moved < 0.04        # bfloat16; without Nesterov or decay it is 0.3 or more
+
+
+def test_orthogonalise_makes_singular_values_near_one():
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(3, 64, 200), torch.float32))
+    assert values.min() > 0.5 and values.max() < 1.3
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_weight_decay_is_for_matrices_only(optimizer):
+    network = model()
+    groups = make_optimizer(network, {**TRAINING, "optimizer": optimizer, "weight_decay": 0.25}, torch.float32).param_groups
+    for group in groups:
+        assert all((p.ndim >= 2) == (group["weight_decay"] == 0.25) for p in group["params"])
+    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
+
+
+def test_adamw_takes_the_step_of_torch_with_these_betas():
+    ours, theirs = model(), model()
+    t = {**TRAINING, "optimizer": "adamw", "betas": [0.8, 0.9], "learning_rate": 0.01}
+    mine = make_optimizer(ours, t, torch.float32)
+    reference = torch.optim.AdamW([{"params": [p for p in theirs.parameters() if p.ndim > 1], "weight_decay": 0.1},
+                                   {"params": [p for p in theirs.parameters() if p.ndim == 1], "weight_decay": 0.0}], lr=0.01, betas=(0.8, 0.9), fused=True)
+    ids = torch.randint(512, (2, 17))
+    for network, optimizer in ((ours, mine), (theirs, reference)):
+        for _ in range(3):
+            optimizer.zero_grad()
+            network.loss(ids[:, :-1], ids[:, 1:]).backward()
+            optimizer.step()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_the_rate_warms_up_and_ends_exactly_at_the_floor():
+    rates = [rate_at(step, 200, 0.05, 0.2) for step in range(200)]
+    assert rates[0] == pytest.approx(1 / 11) and rates[10] == 1.0 and rates[199] == pytest.approx(0.2, abs=1e-12)
+    assert all(a < b for a, b in zip(rates[:10], rates[1:11], strict=True)) and all(a > b for a, b in zip(rates[10:-1], rates[11:], strict=True))
+    assert rate_at(0, 200, 0.0, 0.2) == 1.0
+
+
+# --- precision and mix-ups --------------------------------------------------------------------------------------------
+
+def test_auto_precision_asks_the_processor(monkeypatch):
+    """Both kinds of CPU cannot stand in one machine, so here the one question put to it is answered twice."""
+    if torch.cuda.is_available():
+        pytest.skip("about CPUs")
+    for fast, expected in ((True, "bf16-mixed"), (False, "32-true")):
+        monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda fast=fast: fast)
+        assert precision.choose("auto")[0] == expected
+    with pytest.raises(UserError, match="60 times slower"):
+        precision.choose("bf16-mixed")
+    with pytest.raises(UserError, match="needs a GPU"):
+        precision.choose("16-mixed")
+    assert precision.choose("32-true")[0] == "32-true"
+
+
+def test_a_changed_config_has_another_checkpoint_folder():
+    assert run_key(MODEL, TRAINING) != run_key({**MODEL, "d_model": 128}, TRAINING) and run_key(MODEL, TRAINING) == run_key(dict(MODEL), dict(TRAINING))
+
+
+def test_bins_of_another_config_are_refused():
+    with pytest.raises(UserError, match="vocab_size: 512, but the configs say 1024"):
+        check_packed({"vocab_size": 1024}, {"dtype": "uint16"}, {"vocab_size": 512, "dtype": "uint16"})
+
+
+# --- whole runs -------------------------------------------------------------------------------------------------------
+
+RUN = """
+import json, sys
+from pathlib import Path
+from pipeline.train import train
+model, t, data, sidecar = json.loads(Path("run.json").read_text())
+train(model, t, data, sidecar, checkpoints=Path("checkpoints"), out=Path("trained"))
+"""
+
+
+def prepare_run(folder: Path, **changes) -> Path:
+    import json
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(3)
+    # text with something to learn: each token follows from the one before
+    tokens = np.cumsum(rng.integers(1, 4, 20_000)) % 512
+    tokens.astype("<u2").tofile(folder / "train.bin")
+    tokens[:3000].astype("<u2").tofile(folder / "val.bin")
+    data = dict(train_path="train.bin", val_path="val.bin", block_size=64, stride=64, dtype="uint16", batch_size=4, num_workers=0)
+    sidecar = {"train": {"tokens": 20_000}, "tokenizer_sha256": "none"}
+    t = {**TRAINING, "max_steps": 24, "eval_every": 8, "checkpoint_every": 1, **changes}
+    (folder / "run.json").write_text(json.dumps([{**MODEL, "dropout": 0.1}, t, data, sidecar]))
+    return folder
+
+
+def start(folder: Path) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", RUN], cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True)
+
+
+def finish(folder: Path) -> str:
+    process = start(folder)
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output
+    return output
+
+
+def curve(folder: Path) -> list[dict]:
+    with open(folder / "metrics/train.csv") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, optimizer):
+    """SIGKILL three times, at whatever step the run has come to: the same weights to the bit, the same metrics, no checkpoint left."""
+    dials = {"optimizer": optimizer, "muon_learning_rate": 5e-3 if optimizer == "muon" else None}
+    whole = prepare_run(tmp_path / "whole", **dials)
+    finish(whole)
+    killed = prepare_run(tmp_path / "killed", **dials)
+    for after in (2, 9, 17):
+        process = start(killed)
+        until = time.monotonic() + 120
+        while not any(int(p.stem.split("-")[1]) >= after for p in killed.rglob("step-*.ckpt")):
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert "going on from step" in finish(killed)
+    a, b = load_file(whole / "trained/model.safetensors"), load_file(killed / "trained/model.safetensors")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert curve(whole) == curve(killed) and [int(row["step"]) for row in curve(killed)] == list(range(1, 25))
+    assert not list(killed.rglob("*.ckpt"))
+
+
+@pytest.mark.slow
+def test_training_learns_and_says_what_it_did(tmp_path):
+    """Accumulation over two micro-batches of 4 is a batch of 8, the loss falls, and every row is there."""
+    import json
+    folder = prepare_run(tmp_path / "run", max_steps=60, eval_every=20, learning_rate=1e-2, accumulate_grad_batches=2)
+    finish(folder)
+    rows = curve(folder)
+    assert float(rows[0]["loss"]) == pytest.approx(math.log(512), abs=0.15)
+    assert float(rows[-1]["loss"]) < 3.5
+    assert [row["step"] for row in rows if row["val_loss"]] == ["20", "40", "60"]
+    assert int(rows[-1]["tokens"]) == 60 * 2 * 4 * 64
+    # the same samples in one micro-batch give the same run, but for rounding
+    other = prepare_run(tmp_path / "other", max_steps=60, eval_every=20, learning_rate=1e-2, accumulate_grad_batches=1)
+    spec = json.loads((other / "run.json").read_text())
+    spec[2]["batch_size"] = 8
+    spec[0]["dropout"] = 0.0
+    (other / "run.json").write_text(json.dumps(spec))
+    spec[2]["batch_size"], spec[1]["accumulate_grad_batches"] = 4, 2
+    (folder / "run.json").write_text(json.dumps(spec))
+    finish(folder)
+    finish(other)
+    assert [float(r["loss"]) for r in curve(folder)[:5]] == pytest.approx([float(r["loss"]) for r in curve(other)[:5]], abs=2e-3)
+
+
+@pytest.mark.slow
+def test_a_diverging_run_stops_with_advice(tmp_path):
+    folder = prepare_run(tmp_path, learning_rate=1e30, min_lr=0.0, grad_clip_norm=None, optimizer="adamw", muon_learning_rate=None)
+    process = start(folder)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode != 0 and "Halve learning_rate" in output and not (folder / "trained").exists()
