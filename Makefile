@@ -11,12 +11,16 @@ run: $(READY)
 test: $(READY)
 	@.venv/bin/python -m pytest
 
-# The slow tests build the real chain and talk to a real Ollama, which is built from packages where there is none (10 minutes, once).
-test-all: $(READY) ollama
-	@.venv/bin/python -m pytest -m "slow or not slow"
+# They build the whole chain and talk to a real Ollama, which is built from packages where there is none (10 minutes, once).
+test-slow: $(READY) ollama
+	@.venv/bin/python -m pytest -m slow
 
 ui: $(READY)
 	@.venv/bin/robo ui
+
+# Puts the schedule of prefect.yaml on the server that `make ui` started, and works it off.
+worker: $(READY)
+	@.venv/bin/robo worker
 
 setup: $(READY)
 
@@ -37,4 +41,4 @@ lock: $(READY)
 clean:
 	rm -rf .venv .state data models metrics reports
 
-.PHONY: run test test-all ui setup ollama lint lock clean
+.PHONY: run test test-slow ui worker setup ollama lint lock clean

@@ -50,7 +50,13 @@ def ui(arguments) -> None:
     ui()
 
 
-COMMANDS = {"run": run, "import": import_, "ui": ui}
+def worker(arguments) -> None:
+    """deploy prefect.yaml's schedule to the server of `robo ui` and work it off until Ctrl-C"""
+    from flows.servers import worker
+    worker()
+
+
+COMMANDS = {"run": run, "import": import_, "ui": ui, "worker": worker}
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from pipeline.registry import artifact_root, local_tracking_uri
 HOST = "127.0.0.1"
 START_SECONDS = 180         # a first start creates the databases; 20 s is usual
 STOP_SECONDS = 20
+POOL = "robo"               # the process work pool that prefect.yaml names
 
 
 @dataclass
@@ -184,3 +185,20 @@ def prefect_environment(root: Path = Path(".")) -> dict[str, str]:
         if answers(f"{url}/api/health"):
             found["PREFECT_API_URL"] = f"{url}/api"
     return found
+
+
+def worker(root: Path = Path(".")) -> None:
+    """Deploys prefect.yaml to the running server and works off its runs, one at a time, until Ctrl-C.
+
+    Raises UserError when no Prefect server answers or it refuses the deployment.
+    """
+    environment = {**os.environ, **prefect_environment(root), "ROBO_HOME": str(root.resolve())}
+    if "PREFECT_API_URL" not in environment:
+        raise UserError("no Prefect server answers; start one with `robo ui`, or name yours in PREFECT_API_URL")
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+    for command in (["work-pool", "create", POOL, "--type", "process", "--overwrite"], ["deploy", "--all"]):
+        done = subprocess.run([*prefect, *command], env=environment, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode:
+            raise UserError(f"prefect {' '.join(command)} ended with status {done.returncode}:\n{done.stdout.strip()[-1500:]}")
+    print(f"prefect.yaml is deployed; a worker of the pool {POOL} waits for its runs. Ctrl-C stops it.", flush=True)
+    os.execve(sys.executable, [*prefect, "worker", "start", "--pool", POOL], environment)
