@@ -40,8 +40,9 @@ def import_(arguments) -> None:
     from pipeline import lineage, serving
     from pipeline.core.config import load
     config = load()
-    done = serving.import_model(config.serving, lineage.served_gguf(config), f"{config.serving.name}:candidate", lineage.license_text(config))
-    print(f"{done.name}: {done.reason}\ntry it: ollama run {done.name} 'from machine import Pin'")
+    done = serving.import_model(config.serving, lineage.served_gguf(config), f"{config.serving.name}:candidate", lineage.license_text(config),
+                                prompts=config.params.evaluate.prompts)
+    print(f"{done.name}: {done.reason}{done.proof and f'; {done.proof}'}\ntry it: ollama run {done.name} 'from machine import Pin'")
 
 
 def ui(arguments) -> None:

@@ -52,8 +52,9 @@ def import_candidate() -> State:
         name, host = f"{config.serving.name}:candidate", serving.address()
         if serving.is_reachable() is None:
             return "Skipped", f"no Ollama at {host}; start it (`ollama serve`) and run `robo import`"
-        done = serving.import_model(config.serving, lineage.served_gguf(config), name, lineage.license_text(config))
-        return ("Executed" if done.changed else "Skipped"), done.reason
+        done = serving.import_model(config.serving, lineage.served_gguf(config), name, lineage.license_text(config),
+                                    prompts=config.params.evaluate.prompts)
+        return ("Executed" if done.changed else "Skipped"), f"{done.reason}{done.proof and f'; {done.proof}'}"
     return act("import", work)
 
 

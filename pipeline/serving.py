@@ -4,8 +4,14 @@ What Ollama holds is asked of Ollama, never remembered: file, parameters, templa
 done. The file is told by a line under the licence, since Ollama's own digest may be another: from 0.32 it rewrites each GGUF
 on its way in, which gives the same bytes only where its llama.cpp is the one that wrote them.
 
-Where something differs, the model is made under another name, must answer a prompt there, and only then takes the real name by
-a copy, which is a switch of names: files are shared. Until that moment the old model serves.
+Where something differs, the model is made under another name, must answer a prompt there, must go on with the validation prompts
+as llama.cpp does with the same file, and only then takes the real name by a copy, which is a switch of names: files are shared.
+Until that moment the old model serves.
+
+"As llama.cpp does" means the same tokens for a text and the same greedy answers, with the cache and flash attention that servers
+use. Ollama may bring another build of llama.cpp, whose sums come out a little different; where two tokens
+are as good as equal to the model that flips the choice. So where the texts part, llama.cpp is asked how much worse the other token
+is, and only a difference that rounding can make (TIE) is let pass. After such a place the rest of that answer proves nothing.
 """
 
 import ast
@@ -20,7 +26,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import sha256
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 300
-SMOKE_TOKENS = 32
+SMOKE_TOKENS = 24           # of an answer: Ollama breaks off where a model says the same token more than 30 times
+TIE = 0.05                  # in logits: float16 sums of one build against another's differ by about a hundredth
 TRIAL = "-unfinished"       # ends the tag under which a model is tried
 FILE_LINE = "\nGGUF file sha256:"
 
@@ -32,6 +39,7 @@ class Imported:
     changed: bool       # False: Ollama had it so already
     reason: str         # what differed
     answer: str         # to the smoke prompt; empty where nothing changed
+    proof: str          # how its answers were held against llama.cpp's; empty where nothing changed
 
 
 def address(host: str | None = None) -> str:
@@ -128,11 +136,66 @@ def discard(client, name: str) -> None:
             raise
 
 
-def import_model(serving: Serving, gguf: Path, name: str, license_text: str, host: str | None = None) -> Imported:
+def parting(file, prompt: list[int], new: list[int], text: str) -> float | None:
+    """How much less likely than llama.cpp's own token, in logits, `text` is where it leaves llama.cpp's greedy continuation `new` of `prompt`.
+
+    None where it does not leave it, infinity where no token could have led there.
+    """
+    def own(tokens: list[int]) -> str:      # a character may be cut in two by the last token
+        return file.decode(tokens).decode("utf-8", "replace").rstrip("\ufffd")
+
+    for place, token in enumerate([*new, file.eos]):
+        if token != file.eos and text.startswith(own(new[:place + 1])):
+            continue
+        rest = text[len(own(new[:place])):].encode()
+        if token == file.eos and not rest:
+            return None
+        logits = file.logits(prompt + new[:place])[-1]
+        others = [logits[i] for i in range(file.vocab_size) if i != token and (piece := file.piece(i)) and rest.startswith(piece)]
+        others += [] if rest else [logits[file.eos]]
+        return float(logits[token] - max(others)) if others else float("inf")
+    return None
+
+
+def check_answers(client, trial: str, gguf: Path, prompts: list[str], num_ctx: int, read: list[int]) -> str:
+    """Holds the greedy answers of Ollama's model `trial` against llama.cpp's of the same file; returns a sentence on the outcome.
+
+    `read` is a text in Ollama's own tokens, which llama.cpp must cut alike.
+
+    Raises UserError with the first that differs by more than rounding.
+    """
+    from pipeline.export.llama import LlamaFile
+
+    tokens, ties = 0, 0
+    with LlamaFile(gguf, as_served=True) as file:
+        if (cut := file.encode(file.decode(read).decode())) != read:
+            raise UserError(f"{gguf}: Ollama cuts text into other tokens than llama.cpp, {read[:16]}... instead of {cut[:16]}..., so nothing was "
+                            "published; another version of Ollama may do it right")
+        for prompt in prompts:
+            ids = file.encode(prompt)
+            count = min(SMOKE_TOKENS, num_ctx - len(ids) - 1)
+            if count < 1:       # does not fit the context it is served with
+                continue
+            new = file.generate(ids, count)
+            # As it is, without the template, and with nothing that bends the choice.
+            said = client.generate(trial, prompt, raw=True,
+                                   options={"temperature": 0, "repeat_penalty": 1.0, "num_predict": count, "stop": []}).response
+            tokens += len(new)
+            if said == (expected := file.decode(new).decode("utf-8", "replace")):
+                continue
+            if (worse := parting(file, ids, new, said)) is None or worse > TIE:
+                raise UserError(f"{gguf}: Ollama goes on otherwise than llama.cpp with this very file, so nothing was published: after "
+                                f"{prompt!r} it says {said!r}, llama.cpp {expected!r}. Another version of Ollama may do it right")
+            ties += 1
+    return f"greedy answers to {len(prompts)} prompts ({tokens} tokens) are llama.cpp's" + (
+        f", but for {ties} that part where two tokens are within {TIE} logits of each other" if ties else "")
+
+
+def import_model(serving: Serving, gguf: Path, name: str, license_text: str, host: str | None = None, prompts: list[str] | None = None) -> Imported:
     """Makes Ollama serve `gguf` as `name`, and does nothing where it does so already.
 
-    Raises UserError when Ollama cannot be reached, refuses, or the model answers nothing to serving.smoke_prompt; the name then
-    stands as it stood before.
+    Raises UserError when Ollama cannot be reached, refuses, the model answers nothing to serving.smoke_prompt, or it answers that or
+    one of `prompts` otherwise than llama.cpp; the name then stands as it stood before.
     """
     if not gguf.exists():
         raise UserError(f"{gguf}: no such file; build it first: dvc repro")
@@ -143,19 +206,22 @@ def import_model(serving: Serving, gguf: Path, name: str, license_text: str, hos
         discard(client, trial)      # a killed import may have left it
         reason = difference(held(client, name), wanted(serving, digest, license_text))
         if not reason:
-            return Imported(name, digest, False, f"Ollama holds this file with these parameters as {name}", "")
+            return Imported(name, digest, False, f"Ollama holds this file with these parameters as {name}", "", "")
         try:
             client.create(trial, files={gguf.name: client.create_blob(gguf)}, template=serving.template, parameters=settings(serving),
                           license=f"{license_text}{FILE_LINE} {digest}")
-            # Greedy, so that luck has no part in it; unloaded at once, since nobody asks for this name again.
-            answer = client.generate(trial, serving.smoke_prompt, keep_alive=0, options={"temperature": 0, "num_predict": SMOKE_TOKENS}).response
+            # Greedy, so that luck has no part in it.
+            said = client.generate(trial, serving.smoke_prompt, options={"temperature": 0, "num_predict": SMOKE_TOKENS})
+            answer = said.response
             if not answer.strip():
                 raise UserError(f"{gguf}: answers nothing to serving's smoke_prompt {serving.smoke_prompt!r}, so {name} was left as it was; "
                                 "train longer, or choose a prompt in configs/serving/ that the model can go on with")
+            proof = check_answers(client, trial, gguf, [serving.smoke_prompt, *(prompts or [])], serving.parameters.num_ctx,
+                                  list(said.context or []))
             client.copy(trial, name)
         finally:
             discard(client, trial)
-    return Imported(name, digest, True, reason, answer)
+    return Imported(name, digest, True, reason, answer, proof)
 
 
 def modelfile(serving: Serving, gguf_file_name: str, license_text: str) -> str:

@@ -11,10 +11,11 @@ from tiny import make_model
 
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
-from pipeline.serving import TRIAL, address, import_model, is_reachable, modelfile
+from pipeline.serving import TRIAL, address, import_model, is_reachable, modelfile, parting
 
 LICENSE = "MIT License\n\nCopyright \"somebody\"\n"
 NAME = "robo-micropython-test"
+PROMPT = "from machine import Pin\nimport time\n\nled = Pin("
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,37 @@ def test_ollama_answers_as_llama_cpp(serving, quantized, client, ollama):
         expected = file.decode(tokens).decode("utf-8", "replace")
     answer = client.generate(NAME, serving.smoke_prompt, options={"temperature": 0, "repeat_penalty": 1.0, "num_predict": 24}).response
     assert answer == expected
+
+
+def test_the_name_is_switched_only_when_ollama_answers_as_llama_cpp(serving, quantized, client, ollama, monkeypatch):
+    """The proof says how much was compared; an answer of another file is refused, and the name stands as it stood."""
+    from pipeline.export import llama
+
+    prompts = ["import time\n", "class Motor:\n    def __init__(self, "]
+    done = import_model(serving, quantized, NAME, LICENSE, ollama, prompts)
+    assert done.proof == "greedy answers to 3 prompts (72 tokens) are llama.cpp's"
+    before = client.show(NAME).modelfile
+    generate = llama.LlamaFile.generate
+    monkeypatch.setattr(llama.LlamaFile, "generate", lambda self, ids, n: [*generate(self, ids, n)[:5], 70, *generate(self, ids, n)[6:]])
+    with pytest.raises(UserError, match=r"Q4_K_M.gguf: Ollama goes on otherwise than llama.cpp .*nothing was published"):
+        import_model(with_parameters(serving, top_k=7), quantized, NAME, LICENSE, ollama, prompts)
+    assert client.show(NAME).modelfile == before and ours(client) == [f"{NAME}:latest"]
+
+
+def test_where_two_answers_part(quantized):
+    """The gap is that of the logits where the other text leaves the greedy one."""
+    from pipeline.export.llama import LlamaFile
+
+    with LlamaFile(quantized, as_served=True) as file:
+        ids = file.encode(PROMPT)
+        new = file.generate(ids, 8)
+        text = file.decode(new).decode()
+        assert parting(file, ids, new, text) is None
+        logits = file.logits(ids + new[:3])[-1].copy()
+        second = next(int(t) for t in logits.argsort()[::-1][1:] if file.piece(int(t)).isalpha())
+        other = file.decode([*new[:3], second]).decode()
+        assert parting(file, ids, new, other) == pytest.approx(logits[new[3]] - logits[second], abs=1e-3)
+        assert parting(file, ids, new, text[:4]) > 1         # ended where llama.cpp goes on
 
 
 def test_silent_model_never_takes_the_name(serving, quantized, client, ollama, tmp_path, tiny_tokenizer):

@@ -59,10 +59,12 @@ class LlamaFile:
 
     `context` is the most tokens that logits() and generate() take, by default what the model was trained on. With `vocab_only`
     it reads no weights and can only encode and decode. Messages call it `name`, for files that do not have theirs yet. Raises
-    UserError, with llama.cpp's reason, for a file that it refuses.
+    UserError, with llama.cpp's reason, for a file that it refuses. With `as_served` the cache is float16 and flash attention on where
+    llama.cpp thinks fit, as servers run it.
     """
 
-    def __init__(self, path: Path, context: int | None = None, vocab_only: bool = False, threads: int = THREADS, name: str | None = None):
+    def __init__(self, path: Path, context: int | None = None, vocab_only: bool = False, threads: int = THREADS, name: str | None = None,
+                 as_served: bool = False):
         check_magic(path)
         self.name, self.ctx, self.pieces = name or str(path), None, {}
         listen()
@@ -79,8 +81,9 @@ class LlamaFile:
             options = llama_cpp.llama_context_default_params()
             options.n_ctx = options.n_batch = options.n_ubatch = self.context
             options.n_threads = options.n_threads_batch = threads
-            options.type_k = options.type_v = F32
-            options.flash_attn_type = FLASH_ATTENTION_OFF
+            if not as_served:
+                options.type_k = options.type_v = F32
+                options.flash_attn_type = FLASH_ATTENTION_OFF
             self.ctx = llama_cpp.llama_init_from_model(self.model, options)
             if not self.ctx:
                 self.close()
