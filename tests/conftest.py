@@ -20,9 +20,10 @@ def tiny_tokenizer(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_validation(tmp_path_factory):
-    """A val_corpus.jsonl of a few documents."""
+    """A val_corpus.jsonl of a few documents; it does for a train_corpus.jsonl too."""
     path = tmp_path_factory.mktemp("processed") / "val_corpus.jsonl"
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in DOCUMENTS))
+    path.write_text("".join(json.dumps({"source": f"package-{n % 2}", "version": "1.0", "license": ("MIT", "Apache-2.0")[n % 2], "text": text})
+                            + "\n" for n, text in enumerate(DOCUMENTS)))
     return path
 
 

@@ -1,5 +1,7 @@
 """GGUF files and Hugging Face folders hold the very model, in every form and at every width that the configs allow."""
 
+import shutil
+
 import gguf
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import torch
 from tiny import CODE, DOCUMENTS, make_checkpoint, make_model, make_tokenizer
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import read_json
+from pipeline.core.files import read_json, write_text
 from pipeline.export import huggingface, parity
 from pipeline.export.gguf import export, write_gguf
 from pipeline.export.llama import LlamaFile
@@ -16,6 +18,7 @@ from pipeline.model.checkpoint import load_model, save_model
 
 FORMS = [(architecture, tied, heads, kv_heads) for tied in (True, False)
          for architecture, heads, kv_heads in (("gpt2", 4, None), ("llama", 4, 2), ("llama", 4, 4), ("llama", 4, 1), ("qwen3", 4, 2))]
+NAME, FIGURES = "robo", {"val": {"loss": 2.75, "bits_per_byte": 1.25}, "test": {"loss": 3, "bits_per_byte": 1.5}}
 WIDTHS = [128, 256, *(pytest.param(width, marks=pytest.mark.slow) for width in (384, 512, 640))]
 
 
@@ -109,8 +112,9 @@ def test_auto_tokenizer_cuts_text_as_we_do(tmp_path, split):
 # --- the stage --------------------------------------------------------------------------------------------------------
 
 def test_export_writes_everything_and_says_how_close_it_is(tmp_path, tiny_checkpoint, tiny_tokenizer, tiny_validation):
-    figures = export(["f32", "f16", "q8_0"], tiny_checkpoint, tiny_tokenizer, tiny_validation, tmp_path / "gguf", tmp_path / "huggingface")
-    assert sorted(p.name for p in (tmp_path / "gguf").iterdir()) == ["model-f16.gguf", "model-f32.gguf", "model-q8_0.gguf"]
+    figures = export(["f32", "f16", "q8_0"], tiny_checkpoint, tiny_tokenizer, tiny_validation, tiny_validation, NAME, FIGURES,
+                     tmp_path / "gguf", tmp_path / "huggingface")
+    assert sorted(p.name for p in (tmp_path / "gguf").iterdir()) == ["imatrix.gguf", "model-f16.gguf", "model-f32.gguf", "model-q8_0.gguf"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["gguf", "huggingface"]
     assert figures["parity"]["documents"] == len(DOCUMENTS) and figures["parity"]["tokens_compared"] > 100_000
     assert figures["kl_huggingface"] < 1e-9 and figures["kl_f32"] < 1e-6 and figures["kl_f16"] < 1e-4
@@ -118,11 +122,44 @@ def test_export_writes_everything_and_says_how_close_it_is(tmp_path, tiny_checkp
     assert figures["parameters"] == load_model(tiny_tokenizer / "tokenizer.json", tiny_checkpoint).count_parameters()
 
 
+def test_files_say_where_they_come_from(tmp_path, tiny_checkpoint, tiny_tokenizer, tiny_validation):
+    """In the GGUF file and in what llama.cpp quantizes from it; the hashes are DVC's own."""
+    from dvc.repo import Repo
+    from ruamel.yaml import YAML
+
+    from pipeline.export.quantize import run_llama_cpp
+
+    for name in ("one", "two"):
+        export(["f32", "f16"], tiny_checkpoint, tiny_tokenizer, tiny_validation, tiny_validation, NAME, FIGURES, tmp_path / name / "gguf",
+               tmp_path / name / "huggingface")
+    files = [{str(p.relative_to(tmp_path / name)): p.read_bytes() for p in (tmp_path / name).rglob("*.*")} for name in ("one", "two")]
+    assert files[0] == files[1]
+    run_llama_cpp(tmp_path / "one/gguf/model-f16.gguf", tmp_path / "q.gguf", "Q4_K_M")
+    said = {name: field.contents() for name, field in gguf.GGUFReader(tmp_path / "q.gguf").fields.items()}
+    assert (said["general.name"], said["general.license"]) == (NAME, "Apache-2.0 AND MIT")
+    assert said["robo.val.bits_per_byte"] == 1.25 and said["robo.test.bits_per_byte"] == 1.5
+    assert sorted(said["robo.corpus.sources"].split("; ")) == ["package-0 1.0 (MIT)", "package-1 1.0 (Apache-2.0)"]
+
+    places = {"trained": tiny_checkpoint, "tokenizer": tiny_tokenizer, "corpus.jsonl": tiny_validation}
+    (tmp_path / "dvc").mkdir()
+    for name, path in places.items():
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / "dvc" / name)
+    write_text(tmp_path / "dvc/dvc.yaml", "stages: {s: {cmd: 'true', outs: [trained, tokenizer, corpus.jsonl]}}")
+    Repo.init(str(tmp_path / "dvc"), no_scm=True)
+    with Repo(str(tmp_path / "dvc")) as repo:
+        repo.commit(force=True)
+    locked = {out["path"]: out["md5"] for out in YAML(typ="safe").load(tmp_path / "dvc/dvc.lock")["stages"]["s"]["outs"]}
+    assert {key: said[f"robo.dvc.{key}"].split()[0] for key in ("weights", "tokenizer", "corpus")} == {
+        "weights": locked["trained"], "tokenizer": locked["tokenizer"], "corpus": locked["corpus.jsonl"]}
+    assert said["general.version"] == locked["trained"][:12]
+
+
 def refused(tmp_path, checkpoint, tokenizer, validation) -> str:
     """The message of an export that must fail and leave nothing."""
-    out = tmp_path / "out"
+    out, corpus = tmp_path / "out", tmp_path / "train_corpus.jsonl"
+    write_text(corpus, '{"source": "one", "version": null, "license": "MIT", "text": "import machine"}\n')
     with pytest.raises(UserError) as error:
-        export(["f32", "f16"], checkpoint, tokenizer, validation, out / "gguf", out / "huggingface")
+        export(["f32", "f16"], checkpoint, tokenizer, validation, corpus, NAME, FIGURES, out / "gguf", out / "huggingface")
     assert not out.exists() or not list(out.iterdir())
     return str(error.value)
 

@@ -7,13 +7,16 @@ import sys
 from collections import namedtuple
 
 import gguf
+import numpy as np
 import pytest
-from tiny import make_model, make_tokenizer
+import torch
+from tiny import DOCUMENTS, make_model, make_tokenizer
 
 from pipeline.core.config import QUANTS
 from pipeline.core.errors import UserError
 from pipeline.export import quantize as stage
 from pipeline.export.gguf import write_gguf
+from pipeline.export.importance import importance, read_importance, write_importance
 from pipeline.export.llama import LlamaFile
 from pipeline.export.quantize import contents, quantize
 from pipeline.export.tokenization import load_vocabulary
@@ -78,6 +81,57 @@ def test_types_are_written_side_by_side(tmp_path, sources, tiny_tokenizer, tiny_
                for quant in ("Q4_K_M", "Q8_0", "Q2_K")]
     assert [process.wait() for process in started] == [0, 0, 0]
     assert len(list(tmp_path.iterdir())) == 3
+
+
+# --- the importance matrix --------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def matrix(tiny_tokenizer):
+    """Of the model of width 256, over the validation documents."""
+    vocabulary = load_vocabulary(tiny_tokenizer)
+    return importance(make_model("llama", d_model=256), [i for text in DOCUMENTS for i in vocabulary.tokenizer.encode(text).ids])
+
+
+def test_importance_is_the_mean_square_of_each_column(tmp_path, tiny_tokenizer):
+    """Computed again by hand for the first layer's queries and, over two windows, for the tied head."""
+    model = make_model("llama", context_length=64)
+    ids = list(range(20, 148))
+    found = importance(model, ids)
+    with torch.inference_mode():
+        states = model.token_embd(torch.tensor(ids))
+        first = model.blk[0].attn_norm(states).square().mean(0)
+        last = torch.cat([model.hidden(torch.tensor([ids[i:i + 64]]))[0] for i in (0, 64)]).square().mean(0)
+    np.testing.assert_allclose(found["blk.0.attn_q.weight"], first, rtol=1e-5)
+    np.testing.assert_allclose(found["token_embd.weight"], last, rtol=1e-5)
+    assert set(found) == {name for name, p in model.named_parameters() if p.ndim == 2}
+    write_importance(found, tmp_path / "i.gguf", len(ids))
+    again = read_importance(tmp_path / "i.gguf")
+    assert set(again) == set(found) and all((again[name] == found[name]).all() for name in found)
+    written = (tmp_path / "i.gguf").read_bytes()
+    write_importance(importance(model, ids), tmp_path / "i.gguf", len(ids))
+    assert (tmp_path / "i.gguf").read_bytes() == written
+
+
+def test_low_types_are_guided_where_it_helps(tmp_path, sources, tiny_tokenizer, tiny_validation, matrix):
+    kept = {}
+    for quant in ("Q8_0", "Q6_K", "Q4_K_M", "Q3_K_S", "Q2_K"):
+        plain = quantize(quant, sources / "256.gguf", tmp_path / "plain", tiny_tokenizer, tiny_validation)
+        guided = quantize(quant, sources / "256.gguf", tmp_path / "guided", tiny_tokenizer, tiny_validation, matrix)
+        same = (tmp_path / "plain" / f"{quant}.gguf").read_bytes() == (tmp_path / "guided" / f"{quant}.gguf").read_bytes()
+        kept[quant] = guided["imatrix"]
+        if quant in ("Q8_0", "Q6_K"):
+            assert guided["imatrix"] is plain["imatrix"] is None and same
+        else:
+            assert guided["imatrix"]["used"] is (guided["imatrix"]["kl_with"] < guided["imatrix"]["kl_without"]) is not same
+    assert any(k and k["used"] for k in kept.values())
+    assert not list((tmp_path / "guided").glob(".*"))
+
+
+def test_a_matrix_that_misleads_is_left_out(tmp_path, sources, tiny_tokenizer, tiny_validation, matrix):
+    """It says that all but every eighth column do not matter."""
+    wrong = {name: np.where(np.arange(mean.size) % 8, 1e-6, 1).astype(np.float32) for name, mean in matrix.items()}
+    compared = quantize("Q3_K_S", sources / "256.gguf", tmp_path, tiny_tokenizer, tiny_validation, wrong)["imatrix"]
+    assert not compared["used"] and compared["kl_with"] > compared["kl_without"]
 
 
 # --- what cannot be quantized -----------------------------------------------------------------------------------------

@@ -57,6 +57,10 @@ class Export(File):
     outtypes: Annotated[list[Literal["f32", "f16", "q8_0"]], Field(min_length=1)]
 
 
+class Quantize(File):
+    imatrix: bool                                       # let the training text guide types of 5 bits and below, where it helps
+
+
 class Assess(File):
     tokens: Annotated[int, Field(ge=256)]               # validation tokens that each GGUF file is measured on
     max_loss: Annotated[float, Field(ge=0)]             # percent of F16's bits per byte that the recommended type may lose
@@ -73,6 +77,7 @@ class Params(File):
     evaluate: Evaluate
     export: Export
     quants: Annotated[list[Literal[QUANTS]], Field(min_length=1)]
+    quantize: Quantize
     assess: Assess
 
 

@@ -7,6 +7,7 @@ SPLITS = ("train", "val", "test")
 
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")
+TRAINING = PROCESSED / "train_corpus.jsonl"
 VALIDATION = PROCESSED / "val_corpus.jsonl"
 SIDECAR = PROCESSED / "pack.json"                       # counts, dtype and tokenizer of the packed bins
 TOKENIZER_FOLDER = Path("data/tokenizer")
@@ -15,6 +16,7 @@ SPECIAL_TOKENS = TOKENIZER_FOLDER / "special_tokens.json"   # which text plays w
 
 TRAINED = Path("models/trained")
 GGUF = Path("models/gguf")
+IMPORTANCE = GGUF / "imatrix.gguf"
 HUGGINGFACE = Path("models/huggingface")
 QUANTIZED = Path("models/quantized")
 

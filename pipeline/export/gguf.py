@@ -14,11 +14,10 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType
 
-from pipeline.core.files import atomic, write_json
-from pipeline.core.paths import GGUF, HUGGINGFACE, METRICS, TOKENIZER_FOLDER, TRAINED, VALIDATION
+from pipeline.core.files import atomic, read_json, write_json
+from pipeline.core.paths import GGUF, HUGGINGFACE, IMPORTANCE, METRICS, TOKENIZER_FOLDER, TRAINED, TRAINING, VALIDATION
 from pipeline.export.tokenization import Vocabulary, load_vocabulary
 
-NAME = "robo-micropython"
 FILE_TYPES = {"f32": LlamaFileType.ALL_F32, "f16": LlamaFileType.MOSTLY_F16, "q8_0": LlamaFileType.MOSTLY_Q8_0}
 
 
@@ -50,14 +49,18 @@ def stored(name: str, array: np.ndarray, outtype: str) -> tuple[np.ndarray, GGML
     return array.astype(np.float16), GGMLQuantizationType.F16
 
 
-def write_gguf(model, vocabulary: Vocabulary, path: Path, outtype: str, name: str = NAME) -> None:
-    """Writes `model` (pipeline.model.Transformer) as one GGUF file; the same model gives the same bytes."""
+def write_gguf(model, vocabulary: Vocabulary, path: Path, outtype: str, about: dict[str, str | float] | None = None) -> None:
+    """Writes `model` (pipeline.model.Transformer) as one GGUF file; the same model gives the same bytes.
+
+    `about` is what origin.py has to say of it, by GGUF key.
+    """
     c = model.config
     assert len(vocabulary.tokens) == c.vocab_size
     with atomic(path) as unfinished:
         writer = GGUFWriter(unfinished, c.architecture)
         writer.add_type(gguf.GGUFType.MODEL)
-        writer.add_name(name)
+        for key, value in (about or {}).items():
+            (writer.add_string if isinstance(value, str) else writer.add_float32)(key, value)
         writer.add_size_label(f"{model.count_parameters() / 1e6:.1f}M")
         writer.add_file_type(FILE_TYPES[outtype])
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
@@ -111,24 +114,32 @@ def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
 
 # --- the stage --------------------------------------------------------------------------------------------------------
 
-def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path, out: Path = GGUF,
+def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path, corpus: Path, name: str, evaluated: dict, out: Path = GGUF,
            huggingface: Path = HUGGINGFACE) -> dict:
-    """Writes out/model-TYPE.gguf for each type and the folder `huggingface`, both or nothing; returns parity.prove's figures.
+    """Writes out/model-TYPE.gguf for each type, out/imatrix.gguf and the folder `huggingface`, all or nothing; returns parity.prove's figures.
+
+    `corpus` is the training text, `name` the model's and `evaluated` its figures on held-out text, by split; see origin.py.
 
     Raises UserError where the checkpoint or the tokenizer is missing or unfit, or where an exported file is not the same model.
     """
     from pipeline.export.huggingface import to_huggingface
-    from pipeline.export.parity import prove
+    from pipeline.export.importance import TOKENS, importance, spread_texts, write_importance
+    from pipeline.export.origin import origin
+    from pipeline.export.parity import joined, prove
     from pipeline.model.checkpoint import load_model
 
     model, vocabulary = load_model(tokenizer / "tokenizer.json", trained), load_vocabulary(tokenizer)
+    about = origin(name, trained, tokenizer, corpus, evaluated)
     unfinished = {folder: folder.with_name(f".{folder.name}.unfinished") for folder in (out, huggingface)}
     try:
         files = {outtype: unfinished[out] / f"model-{outtype}.gguf" for outtype in outtypes}
         for outtype, path in files.items():
-            write_gguf(model, vocabulary, path, outtype)
+            write_gguf(model, vocabulary, path, outtype, about)
         to_huggingface(model, tokenizer, unfinished[huggingface])
         figures = prove(model, vocabulary, files, unfinished[huggingface], validation)
+        texts = vocabulary.tokenizer.encode_batch(spread_texts(corpus), add_special_tokens=False)
+        ids = joined([text.ids for text in texts], vocabulary.special["eos"], TOKENS)
+        write_importance(importance(model, ids), unfinished[out] / IMPORTANCE.name, len(ids))
         for folder, made in unfinished.items():
             shutil.rmtree(folder, ignore_errors=True)
             made.rename(folder)
@@ -141,7 +152,8 @@ def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path
 def main(config) -> None:
     from pipeline.export.parity import LIMITS
 
-    figures = export(list(config.params.export.outtypes), TRAINED, TOKENIZER_FOLDER, VALIDATION)
+    figures = export(list(config.params.export.outtypes), TRAINED, TOKENIZER_FOLDER, VALIDATION, TRAINING, config.serving.name,
+                     read_json(METRICS / "evaluate.json"))
     write_json(METRICS / "export.json", figures)
     parity = figures["parity"]
     print(f"export: {figures['parameters']:,} parameters; the same {parity['tokens_compared']:,} tokens over {parity['documents']} "
