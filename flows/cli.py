@@ -45,6 +45,15 @@ def import_(arguments) -> None:
     print(f"{done.name}: {done.reason}{done.proof and f'; {done.proof}'}\ntry it: ollama run {done.name} 'from machine import Pin'")
 
 
+def trace(arguments) -> None:
+    """print the way back from a model (a GGUF file, a name in Ollama, a registered version) to the packages it was trained on"""
+    from pipeline.core.config import load
+    from pipeline.registry import default_tracking_uri
+    from pipeline.trace import trace
+    config = load()
+    print(trace(arguments.model, config, default_tracking_uri(config.root)))
+
+
 def ui(arguments) -> None:
     """serve Prefect's and MLflow's pages on 127.0.0.1 until Ctrl-C"""
     from flows.servers import ui
@@ -57,14 +66,17 @@ def worker(arguments) -> None:
     worker()
 
 
-COMMANDS = {"run": run, "import": import_, "ui": ui, "worker": worker}
+COMMANDS = {"run": run, "import": import_, "trace": trace, "ui": ui, "worker": worker}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="robo", description="From MicroPython code to a small language model, and kept fresh.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, function in COMMANDS.items():
-        commands.add_parser(name, help=function.__doc__, description=function.__doc__).set_defaults(function=function)
+        command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        command.set_defaults(function=function)
+        if name == "trace":
+            command.add_argument("model", help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate")
     arguments = parser.parse_args()
     if not Path("dvc.yaml").exists():
         sys.exit("error: no dvc.yaml here; run robo in the folder of the project")

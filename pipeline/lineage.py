@@ -15,8 +15,11 @@ from pathlib import Path
 from pipeline.core.config import Config, read_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, sha256
+from pipeline.core.paths import TRAINING
+from pipeline.export.origin import corpus_sources, source_line
 
 MEASUREMENTS = ("metrics", "reports")           # folders of outs that say how it went, not what came out
+SOURCES_TAG = "corpus.sources"
 MAKES_MODEL = ("tokenizer", "train", "export")  # and quantize@TYPE
 
 
@@ -113,8 +116,9 @@ def tags(config: Config) -> dict[str, str]:
     def hashes(stage: str) -> str:
         return ", ".join(f"{md5} {path}" for path, md5 in products(stages[stage]).items())
 
-    found = {"content_hash": content_hash(config), **git_tags(config.root), "dvc.corpus": hashes("collect"), "dvc.tokenizer": hashes("tokenizer"),
-            "dvc.weights": hashes("train"), "served_quant": config.serving.quant, "served_sha256": sha256(served_gguf(config))}
+    found = {"content_hash": content_hash(config), **git_tags(config.root), "dvc.raw": hashes("collect"),
+            "dvc.corpus": f"{stages['prepare'][str(TRAINING)]} {TRAINING}", "dvc.tokenizer": hashes("tokenizer"), "dvc.weights": hashes("train"),
+            SOURCES_TAG: "; ".join(source_line(source) for source in corpus_sources(config.root / TRAINING)), "served_quant": config.serving.quant, "served_sha256": sha256(served_gguf(config))}
     for quant in config.params.quants:
         written = read_json(config.root / "metrics" / "quantize" / f"{quant}.json")
         found |= {f"quant.{quant}.{key}": f"{written[key]:g}" if isinstance(written[key], float) else str(written[key])

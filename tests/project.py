@@ -42,9 +42,9 @@ def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, step
     for quant in QUANTS:
         path = root / f"models/quantized/{quant}.gguf"
         run_llama_cpp(gguf / "model-f16.gguf", path, quant)
-        write(root / f"metrics/quantize/{quant}.json", {**contents(path), "fell_back": {"count": 0, "why": {}}, "completion": "led"})
+        write(root / f"metrics/quantize/{quant}.json", {**contents(path), "fell_back": {"count": 0, "why": {}}, "completion": "led", "imatrix": None})
     write(root / "data/raw/some/main.py", "import machine\n")
-    write(root / "data/processed/train_corpus.jsonl", '{"text": "import machine"}\n')
+    write(root / "data/processed/train_corpus.jsonl", '{"source": "periph", "version": "1.2.1", "license": "MIT", "text": "import machine"}\n')
     write(root / "metrics/prepare.json", {"files": {"train": 1, "val": 1}, "rejected": {"too short": 3}})
     write(root / "metrics/train.json", {"steps": steps, "parameters": 1_806_592, "loss": 2.5, "val_loss": 2.75})
     write(root / "metrics/train.csv", "step,tokens,loss,val_loss\n" + "".join(

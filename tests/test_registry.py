@@ -60,7 +60,7 @@ def test_everything_is_there(project, uri):
 
     lock = lineage.locked(Config(project))
     assert version.tags["content_hash"] == lineage.content_hash(Config(project)) == run.data.tags["content_hash"]
-    assert version.tags["dvc.corpus"] == f"{lock['collect']['data/raw']} data/raw" and version.tags["run_id"] == run.info.run_id
+    assert version.tags["dvc.raw"] == f"{lock['collect']['data/raw']} data/raw" and version.tags["run_id"] == run.info.run_id
     assert version.tags["dvc.weights"] == f"{lock['train']['models/trained']} models/trained"
     assert 4 < float(version.tags["quant.Q4_K_M.bits_per_weight"]) < float(version.tags["quant.Q8_0.bits_per_weight"])
     assert version.description.startswith("1.2345 bits per byte (val)") and "1,806,592 parameters" in version.description

@@ -1,0 +1,82 @@
+"""From a file, a name in Ollama or a registered version back to git, DVC and the packages."""
+
+import shutil
+import subprocess
+
+import pytest
+from project import change_config, commit
+
+from pipeline import lineage
+from pipeline.core.config import Config
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256
+from pipeline.export.gguf import write_gguf
+from pipeline.export.origin import origin
+from pipeline.export.quantize import run_llama_cpp
+from pipeline.export.tokenization import load_vocabulary
+from pipeline.model.checkpoint import load_model
+from pipeline.registry import register
+from pipeline.trace import trace
+
+FIGURES = {"val": {"bits_per_byte": 1.25}}
+
+
+@pytest.fixture
+def told(project, monkeypatch):
+    """A built project whose files carry their origin, in git."""
+    monkeypatch.chdir(project)
+    from pathlib import Path
+    about = origin("robo-micropython", Path("models/trained"), Path("data/tokenizer"), Path("data/processed/train_corpus.jsonl"), FIGURES)
+    model = load_model(Path("data/tokenizer/tokenizer.json"), Path("models/trained"))
+    write_gguf(model, load_vocabulary(Path("data/tokenizer")), Path("models/gguf/model-f16.gguf"), "f16", about)
+    for quant in ("Q8_0", "Q4_K_M"):
+        run_llama_cpp(Path("models/gguf/model-f16.gguf"), Path(f"models/quantized/{quant}.gguf"), quant)
+    commit(project)
+    for command in (["init", "-q"], ["add", "params.yaml"], ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    return project
+
+
+def test_every_way_leads_back_to_the_packages(told, tmp_path, ollama):
+    import ollama as package
+
+    from pipeline.serving import import_model
+
+    config, uri = Config(told), f"sqlite:///{tmp_path}/mlflow.db"
+    served = lineage.served_gguf(config)
+    before = trace("models/quantized/Q8_0.gguf", config, uri)
+    assert "periph 1.2.1 (MIT)" in before and "none with these weights" in before      # the file alone knows its text
+    version = register(config, uri)
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=told, capture_output=True, text=True).stdout.strip()
+    import_model(config.serving, served, "robo-trace-test", "text", ollama)
+    try:
+        ways = ["models/quantized/Q8_0.gguf", str(served), "robo-micropython/1", "models:/robo-micropython@candidate", "1", "candidate",
+                "robo-trace-test:latest", "robo-trace-test"]
+        for way in ways:
+            said = trace(way, config, uri, ollama)
+            for fact in (f"robo-micropython/1 (candidate), run {version.run_id}", git, "trained on", "periph 1.2.1 (MIT)",
+                         f"{lineage.locked(config)['train']['models/trained']} models/trained",
+                         f"{lineage.locked(config)['prepare']['data/processed/train_corpus.jsonl']} data/processed/train_corpus.jsonl"):
+                assert fact in said, way
+        assert sha256(served) in trace("robo-trace-test", config, uri, ollama)
+        assert "bits per byte (val)" in trace("robo-trace-test", config, uri, ollama)
+    finally:
+        package.Client(ollama).delete("robo-trace-test")
+
+
+def test_what_leads_nowhere_says_so(told, tmp_path, tiny_gguf):
+    config, uri, nowhere = Config(told), f"sqlite:///{tmp_path}/mlflow.db", "127.0.0.1:9"
+    with pytest.raises(UserError, match="no GGUF file, no model in Ollama and no registered version.*did you mean 'robo-micropython:candidate'"):
+        trace("robo-micropyton:candidate", config, uri, nowhere)
+    with pytest.raises(UserError, match="99: no GGUF file"):
+        trace("99", config, uri, nowhere)
+    with pytest.raises(UserError, match="nothing.gguf: no such file"):
+        trace("nothing.gguf", config, uri, nowhere)
+    shutil.copy(tiny_gguf / "model-f16.gguf", "foreign.gguf")
+    with pytest.raises(UserError, match="foreign.gguf: says nothing of where it comes from"):
+        trace("foreign.gguf", config, uri, nowhere)
+    whole = (told / "models/quantized/Q8_0.gguf").read_bytes()
+    (told / "half.gguf").write_bytes(whole[:2000])
+    with pytest.raises(UserError, match="half.gguf: a damaged GGUF file"):
+        trace("half.gguf", config, uri, nowhere)
+    change_config(told, "params.yaml", quants=["Q8_0", "Q4_K_M"])
