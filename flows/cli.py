@@ -40,7 +40,7 @@ def import_(arguments) -> None:
     from pipeline import lineage, serving
     from pipeline.core.config import load
     config = load()
-    done = serving.import_model(config.serving, lineage.served_gguf(config), f"{config.serving.name}:candidate", lineage.license_text(config),
+    done = serving.import_model(lineage.serving(config), lineage.served_gguf(config), f"{config.serving.name}:candidate", lineage.license_text(config),
                                 prompts=config.params.evaluate.prompts)
     print(f"{done.name}: {done.reason}{done.proof and f'; {done.proof}'}\ntry it: ollama run {done.name} 'from machine import Pin'")
 

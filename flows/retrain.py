@@ -16,6 +16,7 @@ from flows import console
 from flows.graph import Outcome, finish, graph, run_stage, stop_children
 from flows.summary import report
 from pipeline import lineage, registry, serving
+from pipeline.advice import advice
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
 
@@ -52,7 +53,7 @@ def import_candidate() -> State:
         name, host = f"{config.serving.name}:candidate", serving.address()
         if serving.is_reachable() is None:
             return "Skipped", f"no Ollama at {host}; start it (`ollama serve`) and run `robo import`"
-        done = serving.import_model(config.serving, lineage.served_gguf(config), name, lineage.license_text(config),
+        done = serving.import_model(lineage.serving(config), lineage.served_gguf(config), name, lineage.license_text(config),
                                     prompts=config.params.evaluate.prompts)
         return ("Executed" if done.changed else "Skipped"), f"{done.reason}{done.proof and f'; {done.proof}'}"
     return act("import", work)
@@ -64,7 +65,9 @@ def retrain() -> list[Outcome]:
 
     Raises RuntimeError with the messages of what failed.
     """
-    load()      # a mistake in a config is said before anything runs
+    for line in advice(load()):     # a mistake in a config is said before anything runs
+        console.say(f"note: {line}")
+        get_run_logger().warning(line)
     futures = {}
     try:
         for stage, needs in graph().items():

@@ -12,10 +12,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.core.config import Config, read_yaml
+from pipeline.core.config import Config, Serving, read_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, sha256
-from pipeline.core.paths import TRAINING
+from pipeline.core.paths import METRICS, TRAINING
 from pipeline.export.origin import corpus_sources, source_line
 
 MEASUREMENTS = ("metrics", "reports")           # folders of outs that say how it went, not what came out
@@ -23,8 +23,29 @@ SOURCES_TAG = "corpus.sources"
 MAKES_MODEL = ("tokenizer", "train", "export")  # and quantize@TYPE
 
 
+def insertion(template: str, special) -> str:
+    """The template with Ollama's form for text before and after a gap, where the tokenizer has tokens for that."""
+    if special.fim_prefix is None or ".Suffix" in template:
+        return template
+    fill = f"{special.fim_prefix}{{{{ .Prompt }}}}{special.fim_suffix}{{{{ .Suffix }}}}{special.fim_middle}"
+    return f"{{{{ if .Suffix }}}}{fill}{{{{ else }}}}{template}{{{{ end }}}}"
+
+
+def serving(config: Config) -> Serving:
+    """The serving config with what other files decide: the type that `auto` stands for, and the template's insertion form.
+
+    Raises UserError where `auto` is asked for and nothing was assessed.
+    """
+    quant, found = config.serving.quant, config.root / METRICS / "assess.json"
+    if quant == "auto":
+        if not found.exists():
+            raise UserError(f"{found}: no such file, so quant: auto means nothing yet; build the model first: dvc repro")
+        quant = read_json(found)["recommended"]
+    return config.serving.model_copy(update={"quant": quant, "template": insertion(config.serving.template, config.tokenizer.special_tokens)})
+
+
 def served_gguf(config: Config) -> Path:
-    return config.root / "models" / "quantized" / f"{config.serving.quant}.gguf"
+    return config.root / "models" / "quantized" / f"{serving(config).quant}.gguf"
 
 
 def locked(config: Config) -> dict[str, dict[str, str]]:
@@ -54,7 +75,7 @@ def content_hash(config: Config) -> str:
     """sha256 over path and md5 of everything that tokenizer, train, export and quantize made, and over which file is served."""
     outs = sorted(item for stage, outs in locked(config).items() if stage.partition("@")[0] in (*MAKES_MODEL, "quantize")
                   for item in products(outs).items())
-    return hashlib.sha256(json.dumps([config.serving.quant, outs]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([serving(config).quant, outs]).encode()).hexdigest()
 
 
 def flat(value, prefix: str) -> Iterator[tuple[str, object]]:
@@ -118,7 +139,7 @@ def tags(config: Config) -> dict[str, str]:
 
     found = {"content_hash": content_hash(config), **git_tags(config.root), "dvc.raw": hashes("collect"),
             "dvc.corpus": f"{stages['prepare'][str(TRAINING)]} {TRAINING}", "dvc.tokenizer": hashes("tokenizer"), "dvc.weights": hashes("train"),
-            SOURCES_TAG: "; ".join(source_line(source) for source in corpus_sources(config.root / TRAINING)), "served_quant": config.serving.quant, "served_sha256": sha256(served_gguf(config))}
+            SOURCES_TAG: "; ".join(source_line(source) for source in corpus_sources(config.root / TRAINING)), "served_quant": serving(config).quant, "served_sha256": sha256(served_gguf(config))}
     for quant in config.params.quants:
         written = read_json(config.root / "metrics" / "quantize" / f"{quant}.json")
         found |= {f"quant.{quant}.{key}": f"{written[key]:g}" if isinstance(written[key], float) else str(written[key])
@@ -135,7 +156,7 @@ def description(config: Config) -> str:
              + f": {p.model}, {parameters:,} parameters, trained on {p.corpus} with {p.tokenizer} by {p.training}", "",
              "| | loss | bits per byte |", "|---|---:|---:|"]
     lines += [f"| {split} | {figures['loss']:.4f} | {figures['bits_per_byte']:.4f} |" for split, figures in held_out.items()]
-    lines += ["", f"What each file really holds; {config.serving.quant} is served:", "",
+    lines += ["", f"What each file really holds; {serving(config).quant} is served:", "",
               "| quant | bytes | bits per weight | tensors really written |", "|---|---:|---:|---|"]
     for quant in p.quants:
         written = read_json(metrics / "quantize" / f"{quant}.json")

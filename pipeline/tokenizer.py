@@ -44,7 +44,7 @@ def load_tokenizer(path: Path = TOKENIZER):
 
 def main(config) -> None:
     c = config.tokenizer
-    special_tokens = c.special_tokens.model_dump()
+    special_tokens = c.special_tokens.model_dump(exclude_none=True)
     texts = (row["text"] for file in c.training_files for row in read_jsonl(Path(file)))
     assert c.algorithm == "bpe"
     tokenizer = train(texts, c.vocab_size, special_tokens, c.split_pattern)

@@ -6,7 +6,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from tiny import CODE, DOCUMENTS, make_checkpoint, make_model, make_tokenizer
+from tiny import CODE, DOCUMENTS, SPECIAL, make_checkpoint, make_model, make_tokenizer
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, write_text
@@ -15,6 +15,7 @@ from pipeline.export.gguf import export, write_gguf
 from pipeline.export.llama import LlamaFile
 from pipeline.export.tokenization import load_vocabulary
 from pipeline.model.checkpoint import load_model, save_model
+from pipeline.model.transformer import ModelConfig
 
 FORMS = [(architecture, tied, heads, kv_heads) for tied in (True, False)
          for architecture, heads, kv_heads in (("gpt2", 4, None), ("llama", 4, 2), ("llama", 4, 4), ("llama", 4, 1), ("qwen3", 4, 2))]
@@ -55,6 +56,35 @@ def test_every_form_is_the_same_model_everywhere(tmp_path, tiny_tokenizer, archi
                 assert np.abs(theirs - logits).max() < (2e-2 if architecture == "gpt2" else 1e-4)
                 assert file.generate(ids[:20], 20) == model.generate(ids[:20], 20, eos=vocabulary.special["eos"])
     assert kl < 1e-2        # q8_0 has no limit; it is only near
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_gpt2_without_biases(tmp_path, tiny_tokenizer, tied):
+    """It has none of its own; where others ask for them they are zero, and the model is the same."""
+    vocabulary, model = load_vocabulary(tiny_tokenizer), make_model("gpt2", bias=False, tie_embeddings=tied)
+    assert not [name for name in model.state_dict() if name.endswith("bias")]
+    save_model(model, "x", tmp_path / "trained")
+    assert not ModelConfig(**read_json(tmp_path / "trained/config.json")["model"]).bias
+    ids = ids_of(vocabulary)
+    reference = parity.log_softmax(parity.torch_logits(model, ids, 256))
+    huggingface.to_huggingface(model, tiny_tokenizer, tmp_path / "hf")
+    parity.check_divergence("hf", "huggingface", reference, parity.huggingface_logits(tmp_path / "hf", ids, 256))
+    for outtype in ("f32", "f16"):
+        write_gguf(model, vocabulary, tmp_path / f"{outtype}.gguf", outtype)
+        biases = [t for name, t in tensors(tmp_path / f"{outtype}.gguf").items() if name.endswith("bias")]
+        assert len(biases) == 13 and not any(t.data.any() for t in biases)
+        with LlamaFile(tmp_path / f"{outtype}.gguf") as file:
+            parity.check_divergence(outtype, outtype, reference, parity.llama_logits(file, ids, 256))
+
+
+def test_fim_tokens_have_their_keys(tmp_path, tiny_validation):
+    special = {**SPECIAL, "fim_prefix": "<fim_prefix>", "fim_suffix": "<fim_suffix>", "fim_middle": "<fim_middle>"}
+    folder = make_tokenizer(tmp_path / "tokenizer", special=special)
+    export(["f32", "f16"], make_checkpoint(tmp_path / "trained", folder), folder, tiny_validation, tiny_validation, NAME, FIGURES,
+           tmp_path / "gguf", tmp_path / "hf")
+    said = {name: field.contents() for name, field in gguf.GGUFReader(tmp_path / "gguf/model-f16.gguf").fields.items()}
+    assert [said[f"tokenizer.ggml.fim_{part}_token_id"] for part in ("pre", "suf", "mid")] == [4, 5, 6]
+    assert said["tokenizer.ggml.token_type"][:8] == [3] * 7 + [1]
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path, tiny_tokenizer):

@@ -58,21 +58,21 @@ DOCUMENTS = [
     "# Temperatur in °C, तापमान, வெப்பநிலை, তাপমাত্রা, 温度 🌡️\nprint('±0.5 °C')\r\n\tx = 3.14159\r\n"]
 
 
-def make_tokenizer(folder: Path, vocab_size: int = 512, split: str = "qwen2") -> Path:
+def make_tokenizer(folder: Path, vocab_size: int = 512, split: str = "qwen2", special: dict[str, str] = SPECIAL) -> Path:
     """A BPE as the tokenizer stage makes it: folder/tokenizer.json and folder/special_tokens.json; returns `folder`."""
-    write_text(folder / "tokenizer.json", train(DOCUMENTS, vocab_size, SPECIAL, split).to_str())
-    write_json(folder / "special_tokens.json", SPECIAL)
+    write_text(folder / "tokenizer.json", train(DOCUMENTS, vocab_size, special, split).to_str())
+    write_json(folder / "special_tokens.json", special)
     return folder
 
 
 def make_model(architecture: str = "gpt2", vocab_size: int = 512, context_length: int = 256, d_model: int = 128, n_layers: int = 2,
-               n_heads: int = 4, n_kv_heads: int | None = None, tie_embeddings: bool = True, seed: int = 0) -> Transformer:
+               n_heads: int = 4, n_kv_heads: int | None = None, tie_embeddings: bool = True, seed: int = 0, bias: bool = True) -> Transformer:
     """A model of random weights, scaled as described above, in evaluation mode."""
     torch.manual_seed(seed)
     if architecture != "gpt2" and n_kv_heads is None:
         n_kv_heads = n_heads // 2
     model = Transformer(ModelConfig(architecture, vocab_size, context_length, d_model, n_layers, n_heads, n_kv_heads or n_heads,
-                                    4 * d_model if architecture == "gpt2" else 2 * d_model, tie_embeddings)).eval()
+                                    4 * d_model if architecture == "gpt2" else 2 * d_model, tie_embeddings, bias=bias)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name and name.endswith("weight"):
@@ -83,7 +83,7 @@ def make_model(architecture: str = "gpt2", vocab_size: int = 512, context_length
                 parameter.normal_(0.0, 0.2 if "embd" in name else parameter.shape[1] ** -0.5)
         scale = LOGIT_STD / model(torch.randint(vocab_size, (4, 64))).std()
         model.output_norm.weight *= scale
-        if architecture == "gpt2":
+        if architecture == "gpt2" and bias:
             model.output_norm.bias *= scale
     return model
 

@@ -111,6 +111,9 @@ class SpecialTokens(File):
     eos: str
     bos: str
     unk: str
+    fim_prefix: str | None = None                       # of fill-in-the-middle: all three or none
+    fim_suffix: str | None = None
+    fim_middle: str | None = None
 
 
 class Tokenizer(File):
@@ -141,6 +144,7 @@ class Model(File):
     n_kv_heads: Annotated[int, Field(ge=1)] | None = None   # grouped-query heads; gpt2 has none
     d_ff: Annotated[int, Field(ge=8)]
     tie_embeddings: bool
+    bias: bool | None = None                            # of gpt2's linear layers and norms; left out: as GPT-2 has them
     dropout: Fraction                                   # inside the feed-forward layer, and the default of the other three
     emb_dropout: Fraction | None = None
     attn_dropout: Fraction | None = None
@@ -181,7 +185,7 @@ class Parameters(File):
 
 class Serving(File):
     name: Name                                          # in Ollama, and of the registered model in MLflow
-    quant: Literal[QUANTS]
+    quant: Literal[("auto", *QUANTS)]                   # auto: the one that metrics/assess.json recommends
     template: str
     parameters: Parameters
     smoke_prompt: Annotated[str, Field(min_length=1)]
@@ -277,7 +281,7 @@ def rules(c: Config) -> list[str]:
     """Every rule that one key alone cannot show; a list of faults, empty when all is well."""
     at, m, t, d, tok = c.paths, c.model, c.training, c.data, c.tokenizer
     serving = c.serving
-    specials = list(tok.special_tokens.model_dump().values())
+    specials = list(tok.special_tokens.model_dump(exclude_none=True).values())
     checks = [
         (d.block_size == m.context_length,
          f"{at['data']}: block_size: {d.block_size}, but {at['model']}: context_length is {m.context_length}; make them equal, "
@@ -303,6 +307,10 @@ def rules(c: Config) -> list[str]:
         (split_name(tok.split_pattern) is not None,
          f"{at['tokenizer']}: split_pattern: llama.cpp has no such pattern, so the served model would tokenize differently; "
          f"use one of the names {', '.join(SPLIT_PATTERNS)} or its regular expression"),
+        (len(specials) in (4, 7),
+         f"{at['tokenizer']}: special_tokens: fim_prefix, fim_suffix and fim_middle only make sense together; give all three or none"),
+        (m.architecture == "gpt2" or not m.bias,
+         f"{at['model']}: bias: {m.architecture} has no biases; leave it out, or use architecture: gpt2"),
         (len(set(specials)) == len(specials),
          f"{at['tokenizer']}: special_tokens: two tokens have the same text"),
         (set(tok.training_files) <= set(c.outputs("prepare")),
@@ -323,7 +331,7 @@ def rules(c: Config) -> list[str]:
         ("f16" in c.params.export.outtypes and "f32" in c.params.export.outtypes,
          "params.yaml: export.outtypes: must hold f16, which the quantizer reads, and f32, which parity is proven on"),
         (len(set(c.params.quants)) == len(c.params.quants), "params.yaml: quants: a type stands twice"),
-        (serving.quant in c.params.quants,
+        (serving.quant in ("auto", *c.params.quants),
          f"{at['serving']}: quant: {serving.quant} is not among params.yaml: quants {c.params.quants}"),
         (serving.parameters.num_ctx <= m.context_length,
          f"{at['serving']}: parameters.num_ctx: {serving.parameters.num_ctx} is more than {at['model']}: context_length {m.context_length}"),

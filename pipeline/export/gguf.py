@@ -17,6 +17,7 @@ from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType
 from pipeline.core.files import atomic, read_json, write_json
 from pipeline.core.paths import GGUF, HUGGINGFACE, IMPORTANCE, METRICS, TOKENIZER_FOLDER, TRAINED, TRAINING, VALIDATION
 from pipeline.export.tokenization import Vocabulary, load_vocabulary
+from pipeline.export.weights import exported
 
 FILE_TYPES = {"f32": LlamaFileType.ALL_F32, "f16": LlamaFileType.MOSTLY_F16, "q8_0": LlamaFileType.MOSTLY_Q8_0}
 
@@ -30,10 +31,8 @@ def tensors(model) -> dict[str, np.ndarray]:
     """GGUF's tensors in float32; a tied head is left out, which llama.cpp takes to mean tied."""
     c = model.config
     named = {}
-    for name, tensor in model.state_dict().items():
-        if c.tie_embeddings and name == "output.weight":
-            continue
-        array = tensor.detach().float().numpy()
+    for name, tensor in exported(model).items():
+        array = tensor.numpy()
         if c.architecture == "llama" and name.endswith(("attn_q.weight", "attn_k.weight")):
             array = permute(array, c.n_heads if "attn_q" in name else c.n_kv_heads)
         named[name] = array
@@ -108,6 +107,9 @@ def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_eos_token_id(vocabulary.special["eos"])
     writer.add_unk_token_id(vocabulary.special["unk"])
     writer.add_pad_token_id(vocabulary.special["pad"])
+    for role, key in (("fim_prefix", "fim_pre"), ("fim_suffix", "fim_suf"), ("fim_middle", "fim_mid")):
+        if role in vocabulary.special:
+            writer.add_uint32(f"tokenizer.ggml.{key}_token_id", vocabulary.special[role])
     writer.add_add_bos_token(False)
     writer.add_add_eos_token(False)
 

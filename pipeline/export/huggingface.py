@@ -9,7 +9,8 @@ import shutil
 from pathlib import Path
 
 from pipeline.core.files import atomic, write_json
-from pipeline.export.tokenization import load_vocabulary
+from pipeline.export.tokenization import ROLES, load_vocabulary
+from pipeline.export.weights import exported
 
 CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 
@@ -52,10 +53,7 @@ def renamed(name: str, gpt2: bool) -> str:
 def weights(model) -> dict:
     """The state dict that transformers expects; GPT-2's linear layers are stored transposed there, and a tied head is left out."""
     c, out = model.config, {}
-    for name, tensor in model.state_dict().items():
-        if c.tie_embeddings and name == "output.weight":
-            continue
-        tensor = tensor.detach().float()
+    for name, tensor in exported(model).items():
         if c.is_gpt2 and name.startswith("blk.") and tensor.ndim == 2:
             tensor = tensor.T
         out[renamed(name, c.is_gpt2)] = tensor.contiguous()
@@ -75,7 +73,7 @@ def to_huggingface(model, tokenizer: Path, out: Path) -> None:
         unfinished.write_bytes(save(weights(model), metadata={"format": "pt"}))
     with atomic(out / "tokenizer.json") as unfinished:
         shutil.copyfile(tokenizer / "tokenizer.json", unfinished)
-    texts = {f"{role}_token": vocabulary.tokens[token] for role, token in special.items()}
+    texts = {f"{role}_token": vocabulary.tokens[special[role]] for role in ROLES}
     write_json(out / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": c.context_length,
                                                "clean_up_tokenization_spaces": False, **texts})
     write_json(out / "special_tokens_map.json", texts)

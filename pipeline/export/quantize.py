@@ -83,18 +83,25 @@ def contents(path: Path) -> dict:
 
 
 def fallbacks(log: str, path: Path, quant: str) -> dict:
-    """How many of the file's tensors took another type than the mix `quant` wanted, and a count by reason: {"count", "why"}."""
+    """How many of the file's tensors took another type than the mix `quant` wanted, the bytes that cost, and a count by reason:
+    {"count", "bytes", "why"}."""
     import gguf
 
     # By name, since llama.cpp may say the same tensor's twice.
     fell = {name: (width, block, wanted.upper(), taken.upper()) for name, width, block, wanted, taken in FELL_BACK.findall(log)}
+    held = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
     if "_K" in quant:       # the head, or the embeddings it is tied to, should be Q6_K and becomes Q8_0 without a word
-        for tensor in gguf.GGUFReader(path).tensors:
+        for tensor in held.values():
             width = int(tensor.shape[0])
             if tensor.name in HEADS and tensor.name not in fell and width % 256 and tensor.tensor_type.name == "Q8_0":
                 fell[tensor.name] = (width, 256, "Q6_K", "Q8_0")
     why = Counter(f"rows of {width} are no multiple of {block}: {wanted} -> {taken}" for width, block, wanted, taken in fell.values())
-    return {"count": len(fell), "why": dict(sorted(why.items()))}
+    def size(kind: str) -> float:       # bytes a weight
+        weights, raw = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
+        return raw / weights
+
+    more = sum(int(held[name].n_elements) * (size(taken) - size(wanted)) for name, (_, _, wanted, taken) in fell.items())
+    return {"count": len(fell), "bytes": round(more), "why": dict(sorted(why.items()))}
 
 
 def distances(source: Path, files: list[Path], ids: list[int]) -> list[float]:

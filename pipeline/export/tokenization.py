@@ -15,6 +15,7 @@ from pipeline.core.files import read_json
 from pipeline.tokenizer import load_tokenizer
 
 ROLES = ("pad", "eos", "bos", "unk")
+FIM_ROLES = ("fim_prefix", "fim_suffix", "fim_middle")        # all or none
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Vocabulary:
     """A byte-level BPE and what it is made of.
 
     `tokens` are the texts by id, in GPT-2's alphabet for bytes; `merges` are "left right", best first; `special` gives the id
-    of each role (pad, eos, bos, unk); `pre` is llama.cpp's name of the split pattern.
+    of each role (pad, eos, bos, unk, and the FIM roles where there are such tokens); `pre` is llama.cpp's name of the split pattern.
     """
     tokenizer: Tokenizer
     tokens: list[str]
@@ -51,5 +52,5 @@ def load_vocabulary(folder: Path) -> Vocabulary:
                         f"the served model would tokenize differently; train the tokenizer with split_pattern: one of "
                         f"{', '.join(SPLIT_PATTERNS)}")
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in saved["model"]["merges"]]
-    special = {role: tokenizer.token_to_id(roles[role]) for role in ROLES}
+    special = {role: tokenizer.token_to_id(roles[role]) for role in (*ROLES, *FIM_ROLES) if role in roles}
     return Vocabulary(tokenizer, [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())], merges, special, pre)

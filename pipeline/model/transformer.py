@@ -1,6 +1,6 @@
 """A decoder-only transformer in the three forms llama.cpp runs unchanged.
 
-gpt2    LayerNorm with bias, learned positions, tanh-GELU, biases everywhere          (Radford et al. 2019)
+gpt2    LayerNorm, learned positions, tanh-GELU, biases everywhere or nowhere         (Radford et al. 2019)
 llama   RMSNorm, rotary positions, SwiGLU, grouped-query heads, no biases             (Touvron et al. 2023)
 qwen3   llama with an RMSNorm on each head's queries and keys                         (Yang et al. 2025)
 
@@ -35,6 +35,7 @@ class ModelConfig:
     emb_dropout: float = 0.0        # on the sum of embeddings
     attn_dropout: float = 0.0       # on attention weights
     resid_dropout: float = 0.0      # on what each branch adds to the residual stream
+    bias: bool = True               # on gpt2's linear layers and norms; the others have none
 
     @classmethod
     def from_dict(cls, values: dict) -> "ModelConfig":
@@ -43,6 +44,7 @@ class ModelConfig:
         for key in ("emb_dropout", "attn_dropout", "resid_dropout"):
             if values.get(key) is None:
                 values[key] = values["dropout"]
+        values["bias"] = values["architecture"] == "gpt2" and values.get("bias") is not False
         values["n_kv_heads"] = values.get("n_kv_heads") or values["n_heads"]
         return cls(**values)
 
@@ -77,12 +79,12 @@ class Block(nn.Module):
     def __init__(self, c: ModelConfig):
         super().__init__()
         self.c = c
-        bias = c.is_gpt2
+        bias = c.is_gpt2 and c.bias
         kv_width = c.n_kv_heads * c.head_dim
         self.attn_norm = make_norm(c, c.d_model)
         self.ffn_norm = make_norm(c, c.d_model)
         if c.is_gpt2:
-            self.attn_qkv = nn.Linear(c.d_model, 3 * c.d_model, bias=True)
+            self.attn_qkv = nn.Linear(c.d_model, 3 * c.d_model, bias=bias)
         else:
             self.attn_q = nn.Linear(c.d_model, c.d_model, bias=False)
             self.attn_k = nn.Linear(c.d_model, kv_width, bias=False)
@@ -126,7 +128,7 @@ class Block(nn.Module):
 
 
 def make_norm(c: ModelConfig, width: int) -> nn.Module:
-    return nn.LayerNorm(width, eps=NORM_EPS) if c.is_gpt2 else nn.RMSNorm(width, eps=NORM_EPS)
+    return nn.LayerNorm(width, eps=NORM_EPS, bias=c.bias) if c.is_gpt2 else nn.RMSNorm(width, eps=NORM_EPS)
 
 
 class Transformer(nn.Module):

@@ -1,0 +1,86 @@
+"""What a width costs is said before a run, and agrees with what llama.cpp really writes."""
+
+import pytest
+from chain import REPOSITORY
+from tiny import make_model
+
+from pipeline import lineage
+from pipeline.advice import FRIENDLY, advice, bytes_lost
+from pipeline.core.config import Config, Model, SpecialTokens, parse, rules
+from pipeline.core.errors import UserError
+from pipeline.export.gguf import write_gguf
+from pipeline.export.quantize import contents, quantize
+from pipeline.export.tokenization import load_vocabulary
+from pipeline.model import ModelConfig, Transformer
+
+
+@pytest.fixture
+def config():
+    return Config(REPOSITORY)
+
+
+def test_the_advice_names_key_bytes_and_a_profile(config):
+    config.model = parse(REPOSITORY / "configs/models/robo-nano-5m.yaml", Model)
+    config.params = config.params.model_copy(update={"model": "robo-nano-5m"})
+    said, = advice(config)
+    assert "d_model: rows of 384 are no multiple of 256" in said
+    assert f"Q4_K_M costs about {bytes_lost(config.model, 'Q4_K_M'):,} bytes more" in said and "robo-nano-256" in said
+    config.model = parse(REPOSITORY / "configs/models/robo-nano-256.yaml", Model)
+    assert advice(config) == [] and bytes_lost(config.model, "Q4_K_M") == 0
+
+
+@pytest.mark.parametrize("reference, friendly", FRIENDLY.items())
+def test_friendly_profiles_have_the_same_budget(reference, friendly):
+    def parameters(name):
+        model = parse(REPOSITORY / f"configs/models/{name}.yaml", Model)
+        return Transformer(ModelConfig.from_dict(model.model_dump())).count_parameters()
+    assert parameters(friendly) == pytest.approx(parameters(reference), rel=0.05)
+
+
+@pytest.mark.parametrize("quant", ["Q4_K_S", "Q3_K_S"])
+def test_the_bytes_lost_are_about_what_is_lost(tmp_path, tiny_tokenizer, tiny_validation, quant):
+    """Against the bits that llama.cpp's mix wants, tensor by tensor, from its own log."""
+    write_gguf(make_model("gpt2", d_model=384), load_vocabulary(tiny_tokenizer), tmp_path / "m.gguf", "f16")
+    figures = quantize(quant, tmp_path / "m.gguf", tmp_path, tiny_tokenizer, tiny_validation)
+    model = Model(architecture="gpt2", vocab_size=512, context_length=256, d_model=384, n_layers=2, n_heads=4, d_ff=1536, tie_embeddings=True,
+                  dropout=0.0)
+    assert figures["fell_back"]["bytes"] == pytest.approx(bytes_lost(model, quant), rel=0.25)     # which matrices get a bit more is the mix's secret
+    assert contents(tmp_path / f"{quant}.gguf")["bytes"] > figures["fell_back"]["bytes"]
+
+
+def test_fim_tokens_are_all_or_none_and_give_a_template(config):
+    special = config.tokenizer.special_tokens
+    assert lineage.insertion("{{ .Prompt }}", special) == "{{ .Prompt }}"
+    full = special.model_copy(update={"fim_prefix": "<p>", "fim_suffix": "<s>", "fim_middle": "<m>"})
+    template = lineage.insertion("{{ .Prompt }}", full)
+    assert template == "{{ if .Suffix }}<p>{{ .Prompt }}<s>{{ .Suffix }}<m>{{ else }}{{ .Prompt }}{{ end }}"
+    assert lineage.insertion(template, full) == template
+    config.tokenizer = config.tokenizer.model_copy(update={"special_tokens": SpecialTokens(pad="a", eos="<eos>", bos="c", unk="d", fim_prefix="e")})
+    assert any("give all three or none" in fault for fault in rules(config))
+
+
+def test_biases_where_there_are_none(config):
+    config.model = config.model.model_copy(update={"architecture": "llama", "n_kv_heads": 2, "bias": True})
+    assert any("bias: llama has no biases" in fault for fault in rules(config))
+
+
+def test_auto_passes_the_check(config):
+    config.serving = config.serving.model_copy(update={"quant": "auto"})
+    assert rules(config) == []
+    config.serving = config.serving.model_copy(update={"quant": "Q6_K"})
+    assert any("Q6_K is not among params.yaml: quants" in fault for fault in rules(config))
+
+
+def test_auto_is_the_recommended_type(project):
+    from project import change_config, write
+
+    change_config(project, "configs/serving/robo-micropython.yaml", quant="auto")
+    config = Config(project)
+    write(project / "metrics/assess.json", {"recommended": "Q8_0"})
+    assert lineage.served_gguf(config).name == "Q8_0.gguf" and lineage.serving(config).quant == "Q8_0"
+    one = lineage.content_hash(config)
+    write(project / "metrics/assess.json", {"recommended": "Q4_K_M"})
+    assert lineage.content_hash(config) != one
+    (project / "metrics/assess.json").unlink()
+    with pytest.raises(UserError, match="auto means nothing yet.*dvc repro"):
+        lineage.served_gguf(config)
