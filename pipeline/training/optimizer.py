@@ -65,7 +65,10 @@ class MuonAdamW(torch.optim.AdamW):
         for shape, params in by_shape.items():
             updates = []
             for p in params:
-                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                state = self.state[p]
+                if not state:       # AdamW looks for a step in every state that it loads
+                    state.update(step=torch.zeros(()), momentum=torch.zeros_like(p))
+                momentum = state["momentum"]
                 momentum.lerp_(p.grad, 1 - MOMENTUM)
                 updates.append(p.grad.lerp(momentum, MOMENTUM))         # Nesterov
             steps = orthogonalise(torch.stack(updates), self.muon_dtype)     # one batched product for all layers
