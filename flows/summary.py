@@ -35,7 +35,7 @@ def report(outcomes: list[Outcome]) -> str:
     for title, headings, rows in (stages(outcomes), held_out(), files()):
         lines = [f"## {title}", "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
         parts.append("\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]))
-    return "\n\n".join([*parts, (REPORTS / "samples.md").read_text(encoding="utf-8")])
+    return "\n\n".join([*parts, *((REPORTS / name).read_text(encoding="utf-8") for name in ("quantization.md", "samples.md"))])
 
 
 def show(outcomes: list[Outcome]) -> None:

@@ -31,17 +31,23 @@ def insertion(template: str, special) -> str:
     return f"{{{{ if .Suffix }}}}{fill}{{{{ else }}}}{template}{{{{ end }}}}"
 
 
+def settled(serving: Serving, special_tokens, recommended: str | None) -> Serving:
+    """The serving config with nothing left open: `auto` is the recommended type."""
+    quant = recommended if serving.quant == "auto" else serving.quant
+    return serving.model_copy(update={"quant": quant, "template": insertion(serving.template, special_tokens)})
+
+
 def serving(config: Config) -> Serving:
     """The serving config with what other files decide: the type that `auto` stands for, and the template's insertion form.
 
     Raises UserError where `auto` is asked for and nothing was assessed.
     """
-    quant, found = config.serving.quant, config.root / METRICS / "assess.json"
-    if quant == "auto":
+    found, recommended = config.root / METRICS / "assess.json", None
+    if config.serving.quant == "auto":
         if not found.exists():
             raise UserError(f"{found}: no such file, so quant: auto means nothing yet; build the model first: dvc repro")
-        quant = read_json(found)["recommended"]
-    return config.serving.model_copy(update={"quant": quant, "template": insertion(config.serving.template, config.tokenizer.special_tokens)})
+        recommended = read_json(found)["recommended"]
+    return settled(config.serving, config.tokenizer.special_tokens, recommended)
 
 
 def served_gguf(config: Config) -> Path:

@@ -15,7 +15,7 @@ from chain import call, edit, environment, make_chain, metrics, robo, states
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
-TRAIN_ON = {"train", "evaluate", "export", "quantize@F16", "quantize@Q8_0", "quantize@Q4_K_M", "assess"}
+TRAIN_ON = {"train", "evaluate", "export", "quantize@F16", "quantize@Q8_0", "quantize@Q4_K_M", "assess", "release"}
 ALL = {"collect", "prepare", "tokenizer", "pack"} | TRAIN_ON
 
 
@@ -97,9 +97,9 @@ def test_the_flow_skips_what_is_built_and_repeats_no_act(chain, ollama):
 @pytest.mark.parametrize("file, key, value, expected", [
     ("configs/training/small.yaml", "learning_rate", 2e-3, TRAIN_ON | {"register"}),
     ("configs/models/small.yaml", "dropout", 0.1, TRAIN_ON | {"register"}),
-    ("params.yaml", "quants", ["F16", "Q8_0", "Q4_K_M", "Q5_K_M"], {"quantize@Q5_K_M", "assess", "register"}),
-    ("params.yaml", "assess.tokens", 256, {"assess"}),
-    ("configs/serving/small.yaml", "parameters.temperature", 0.2, set()),
+    ("params.yaml", "quants", ["F16", "Q8_0", "Q4_K_M", "Q5_K_M"], {"quantize@Q5_K_M", "assess", "release", "register"}),
+    ("params.yaml", "assess.tokens", 256, {"assess", "release"}),
+    ("configs/serving/small.yaml", "parameters.temperature", 0.2, {"release"}),
     ("params.yaml", "prepare.min_bytes", 8000, ALL - {"collect"} | {"register"}),
 ], ids=["learning_rate", "dropout", "quants", "assess", "temperature", "prepare"])
 def test_one_changed_key_runs_just_what_reads_it(chain, file, key, value, expected):

