@@ -34,7 +34,7 @@ def model_config(c, special: dict[str, int]) -> dict:
               "tie_word_embeddings": c.tie_embeddings, "bos_token_id": special["bos"], "eos_token_id": special["eos"],
               "pad_token_id": special["pad"]}
     if c.is_gpt2:
-        return common | {"n_positions": c.context_length, "n_embd": c.d_model, "n_layer": c.n_layers, "n_head": c.n_heads,
+        return common | {"n_positions": c.context_length, "n_ctx": c.context_length, "n_embd": c.d_model, "n_layer": c.n_layers, "n_head": c.n_heads,
                          "n_inner": c.d_ff, "activation_function": "gelu_new", "layer_norm_epsilon": NORM_EPS,
                          "resid_pdrop": c.resid_dropout, "embd_pdrop": c.emb_dropout, "attn_pdrop": c.attn_dropout}
     return common | {"max_position_embeddings": c.context_length, "hidden_size": c.d_model, "num_hidden_layers": c.n_layers,

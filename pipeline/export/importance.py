@@ -27,12 +27,12 @@ def importance(model, ids: list[int]) -> dict[str, np.ndarray]:
     """GGUF tensor name -> mean squared input of each column, float32 (columns,), over windows of the model's context."""
     import torch
 
-    sums: dict[str, torch.Tensor] = {}
+    sums: dict[str, np.ndarray] = {}
 
     def watch(name):
         def hook(_, inputs):
-            x = inputs[0].double().flatten(0, -2)
-            sums[name] = sums.get(name, 0) + x.square().sum(0)
+            # In NumPy, in one thread: on a busy machine PyTorch's threads wait for each other longer than these small sums take.
+            sums[name] = sums.get(name, 0) + np.square(inputs[0].flatten(0, -2).numpy()).sum(0, dtype=np.float64)
         return hook
 
     tied = model.config.tie_embeddings
@@ -45,7 +45,7 @@ def importance(model, ids: list[int]) -> dict[str, np.ndarray]:
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: (total / len(ids)).float().numpy() for name, total in sorted(sums.items())}
+    return {name: (total / len(ids)).astype(np.float32) for name, total in sorted(sums.items())}
 
 
 def write_importance(matrix: dict[str, np.ndarray], path: Path, tokens: int) -> None:
