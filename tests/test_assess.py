@@ -13,7 +13,9 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import write_json
 from pipeline.evaluation import assess as stage
 from pipeline.evaluation.assess import assess, choose_prompts, completion_compiles, recommend
+from pipeline.evaluation.plot import quality_against_size
 from pipeline.export.gguf import write_gguf
+from pipeline.export.importance import importance
 from pipeline.export.quantize import quantize
 from pipeline.export.tokenization import load_vocabulary
 
@@ -29,8 +31,9 @@ def arguments(tmp_path_factory, tiny_tokenizer, tiny_validation):
     vocabulary = load_vocabulary(tiny_tokenizer)
     write_gguf(make_model("gpt2", d_model=384), vocabulary, folder / "f16.gguf", "f16")
     np.array([i for text in DOCUMENTS for i in [*vocabulary.tokenizer.encode(text).ids, 1]], "<u2").tofile(folder / "val.bin")
+    matrix = importance(make_model("gpt2", d_model=384), vocabulary.tokenizer.encode(CODE).ids)
     for quant in QUANTS:
-        figures = quantize(quant, folder / "f16.gguf", folder / "quantized", tiny_tokenizer, tiny_validation)
+        figures = quantize(quant, folder / "f16.gguf", folder / "quantized", tiny_tokenizer, tiny_validation, matrix)
         write_json(folder / "facts" / f"{quant}.json", figures)
     return dict(quants=QUANTS, tokens=TOKENS, max_loss=1.0, packed=folder / "val.bin", sidecar=SIDECAR, quantized=folder / "quantized",
                 source=folder / "f16.gguf", facts=folder / "facts", validation=tiny_validation)
@@ -87,12 +90,19 @@ def test_a_short_validation_text_is_used_whole(arguments):
 
 
 def test_the_report_and_the_plot_show_each_type(result):
-    metrics, readings = result
-    report = stage.table(metrics, readings, 1.0)
+    metrics, speeds = result
+    report = stage.table(metrics, speeds, 1.0)
     for name, t in metrics["types"].items():
         assert f"| {name} | {t['bytes']:,} |" in report
     assert "The same tensors as Q3_K_S" in report and "rows of 384 are no multiple of 256: Q4_K -> Q5_0" in report
     assert f"**Recommended: {metrics['recommended']}**" in report
+    for name in ("Q4_K_M", "Q3_K_S"):
+        guided, speed = metrics["types"][name]["imatrix"], speeds[name]
+        assert f"| {name} | {guided['kl_without']:.4g} | {guided['kl_with']:.4g} |" in report
+        assert all(speed[what][threads] > 0 for what in ("prompt", "generation") for threads in "12") and speed["memory"] > 0
+    assert "| Q8_0 | " not in report[report.index("## The importance matrix"):report.index("## What was really written")]
+    picture = quality_against_size(metrics, 1.0)
+    assert picture == quality_against_size(metrics, 1.0) and all(f">{name}" in picture for name in ("F16", "Q8_0", "Q4_K_M"))
     rows = list(csv.DictReader(io.StringIO(stage.plot_rows(metrics["types"]))))
     assert {row["type"] for row in rows} == set(QUANTS)
     assert [float(row["bytes"]) for row in rows] == sorted(float(row["bytes"]) for row in rows)

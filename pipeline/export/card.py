@@ -32,15 +32,15 @@ def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, 
                ", ".join(f"{count} {tensor}" for tensor, count in t["tensors"].items())] for kind, t in types.items()]
     limits = [
         f"It continues text; it was not trained to follow instructions or to chat. It sees at most {context} tokens.",
-        f"It read {training_bytes:,} bytes of code, so it knows the style of the sources above and little beside.",
+        f"It read {training_bytes:,} bytes of code, so all it knows stands in the sources above.",
         ("How many of its completions compile was not measured." if compiled is None else
          f"{compiled:.0%} of {assessed['prompts']} greedy completions by the served file were accepted by MicroPython's compiler with their prompt. "
          "Compiling is no proof of doing what was meant: read and test what it writes before it drives a motor."),
         "Whether it repeats training text word for word was not measured; the sources' licences apply to what it does repeat."]
     return "\n\n".join([
         front_matter(licences), f"# {name}",
-        f"A language model of {trained['parameters']:,} parameters that continues MicroPython code, trained from nothing on permissively "
-        "licensed packages. Made to run on one's own machine in llama.cpp and Ollama.",
+        f"A language model of {trained['parameters']:,} parameters that continues MicroPython code, trained from nothing on the "
+        "sources below. Made to run on one's own machine in llama.cpp and Ollama.",
         "## Data", f"Whole packages stand on one side of the split. Licences of the training text: {', '.join(licences)}.",
         table(["split", "source", "licence", "files", "bytes", "share of its split"], sources),
         "## Tokenizer",

@@ -14,6 +14,7 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType
 
+from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_json, write_json
 from pipeline.core.paths import GGUF, HUGGINGFACE, IMPORTANCE, METRICS, TOKENIZER_FOLDER, TRAINED, TRAINING, VALIDATION
 from pipeline.export.tokenization import Vocabulary, load_vocabulary
@@ -131,6 +132,10 @@ def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path
     from pipeline.model.checkpoint import load_model
 
     model, vocabulary = load_model(tokenizer / "tokenizer.json", trained), load_vocabulary(tokenizer)
+    c = model.config
+    if c.is_gpt2 and c.d_ff != 4 * c.d_model:
+        raise UserError(f"{trained / 'config.json'}: d_ff: {c.d_ff}; llama.cpp's gpt2 needs 4 x d_model = {4 * c.d_model}; "
+                        "train with another model config")
     about = origin(name, trained, tokenizer, corpus, evaluated)
     unfinished = {folder: folder.with_name(f".{folder.name}.unfinished") for folder in (out, huggingface)}
     try:
