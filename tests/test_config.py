@@ -54,7 +54,8 @@ def test_every_model_composes_with_every_config_of_its_size(root, model):
 
 PARAMS, MODEL, LLAMA = "params.yaml", "configs/models/robo-nano-5m.yaml", "configs/models/robo-nano-llama.yaml"
 DATA, TOKENIZER = "configs/data/robo-code-8k-256.yaml", "configs/tokenizers/robo-code-8k.yaml"
-TRAINING, SERVING, CORPUS = "configs/training/cpu-minutes.yaml", "configs/serving/robo-micropython.yaml", "configs/corpora/micropython-permissive.yaml"
+TRAINING, SERVING = "configs/training/cpu-minutes.yaml", "configs/serving/robo-micropython.yaml"
+CORPUS = "configs/corpora/micropython-permissive.yaml"
 DROP = object()
 
 
@@ -134,7 +135,8 @@ WRONG = {
     "a path for a name": (PARAMS, keys(model="../models/robo-nano-5m"), ["model", "a name of letters, digits"]),
     "unknown key inside": (PARAMS, keys(prepare__min_byte=3), ["prepare.min_byte: unknown key", "did you mean 'min_bytes'"]),
     "section is a number": (PARAMS, keys(prepare=3), ["prepare: must hold keys and values, not 3"]),
-    "key inside serving.parameters": (SERVING, keys(parameters__num_predicts=3), ["parameters.num_predicts: unknown key", "did you mean 'num_predict'"]),
+    "key inside serving.parameters": (SERVING, keys(parameters__num_predicts=3), [
+        "parameters.num_predicts: unknown key", "did you mean 'num_predict'"]),
     "key inside a source": (CORPUS, only_source(lisense="MIT"), ["sources.1.lisense: unknown key", "did you mean 'license'"]),
     "key of the other kind": (CORPUS, only_source(sha256="0" * 64), ["sources.1.sha256: unknown key", "path"]),
     "key missing in a source": (CORPUS, only_source(path=DROP), ["sources.1.path: missing"]),
