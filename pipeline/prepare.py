@@ -71,7 +71,7 @@ def not_python(text, dials):
 def mostly_data(text, dials):
     try:
         return "data, not code" if data_share(text) > dials["max_data_share"] else None
-    except (SyntaxError, tokenize.TokenError) as error:     # over form feeds in indents, tokenize and the compiler disagree
+    except (SyntaxError, tokenize.TokenError) as error:     # a backslash alone on a line: the compiler takes what tokenize refuses
         return f"not Python: {getattr(error, 'msg', error)}"
 
 
