@@ -44,7 +44,7 @@ def fetch_sdist(name: str, version: str, digest: str, cache: Path = DOWNLOADS) -
     """Returns the path of the source distribution with this sha256, downloading it at most once.
 
     The index is the one pip would use: PIP_INDEX_URL where it is set, else pypi-simple's default. Raises UserError when
-    the index cannot be reached, has no such version, or holds a file with another hash.
+    the index has no such version or a file with another hash, and TemporaryError when it cannot be reached.
     """
     kept = cache / digest
     if kept.exists() and sha256(kept) == digest:
@@ -59,7 +59,8 @@ def fetch_sdist(name: str, version: str, digest: str, cache: Path = DOWNLOADS) -
             offered = [p for p in packages if p.package_type == "sdist" and p.version == version]
             if not offered:
                 known = sorted({p.version for p in packages if p.package_type == "sdist" and p.version})
-                raise UserError(f"{name} {version}: the package index has no source distribution of this version{suggestion(version, known)}")
+                raise UserError(f"{name} {version}: the package index has no source distribution of this version"
+                                f"{suggestion(version, known)}")
             chosen = next((p for p in offered if p.digests.get("sha256") == digest), None)
             if chosen is None:
                 there = ", ".join(f"{p.filename} {p.digests.get('sha256', 'without a sha256')}" for p in offered)
@@ -78,8 +79,8 @@ def fetch_sdist(name: str, version: str, digest: str, cache: Path = DOWNLOADS) -
                              "Check the network (or PIP_INDEX_URL) and run again; what was fetched before is kept") from error
     except UserError:
         raise
-    except (pypi_simple.UnsupportedContentTypeError, pypi_simple.UnsupportedRepoVersionError, LookupError, TypeError, ValueError) as error:
-        raise UserError(f"{name} {version}: what answers there is no package index ({type(error).__name__}). Check PIP_INDEX_URL") from error
+    except (LookupError, TypeError, ValueError, pypi_simple.UnsupportedContentTypeError, pypi_simple.UnsupportedRepoVersionError) as error:
+        raise UserError(f"{name} {version}: what answers is no package index ({type(error).__name__}). Check PIP_INDEX_URL") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return kept
@@ -134,7 +135,8 @@ class Header(tarfile.TarInfo):
 
 
 def tar_members(archive: Path) -> Iterator[tuple[str, int, callable]]:
-    with gzip.open(archive) as unzipped, tarfile.open(fileobj=(whole := Bounded(unzipped, MAX_TOTAL_BYTES)), mode="r|", tarinfo=Header) as tar:
+    with (gzip.open(archive) as unzipped,
+          tarfile.open(fileobj=(whole := Bounded(unzipped, MAX_TOTAL_BYTES)), mode="r|", tarinfo=Header) as tar):
         for count, member in enumerate(tar, start=1):
             if count > MAX_FILES:
                 raise UserError(f"more than {MAX_FILES} files")

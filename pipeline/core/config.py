@@ -248,7 +248,8 @@ def explain(schema: type[File], fault: dict) -> str:
     if kind == "union_tag_not_found":
         return f"{key}.kind: missing"
     if kind == "union_tag_invalid":
-        return f"{key}.kind: {fault['ctx']['tag']!r} is not known{suggestion(fault['ctx']['tag'], re.findall(QUOTED, fault['ctx']['expected_tags']))}"
+        tag, tags = fault["ctx"]["tag"], re.findall(QUOTED, fault["ctx"]["expected_tags"])
+        return f"{key}.kind: {tag!r} is not known{suggestion(tag, tags)}"
     given = given if len(repr(given)) <= 100 else f"{repr(given)[:100]}..."
     if kind == "literal_error":
         return f"{key}: {given!r} is not known{suggestion(given, re.findall(QUOTED, fault['ctx']['expected']))}"
