@@ -373,8 +373,8 @@ def test_safe_paths_stay_below():
 def test_links_devices_and_the_like_are_passed_over(workplace):
     (workplace / "secret.py").write_text("secret = 1\n")
     odd = [member(f"robo-1.0/{n}.py", None, kind, link) for n, (kind, link) in enumerate([
- 
-                   (tarfile.SYMTYPE, "/etc/passwd"), (tarfile.SYMTYPE, "../../secret.py"), (tarfile.LNKTYPE, "/etc/passwd"), (tarfile.LNKTYPE, "robo-1.0/good.py"),
+        (tarfile.SYMTYPE, "/etc/passwd"), (tarfile.SYMTYPE, "../../secret.py"),
+        (tarfile.LNKTYPE, "/etc/passwd"), (tarfile.LNKTYPE, "robo-1.0/good.py"),
         (tarfile.CHRTYPE, ""), (tarfile.BLKTYPE, ""), (tarfile.FIFOTYPE, ""), (tarfile.DIRTYPE, "")])]
     # a link takes the place of a folder, and what follows would be written through it
     through = [member("robo-1.0/way", None, tarfile.SYMTYPE, str(workplace)), member("robo-1.0/way/through.py")]
