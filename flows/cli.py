@@ -1,7 +1,6 @@
 """`robo`: the commands a person types. Heavy packages are imported by the command that needs them."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -10,16 +9,16 @@ from pipeline.core.errors import UserError
 
 def run(arguments) -> None:
     """bring every file up to date, register the version in MLflow, import it into Ollama"""
-    from flows.servers import prefect_environment
+    from flows.servers import prefect_for_a_run
     from pipeline.core.config import load
     load()
-    os.environ.update(prefect_environment())
-    from flows.retrain import retrain
-    from flows.summary import show
-    try:
-        outcomes = retrain()
-    except RuntimeError as error:
-        raise UserError(str(error)) from None
+    with prefect_for_a_run():
+        from flows.retrain import retrain
+        from flows.summary import show
+        try:
+            outcomes = retrain()
+        except RuntimeError as error:
+            raise UserError(str(error)) from None
     show(outcomes)
     print_completion()
 
@@ -40,8 +39,8 @@ def import_(arguments) -> None:
     from pipeline import lineage, serving
     from pipeline.core.config import load
     config = load()
-    done = serving.import_model(lineage.serving(config), lineage.served_gguf(config), f"{config.serving.name}:candidate", lineage.license_text(config),
-                                prompts=config.params.evaluate.prompts)
+    done = serving.import_model(lineage.serving(config), lineage.served_gguf(config), f"{config.serving.name}:candidate",
+                                lineage.license_text(config), prompts=config.params.evaluate.prompts)
     print(f"{done.name}: {done.reason}{done.proof and f'; {done.proof}'}\ntry it: ollama run {done.name} 'from machine import Pin'")
 
 

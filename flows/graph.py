@@ -137,7 +137,8 @@ def reproduce(stage: str, logger) -> str:
     if status:
         errors = [line for line in tail if line.startswith(("error:", "ERROR:"))]
         message = "\n".join(tail[tail.index(errors[0]):] if errors else tail[-15:])
-        raise StageFailed(f"stage {stage}: {message or f'dvc ended with status {status}'}",
+        message = message.removeprefix("error: ")
+        raise StageFailed(f"{stage}: {message or f'dvc ended with status {status}'}",
                           temporary=code == EX_TEMPFAIL or "is busy" in message)
     return state
 

@@ -86,6 +86,3 @@ def retrain() -> list[Outcome]:
     create_markdown_artifact(report(outcomes), key="retrain", description="What ran, and what came out")
     return outcomes
 
-
-def run_at_desk() -> list[Outcome]:
-    return retrain()

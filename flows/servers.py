@@ -8,6 +8,7 @@ and where we are killed outright, Linux tells each server to stop.
 """
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,21 +66,27 @@ def port_of(name: str, default: int) -> int:
     return int(text)
 
 
+def inherited() -> dict[str, str]:
+    """The environment without where the user's other tools point to, which would lead our own servers astray."""
+    return {key: value for key, value in os.environ.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
+
+
+def prefect_server(root: Path, port: int, log: Path) -> Server:
+    return Server("Prefect", port, "/api/health", [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)],
+                  {**inherited(), **local_prefect(root), "PREFECT_SERVER_API_HOST": HOST, "PREFECT_SERVER_API_PORT": str(port)}, log)
+
+
 def servers(root: Path) -> list[Server]:
     prefect, mlflow, logs = port_of("Prefect", 4200), port_of("MLflow", 5000), state(root) / "logs"
     if prefect == mlflow:
         raise UserError(f"ROBO_PREFECT_PORT and ROBO_MLFLOW_PORT are both {prefect}; they must differ")
-    # Where the user's other tools point to must not lead our own servers astray.
-    inherited = {key: value for key, value in os.environ.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
     return [
-        Server("Prefect", prefect, "/api/health", [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(prefect)],
-               {**inherited, **local_prefect(root), "PREFECT_SERVER_API_HOST": HOST, "PREFECT_SERVER_API_PORT": str(prefect)},
-               logs / "prefect.log"),
+        prefect_server(root, prefect, logs / "prefect.log"),
         # One worker and no job runner: 0.5 GB and 8 s instead of 2.4 GB and 20 s.
         Server("MLflow", mlflow, "/health",
                [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(mlflow), "--workers", "1",
                 "--backend-store-uri", local_tracking_uri(root), "--default-artifact-root", artifact_root(root)],
-               {**inherited, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}, logs / "mlflow.log"),
+               {**inherited(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}, logs / "mlflow.log"),
     ]
 
 
@@ -104,6 +112,16 @@ def check(running: list[Server]) -> None:
             last = server.log.read_text(errors="replace").strip().splitlines()[-1:] or ["it wrote nothing"]
             how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
             raise UserError(f"{server.name}'s server {how}: {last[0]}\nIts whole log is {server.log}")
+
+
+def wait_until_ready(running: list[Server]) -> None:
+    """Raises UserError when a server ends or does not answer in time."""
+    until = time.monotonic() + START_SECONDS
+    while not all(answers(server.url + server.health) for server in running):
+        check(running)
+        if time.monotonic() > until:
+            raise UserError(f"the servers did not answer in {START_SECONDS} s; see {', '.join(str(server.log) for server in running)}")
+        time.sleep(0.2)
 
 
 def stop(running: list[Server]) -> None:
@@ -143,12 +161,7 @@ def ui(root: Path = Path(".")) -> None:
         for server in chosen:
             running.append(server)
             start(server)
-        until = time.monotonic() + START_SECONDS
-        while not all(answers(server.url + server.health) for server in running):
-            check(running)
-            if time.monotonic() > until:
-                raise UserError(f"the servers did not answer in {START_SECONDS} s; see {', '.join(str(server.log) for server in running)}")
-            time.sleep(0.3)
+        wait_until_ready(running)
         write_text(address, running[0].url)
         for server in running:
             print(f"{server.name:8}{server.url}")
@@ -175,9 +188,8 @@ def local_prefect(root: Path) -> dict[str, str]:
 
 def prefect_environment(root: Path = Path(".")) -> dict[str, str]:
     """What to put into os.environ before prefect is imported: Prefect keeps everything under .state, says nothing on the terminal
-    (the flow prints its own lines; the page has the logs), and goes through our server while one answers."""
-    found = {**local_prefect(root), "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}     # 20 are too few where the database is made first
+    (the flow prints its own lines; the page has the logs), and goes through the user's server or ours while one answers."""
+    found = {**local_prefect(root), "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
     if set_by_user := os.environ.get("PREFECT_API_URL"):
         return {**found, "PREFECT_API_URL": set_by_user}
     with contextlib.suppress(FileNotFoundError):
@@ -185,6 +197,33 @@ def prefect_environment(root: Path = Path(".")) -> dict[str, str]:
         if answers(f"{url}/api/health"):
             found["PREFECT_API_URL"] = f"{url}/api"
     return found
+
+
+@contextlib.contextmanager
+def prefect_for_a_run(root: Path = Path(".")) -> Iterator[None]:
+    """Sets os.environ for a flow in this process, with a server of its own where none answers, which ends with the block.
+
+    Prefect would start one too, but that one outlives a killed flow, and two of them lock each other out of the database. Raises
+    UserError when the server does not start.
+    """
+    environment = prefect_environment(root)
+    running = []
+    if "PREFECT_API_URL" not in environment:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = probe.getsockname()[1]
+        running = [prefect_server(root, port, state(root) / "logs" / "prefect-run.log")]
+        environment["PREFECT_API_URL"] = f"{running[0].url}/api"
+    try:
+        for server in running:
+            start(server)
+        wait_until_ready(running)
+        os.environ.update(environment)
+        yield
+    finally:
+        for handler in logging.getLogger("prefect.flow_runs").handlers:
+            handler.flush()     # the last lines of the log, while somebody is there to take them
+        stop([server for server in running if server.process])
 
 
 def worker(root: Path = Path(".")) -> None:

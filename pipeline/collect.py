@@ -14,20 +14,27 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import tarfile
+import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from pipeline.core.errors import TemporaryError, UserError
+from pipeline.core.errors import TemporaryError, UserError, suggestion
 from pipeline.core.files import sha256, write_text
 from pipeline.core.paths import RAW, STATE
 from pipeline.core.progress import bar
 
 DOWNLOADS = STATE / "downloads"
-MAX_FILES = 20_000                  # members in one archive or folder
+MAX_FILES = 20_000                  # members of one archive, folders and links too; files in one folder
 MAX_FILE_BYTES = 4 * 2**20          # one file that the config asks for
 MAX_TOTAL_BYTES = 512 * 2**20       # one archive, unpacked
+MAX_HEADER_BYTES = 2**20            # a member's name and attributes
+ANSWER_SECONDS = (10, 60)           # to connect to the package index, and between two pieces of what it sends
+# What tarfile, zipfile and what they stand on raise for a damaged archive; RuntimeError stands for encryption and endless nesting.
+BROKEN = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError, LookupError, RuntimeError, struct.error)
 RESERVED = {"con", "prn", "aux", "nul", *(f"{n}{i}" for n in ("com", "lpt") for i in range(1, 10))}
 
 
@@ -37,40 +44,45 @@ def fetch_sdist(name: str, version: str, digest: str, cache: Path = DOWNLOADS) -
     """Returns the path of the source distribution with this sha256, downloading it at most once.
 
     The index is the one pip would use: PIP_INDEX_URL where it is set, else pypi-simple's default. Raises UserError when
-    the index cannot be reached, has no such version, or holds a file with another hash.
+    the index has no such version or a file with another hash, and TemporaryError when it cannot be reached.
     """
     kept = cache / digest
     if kept.exists() and sha256(kept) == digest:
         return kept
+    import pypi_simple
     import requests
-    from pypi_simple import DigestMismatchError, NoSuchProjectError, PyPISimple
     index = {"endpoint": os.environ["PIP_INDEX_URL"]} if os.environ.get("PIP_INDEX_URL") else {}
+    unfinished = cache / f".{digest}.unfinished"
     try:
-        with PyPISimple(**index) as client:
-            packages = client.get_project_page(name, timeout=60).packages
+        with pypi_simple.PyPISimple(**index) as client:
+            packages = client.get_project_page(name, timeout=ANSWER_SECONDS).packages
             offered = [p for p in packages if p.package_type == "sdist" and p.version == version]
             if not offered:
-                raise UserError(f"{name} {version}: the package index has no source distribution of this version")
+                known = sorted({p.version for p in packages if p.package_type == "sdist" and p.version})
+                raise UserError(f"{name} {version}: the package index has no source distribution of this version"
+                                f"{suggestion(version, known)}")
             chosen = next((p for p in offered if p.digests.get("sha256") == digest), None)
             if chosen is None:
                 there = ", ".join(f"{p.filename} {p.digests.get('sha256', 'without a sha256')}" for p in offered)
                 raise UserError(f"{name} {version}: sha256 differs.\n  pinned:  {digest}\n  offered: {there}\n"
                                 "Somebody changed the file or the pin. Nothing was unpacked")
-            cache.mkdir(parents=True, exist_ok=True)
-            unfinished = cache / f".{digest}.unfinished"
-            client.download_package(chosen, unfinished, verify=True, timeout=60)
-            if (got := sha256(unfinished)) != digest:
-                unfinished.unlink()
-                raise UserError(f"{name} {version}: sha256 differs.\n  pinned:     {digest}\n  downloaded: {got}\nNothing was unpacked")
-            os.replace(unfinished, kept)
-    except DigestMismatchError as error:
-        raise UserError(f"{name} {version}: the download does not have the pinned sha256 {digest}: {error}") from error
-    except NoSuchProjectError as error:
-        raise UserError(f"{name}: the package index knows no such package") from error
+            client.download_package(chosen, unfinished, verify=False, timeout=ANSWER_SECONDS)
+        if (got := sha256(unfinished)) != digest:
+            raise UserError(f"{name} {version}: sha256 differs.\n  pinned:     {digest}\n  downloaded: {got}\nNothing was unpacked")
+        os.replace(unfinished, kept)
+    except pypi_simple.NoSuchProjectError:
+        raise UserError(f"{name}: the package index knows no such package") from None
     except requests.RequestException as error:
-        reason = "no answer in time" if isinstance(error, requests.Timeout) else type(error).__name__
+        reason = ("no answer in time" if isinstance(error, requests.Timeout) else
+                  f"status {error.response.status_code}" if error.response is not None else type(error).__name__)
         raise TemporaryError(f"{name} {version}: the package index cannot be reached ({reason}). "
-                        "Check the network (or PIP_INDEX_URL) and run again; what was fetched before is kept") from error
+                             "Check the network (or PIP_INDEX_URL) and run again; what was fetched before is kept") from error
+    except UserError:
+        raise
+    except (LookupError, TypeError, ValueError, pypi_simple.UnsupportedContentTypeError, pypi_simple.UnsupportedRepoVersionError) as error:
+        raise UserError(f"{name} {version}: what answers is no package index ({type(error).__name__}). Check PIP_INDEX_URL") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
     return kept
 
 
@@ -80,12 +92,12 @@ def safe_path(name: str) -> PurePosixPath:
     """The relative path that an archive member may be written to.
 
     Raises UserError for what could write elsewhere or means different things on different systems: absolute paths, `..`,
-    drive letters, backslashes, control characters, names that no file system agrees on.
+    drive letters, backslashes, what cannot be printed (controls, bytes that are not UTF-8), names that file systems disagree on.
     """
     path = PurePosixPath(name)
     parts = path.parts
     odd = (not parts or path.is_absolute() or len(name.encode("utf-8", "surrogatepass")) > 200
-           or any(ord(c) < 32 or ord(c) == 127 or c in '\\:*?"<>|' or 0xD800 <= ord(c) <= 0xDFFF for c in name)
+           or any(not c.isprintable() or c in '\\:*?"<>|' for c in name)
            or any(p in ("..", ".") or p != p.strip(" ") or p.endswith(".") or p.split(".")[0].lower() in RESERVED for p in parts))
     if odd:
         raise UserError(f"unsafe file name {name!r}")
@@ -106,22 +118,76 @@ class Bounded:
         return data
 
 
+class Header(tarfile.TarInfo):
+    """A header that must be whole and small: tarfile takes a broken one for the archive's end, and keeps a huge one in memory."""
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:
+            raise                                   # the two blocks of zeros that end every archive
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error}: truncated or damaged") from error
+        if not (header.isreg() or 0 <= header.size <= MAX_HEADER_BYTES):
+            raise UserError(f"a header of {header.size} bytes")
+        return header
+
+
+def tar_members(archive: Path) -> Iterator[tuple[str, int, callable]]:
+    with (gzip.open(archive) as unzipped,
+          tarfile.open(fileobj=(whole := Bounded(unzipped, MAX_TOTAL_BYTES)), mode="r|", tarinfo=Header) as tar):
+        for count, member in enumerate(tar, start=1):
+            if count > MAX_FILES:
+                raise UserError(f"more than {MAX_FILES} files")
+            if not 0 <= member.size <= MAX_TOTAL_BYTES:     # tarfile would read on for as long, even past the end
+                raise UserError(f"{member.name!r} claims {member.size} bytes")
+            if member.isreg() and not member.issparse():
+                yield member.name, member.size, lambda member=member: tar.extractfile(member).read()
+        while whole.read(2**16):                    # at the end gzip compares the checksum
+            pass
+
+
+def zip_members(archive: Path) -> Iterator[tuple[str, int, callable]]:
+    with zipfile.ZipFile(archive) as zipped:
+        members = zipped.infolist()
+        if len(members) > MAX_FILES:
+            raise UserError(f"more than {MAX_FILES} files")
+        if sum(info.file_size for info in members) > MAX_TOTAL_BYTES:
+            raise UserError(f"unpacks to more than {MAX_TOTAL_BYTES // 2**20} MiB")
+
+        def read(info: zipfile.ZipInfo) -> bytes:
+            # Only with deflate, and only where a size is asked for, does zipfile unpack no more than it returns.
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise UserError(f"{info.filename!r} is packed by a method other than deflate")
+            with zipped.open(info) as file:
+                content = file.read(info.file_size)
+                file.read(1)                        # at the end zipfile compares the checksum
+            if len(content) != info.file_size:
+                raise zipfile.BadZipFile(f"{info.filename!r} is shorter than it says")
+            return content
+
+        for info in members:
+            if info.header_offset < 0:              # zipfile would ask the system to seek there
+                raise zipfile.BadZipFile(f"{info.filename!r} starts before the archive")
+            kind = (info.external_attr >> 16) & 0o170000
+            if not info.is_dir() and kind in (0, 0o100000):
+                yield info.filename, info.file_size, lambda info=info: read(info)
+
+
 def archive_members(archive: Path) -> Iterator[tuple[str, int, callable]]:
-    """Yields (name, bytes, read) for each regular file of a .tar.gz or .zip; links and devices are passed over."""
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as zipped:
-            if sum(info.file_size for info in zipped.infolist()) > MAX_TOTAL_BYTES:
-                raise UserError(f"unpacks to more than {MAX_TOTAL_BYTES // 2**20} MiB")
-            for info in zipped.infolist():
-                kind = (info.external_attr >> 16) & 0o170000
-                if not info.is_dir() and kind in (0, 0o100000):
-                    # ZipExtFile stops at the declared size, so the sum above holds
-                    yield info.filename, info.file_size, lambda info=info: zipped.read(info)
-    else:
-        with gzip.open(archive) as unzipped, tarfile.open(fileobj=Bounded(unzipped, MAX_TOTAL_BYTES), mode="r|") as tar:
-            for member in tar:
-                if member.isreg() and not member.issparse():
-                    yield member.name, member.size, lambda member=member: tar.extractfile(member).read()
+    """Yields (name, bytes, read) for each regular file of a .tar.gz or .zip; links and devices are passed over.
+
+    Raises UserError for too much of anything, and whatever its parsers raise for a broken archive.
+    """
+    with open(archive, "rb") as file:
+        start = file.read(4)
+    # By its first bytes: zipfile.is_zipfile also takes a tar that ends in a zip for one.
+    if start == b"PK\3\4":
+        return zip_members(archive)
+    if start[:2] == b"\x1f\x8b":
+        return tar_members(archive)
+    raise UserError("neither a .tar.gz nor a .zip")
 
 
 def matches(path: str, include: list[str], exclude: list[str]) -> bool:
@@ -136,16 +202,16 @@ def sdist_files(archive: Path, include: list[str], exclude: list[str]) -> Iterat
     Raises UserError for an archive that is broken, too large or holds unsafe names.
     """
     try:
-        for count, (name, size, read) in enumerate(archive_members(archive), start=1):
-            if count > MAX_FILES:
-                raise UserError(f"more than {MAX_FILES} files")
+        for name, size, read in archive_members(archive):
             path = safe_path(name)
             inside = str(PurePosixPath(*path.parts[1:])) if len(path.parts) > 1 else ""
             if inside and matches(inside, include, exclude):
                 if size > MAX_FILE_BYTES:
                     raise UserError(f"{inside} has {size} bytes; at most {MAX_FILE_BYTES} are taken")
                 yield inside, read()
-    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError) as error:
+    except UserError:
+        raise
+    except BROKEN as error:
         raise UserError(f"not a readable archive ({error})") from error
 
 
@@ -154,8 +220,10 @@ def folder_files(folder: Path, include: list[str], exclude: list[str]) -> Iterat
 
     Raises UserError when the folder is not there or holds too much.
     """
+    if folder.is_symlink():
+        raise UserError(f"{folder} is a link, and links are not followed: move the folder there")
     if not folder.is_dir():
-        raise UserError("no such folder")
+        raise UserError(f"{folder}: no such folder")
     found = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
     if len(found) > MAX_FILES:
         raise UserError(f"more than {MAX_FILES} files")
@@ -169,6 +237,22 @@ def folder_files(folder: Path, include: list[str], exclude: list[str]) -> Iterat
 
 # --- the stage --------------------------------------------------------------------------------------------------------
 
+class Names:
+    """The files of one output folder. Refuses two that some file systems would take for one, and a file where a folder must be."""
+
+    def __init__(self):
+        self.files, self.folders = set(), set()
+
+    def add(self, path: str) -> None:
+        # Case and composed accents: "E\u0301" and "\u00e9" are one name on a Mac
+        folded = PurePosixPath(unicodedata.normalize("NFC", path).casefold())
+        above = set(folded.parents)
+        if folded in self.files or folded in self.folders or above & self.files:
+            raise UserError(f"{path} stands twice (as a file and a folder, or differing in case at most)")
+        self.files.add(folded)
+        self.folders |= above
+
+
 def collect(sources: list, out: Path = RAW) -> list[dict]:
     """Writes out/SOURCE/PATH for every file, and out/provenance.jsonl: source, kind, version, path, licence, split, sha256, bytes.
 
@@ -177,10 +261,11 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
     unfinished = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    provenance = []
+    provenance, names = [], Names()
+    names.add("provenance.jsonl")
     try:
         with bar(len(sources), "collect", " sources") as progress:
-            for source in sources:
+            for number, source in enumerate(sources):
                 progress.set_postfix_str(source.name, refresh=False)
                 try:
                     if source.kind == "sdist":
@@ -188,12 +273,9 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
                         files, version = sdist_files(archive, source.include, source.exclude), source.version
                     else:
                         files, version = folder_files(Path(source.path), source.include, source.exclude), None
-                    before, taken = len(provenance), set()
+                    before = len(provenance)
                     for path, content in files:
-                        # Two names that differ in case only would overwrite each other on some file systems.
-                        if path.lower() in taken:
-                            raise UserError(f"{path} stands twice, differing in case at most")
-                        taken.add(path.lower())
+                        names.add(f"{source.name}/{path}")
                         target = unfinished / source.name / path
                         target.parent.mkdir(parents=True, exist_ok=True)
                         target.write_bytes(content)
@@ -204,7 +286,7 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
                     if len(provenance) == before:
                         raise UserError(f"no file matches include {list(source.include)}")
                 except UserError as error:
-                    raise type(error)(f"source {source.name}: {error}") from error
+                    raise type(error)(f"sources.{number} ({source.name}): {error}") from error
                 progress.update()
         provenance.sort(key=lambda row: (row["source"], row["path"]))
         write_text(unfinished / "provenance.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in provenance))
@@ -217,7 +299,10 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
 
 
 def main(config) -> None:
-    rows = collect(config.corpus.sources)
+    try:
+        rows = collect(config.corpus.sources)
+    except UserError as error:
+        raise type(error)(f"{config.corpus}: {error}") from error
     print(f"collect: {len(rows)} files, {sum(row['bytes'] for row in rows):,} bytes from {len(config.corpus.sources)} sources")
 
 

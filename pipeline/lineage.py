@@ -144,8 +144,9 @@ def tags(config: Config) -> dict[str, str]:
         return ", ".join(f"{md5} {path}" for path, md5 in products(stages[stage]).items())
 
     found = {"content_hash": content_hash(config), **git_tags(config.root), "dvc.raw": hashes("collect"),
-            "dvc.corpus": f"{stages['prepare'][str(TRAINING)]} {TRAINING}", "dvc.tokenizer": hashes("tokenizer"), "dvc.weights": hashes("train"),
-            SOURCES_TAG: "; ".join(source_line(source) for source in corpus_sources(config.root / TRAINING)), "served_quant": serving(config).quant, "served_sha256": sha256(served_gguf(config))}
+             "dvc.corpus": f"{stages['prepare'][str(TRAINING)]} {TRAINING}", "dvc.tokenizer": hashes("tokenizer"), "dvc.weights": hashes("train"),
+             SOURCES_TAG: "; ".join(source_line(source) for source in corpus_sources(config.root / TRAINING)),
+             "served_quant": serving(config).quant, "served_sha256": sha256(served_gguf(config))}
     for quant in config.params.quants:
         written = read_json(config.root / "metrics" / "quantize" / f"{quant}.json")
         found |= {f"quant.{quant}.{key}": f"{written[key]:g}" if isinstance(written[key], float) else str(written[key])

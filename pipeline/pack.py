@@ -5,13 +5,14 @@ does not grow with the corpus. The sidecar pack.json says how many tokens and ra
 both) and which tokenizer made them.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import atomic, read_json, read_jsonl, sha256, write_json
+from pipeline.core.files import atomic, read_json, sha256, write_json
 from pipeline.core.paths import PROCESSED, SIDECAR, SPECIAL_TOKENS, SPLITS, TOKENIZER
 from pipeline.core.progress import bar
 from pipeline.tokenizer import load_tokenizer
@@ -41,16 +42,16 @@ def pack(corpus: Path, out: Path, tokenizer, eos: int, dtype: str) -> dict:
     if tokenizer.get_vocab_size() - 1 > np.iinfo(little).max:
         raise UserError(f"{TOKENIZER}: {tokenizer.get_vocab_size()} token ids do not fit dtype {dtype} of the data config; use uint32")
     documents = tokens = raw = 0
-    with atomic(out) as unfinished, open(unfinished, "wb") as file, bar(corpus.stat().st_size, f"pack {out.stem}", "B") as progress:
-        for batch in batches(row["text"] for row in read_jsonl(corpus)):
+    with (atomic(out) as unfinished, open(corpus, "rb") as lines, open(unfinished, "wb") as file,
+          bar(corpus.stat().st_size, f"pack {out.stem}", "B") as progress):
+        for batch in batches(json.loads(line)["text"] for line in lines):
             for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
                 ids = np.array([*encoding.ids, eos], dtype=little)
-                ids.tofile(file)
+                file.write(ids.tobytes())       # ids.tofile() does not say that the disk is full
                 tokens += len(ids)
             documents += len(batch)
-            size = sum(len(text.encode()) for text in batch)
-            raw += size
-            progress.update(size)
+            raw += sum(len(text.encode()) for text in batch)
+            progress.update(lines.tell() - progress.n)
     return {"documents": documents, "tokens": tokens, "bytes": raw}
 
 

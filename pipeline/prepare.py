@@ -64,12 +64,15 @@ def not_python(text, dials):
             warnings.simplefilter("ignore")     # of invalid escapes in other people's strings
             ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return f"not Python: {getattr(error, 'msg', error)}"
+        return f"not Python: {getattr(error, 'msg', str(error)) or 'nested too deep'}"
     return None
 
 
 def mostly_data(text, dials):
-    return "data, not code" if data_share(text) > dials["max_data_share"] else None
+    try:
+        return "data, not code" if data_share(text) > dials["max_data_share"] else None
+    except (SyntaxError, tokenize.TokenError) as error:     # a backslash alone on a line: the compiler takes what tokenize refuses
+        return f"not Python: {getattr(error, 'msg', error)}"
 
 
 def licence_conflict(text, dials):

@@ -6,7 +6,6 @@ would say, and a file must not change after the stage that owns it.
 """
 
 import shutil
-from pathlib import Path
 
 from pipeline import lineage, serving
 from pipeline.core.config import Serving

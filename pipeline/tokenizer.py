@@ -16,7 +16,7 @@ from pipeline.core.progress import is_live
 def train(texts, vocab_size: int, special_tokens: dict[str, str], split_pattern: str):
     """Returns a tokenizers.Tokenizer of exactly vocab_size tokens; the same texts give the same bytes.
 
-    Raises UserError when the texts are too few for such a vocabulary.
+    Raises UserError when the texts are too few for such a vocabulary, or a special token is a word like others.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     # llama.cpp looks whole words up before it merges where the pre-tokenizer is llama-bpe, and only there.
@@ -24,6 +24,10 @@ def train(texts, vocab_size: int, special_tokens: dict[str, str], split_pattern:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split_name(split_pattern)]), "isolated"),
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    for part, token in special_tokens.items():
+        # One piece is what BPE may learn from text, and then every such word would get the special token's id.
+        if len(tokenizer.pre_tokenizer.pre_tokenize_str(token)) < 2:
+            raise UserError(f"special_tokens.{part}: {token!r} is a word that ordinary text may hold; something like '<{part}>' is not")
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.train_from_iterator(texts, trainers.BpeTrainer(
         vocab_size=vocab_size, special_tokens=list(special_tokens.values()), show_progress=is_live(),
@@ -47,7 +51,10 @@ def main(config) -> None:
     special_tokens = c.special_tokens.model_dump(exclude_none=True)
     texts = (row["text"] for file in c.training_files for row in read_jsonl(Path(file)))
     assert c.algorithm == "bpe"
-    tokenizer = train(texts, c.vocab_size, special_tokens, c.split_pattern)
+    try:
+        tokenizer = train(texts, c.vocab_size, special_tokens, c.split_pattern)
+    except UserError as error:
+        raise UserError(f"{c}: {error}") from error
     write_text(TOKENIZER, tokenizer.to_str(pretty=True))
     write_json(SPECIAL_TOKENS, special_tokens)
     print(f"tokenizer: {tokenizer.get_vocab_size()} tokens, split as llama.cpp's {split_name(c.split_pattern)}")

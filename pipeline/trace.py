@@ -104,7 +104,9 @@ def trace(model: str, config: Config, tracking_uri: str, host: str | None = None
         known = client.search_model_versions(f"name = '{config.serving.name}'")
         if found is None:
             name, _, version = re.sub("^models:/", "", model).replace("@", "/").rpartition("/")
-            found = (of_version(client, name or config.serving.name, version) if re.fullmatch(r"[\w.-]+", version) else None) or of_ollama(model, host)
+            if re.fullmatch(r"[\w.-]+", version):        # MLflow allows no other letters in an alias
+                found = of_version(client, name or config.serving.name, version)
+            found = found or of_ollama(model, host)
             if found is None:
                 there = [f"{v.name}/{v.version}" for v in known] + [f"{config.serving.name}:candidate"]
                 raise UserError(f"{model}: no GGUF file, no model in Ollama and no registered version of that name{suggestion(model, there)}")

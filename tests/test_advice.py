@@ -82,5 +82,5 @@ def test_auto_is_the_recommended_type(project):
     write(project / "metrics/assess.json", {"recommended": "Q4_K_M"})
     assert lineage.content_hash(config) != one
     (project / "metrics/assess.json").unlink()
-    with pytest.raises(UserError, match="auto means nothing yet.*dvc repro"):
+    with pytest.raises(UserError, match=r"auto means nothing yet.*dvc repro"):
         lineage.served_gguf(config)

@@ -14,24 +14,28 @@ from pipeline.export.card import card
 from pipeline.export.gguf import export
 from pipeline.export.origin import corpus_sources
 
-MODEL = dict(architecture="llama", vocab_size=512, context_length=256, d_model=128, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=256, tie_embeddings=True)
-TYPE = {"bytes": 1000, "bits_per_weight": 8.5, "bits_per_byte": 1.25, "change_percent": 0.5, "kl_mean": 1e-3, "same_top_token": 0.97, "compiles": 0.25,
-        "tensors": {"F32": 5, "Q8_0": 14}}
+MODEL = dict(architecture="llama", vocab_size=512, context_length=256, d_model=128, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=256,
+             tie_embeddings=True)
+TYPE = {"bytes": 1000, "bits_per_weight": 8.5, "bits_per_byte": 1.25, "change_percent": 0.5, "kl_mean": 1e-3, "same_top_token": 0.97,
+        "compiles": 0.25, "tensors": {"F32": 5, "Q8_0": 14}}
 
 
 @pytest.fixture
 def facts(tiny_validation):
     sources = corpus_sources(tiny_validation)
     return dict(name="robo", quant="Q8_0", model=MODEL, tokenizer={"vocab_size": 512, "split_pattern": "qwen2"},
-                splits={"train": sources, "val": sources[:1]}, trained={"steps": 200, "tokens": 819200, "parameters": 1806592, "loss": 2.5, "val_loss": 2.75},
-                evaluated={"val": {"loss": 2.75, "bits_per_byte": 1.2345}}, exported={"parity": {"tokens_compared": 837758}, "kl_f32": 1e-8, "kl_f16": 1e-7},
+                splits={"train": sources, "val": sources[:1]}, trained={"steps": 200, "tokens": 819200, "parameters": 1806592, "loss": 2.5,
+                                                                       "val_loss": 2.75},
+                evaluated={"val": {"loss": 2.75, "bits_per_byte": 1.2345}},
+                exported={"parity": {"tokens_compared": 837758}, "kl_f32": 1e-8, "kl_f16": 1e-7},
                 assessed={"types": {"Q8_0": TYPE}, "tokens": 8192, "prompts": 12, "recommended": "Q8_0"}, context=256)
 
 
 def test_every_figure_of_the_card_was_measured(facts):
     said = card(**facts)
     for fact in ("1,806,592 parameters", "package-0 1.0 | MIT | 2", "license_name: Apache-2.0 AND MIT", "512 tokens, split as llama.cpp's `qwen2`",
-                 "4 heads (2 for keys and values)", "200 steps, 819,200 tokens", "| val | 1.2345 | 2.7500 |", "| Q8_0 (served) | 1,000 | 8.50 | 1.2500 | +0.50%",
+                 "4 heads (2 for keys and values)", "200 steps, 819,200 tokens", "| val | 1.2345 | 2.7500 |",
+                 "| Q8_0 (served) | 1,000 | 8.50 | 1.2500 | +0.50%",
                  "25% of 12 greedy completions", "837,758 tokens", "Recommended: Q8_0"):
         assert fact in said, fact
     facts["trained"]["loss"], facts["assessed"]["types"]["Q8_0"] = 1.5, {**TYPE, "compiles": None}

@@ -66,17 +66,17 @@ def test_every_way_leads_back_to_the_packages(told, tmp_path, ollama):
 
 def test_what_leads_nowhere_says_so(told, tmp_path, tiny_gguf):
     config, uri, nowhere = Config(told), f"sqlite:///{tmp_path}/mlflow.db", "127.0.0.1:9"
-    with pytest.raises(UserError, match="no GGUF file, no model in Ollama and no registered version.*did you mean 'robo-micropython:candidate'"):
+    with pytest.raises(UserError, match=r"no GGUF file, no model in Ollama and no registered version.*did you mean 'robo-micropython:candidate'"):
         trace("robo-micropyton:candidate", config, uri, nowhere)
-    with pytest.raises(UserError, match="99: no GGUF file"):
+    with pytest.raises(UserError, match=r"99: no GGUF file"):
         trace("99", config, uri, nowhere)
-    with pytest.raises(UserError, match="nothing.gguf: no such file"):
+    with pytest.raises(UserError, match=r"nothing.gguf: no such file"):
         trace("nothing.gguf", config, uri, nowhere)
     shutil.copy(tiny_gguf / "model-f16.gguf", "foreign.gguf")
-    with pytest.raises(UserError, match="foreign.gguf: says nothing of where it comes from"):
+    with pytest.raises(UserError, match=r"foreign.gguf: says nothing of where it comes from"):
         trace("foreign.gguf", config, uri, nowhere)
     whole = (told / "models/quantized/Q8_0.gguf").read_bytes()
     (told / "half.gguf").write_bytes(whole[:2000])
-    with pytest.raises(UserError, match="half.gguf: a damaged GGUF file"):
+    with pytest.raises(UserError, match=r"half.gguf: a damaged GGUF file"):
         trace("half.gguf", config, uri, nowhere)
     change_config(told, "params.yaml", quants=["Q8_0", "Q4_K_M"])

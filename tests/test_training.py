@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -141,8 +142,9 @@ def test_adamw_takes_the_step_of_torch_with_these_betas():
     ours, theirs = model(), model()
     t = {**TRAINING, "optimizer": "adamw", "betas": [0.8, 0.9], "learning_rate": 0.01}
     mine = make_optimizer(ours, t, torch.float32)
-    reference = torch.optim.AdamW([{"params": [p for p in theirs.parameters() if p.ndim > 1], "weight_decay": 0.1},
-                                   {"params": [p for p in theirs.parameters() if p.ndim == 1], "weight_decay": 0.0}], lr=0.01, betas=(0.8, 0.9), fused=True)
+    groups = [{"params": [p for p in theirs.parameters() if p.ndim > 1], "weight_decay": 0.1},
+              {"params": [p for p in theirs.parameters() if p.ndim == 1], "weight_decay": 0.0}]
+    reference = torch.optim.AdamW(groups, lr=0.01, betas=(0.8, 0.9), fused=True)
     ids = torch.randint(512, (2, 17))
     for network, optimizer in ((ours, mine), (theirs, reference)):
         for _ in range(3):
@@ -156,7 +158,7 @@ def test_adamw_takes_the_step_of_torch_with_these_betas():
 def test_the_rate_warms_up_and_ends_exactly_at_the_floor():
     rates = [rate_at(step, 200, 0.05, 0.2) for step in range(200)]
     assert rates[0] == pytest.approx(1 / 11) and rates[10] == 1.0 and rates[199] == pytest.approx(0.2, abs=1e-12)
-    assert all(a < b for a, b in zip(rates[:10], rates[1:11], strict=True)) and all(a > b for a, b in zip(rates[10:-1], rates[11:], strict=True))
+    assert all(a < b for a, b in pairwise(rates[:11])) and all(a > b for a, b in pairwise(rates[10:]))
     assert rate_at(0, 200, 0.0, 0.2) == 1.0
 
 
@@ -177,7 +179,8 @@ def test_auto_precision_asks_the_processor(monkeypatch):
 
 
 def test_a_changed_config_has_another_checkpoint_folder():
-    assert run_key(MODEL, TRAINING) != run_key({**MODEL, "d_model": 128}, TRAINING) and run_key(MODEL, TRAINING) == run_key(dict(MODEL), dict(TRAINING))
+    assert run_key(MODEL, TRAINING) != run_key({**MODEL, "d_model": 128}, TRAINING)
+    assert run_key(MODEL, TRAINING) == run_key(dict(MODEL), dict(TRAINING))
 
 
 def test_bins_of_another_config_are_refused():

@@ -11,13 +11,14 @@ import re
 import sys
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.core.errors import UserError, suggestion
+from pipeline.core.paths import PROCESSED
 
 # llama.cpp knows pre-tokenizers by name and has their patterns built in, so ours must be one of those (llama-vocab.cpp).
 # Where llama.cpp applies several patterns in turn (starcoder splits digits first) one pattern cannot say the same.
@@ -30,13 +31,21 @@ SPLIT_PATTERNS = {
 QUANTS = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0", "IQ4_NL",
           "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K")
 UINT16_VOCAB = 65_535
+QUOTED = re.compile(r"'([^']+)'")
 
-Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$")]
+NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
+SHA256 = r"^[0-9a-f]{64}$"
+CORPUS_FOLDER = r"^corpora/[^/.][^/]*(/[^/.][^/]*)*$"
+IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'", SHA256: "must be 64 hexadecimal digits in lower case",
+            CORPUS_FOLDER: "must be a folder under corpora/, the only one that dvc.yaml watches"}
+
+Name = Annotated[str, Field(pattern=NAME)]
+Text = Annotated[str, Field(min_length=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
 # --- params.yaml ------------------------------------------------------------------------------------------------------
@@ -85,7 +94,7 @@ class Params(File):
 
 class Source(File):
     name: Name
-    license: Annotated[str, Field(min_length=1)]        # SPDX identifier
+    license: Text                                       # SPDX identifier
     split: Literal["train", "val", "test"]              # whole packages only, so that none stands on both sides
     include: Annotated[list[str], Field(min_length=1)]  # shell patterns over the path inside the source; * crosses folders
     exclude: list[str] = []
@@ -93,13 +102,13 @@ class Source(File):
 
 class SdistSource(Source):
     kind: Literal["sdist"]
-    version: Annotated[str, Field(min_length=1)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    version: Text
+    sha256: Annotated[str, Field(pattern=SHA256)]
 
 
 class FolderSource(Source):
     kind: Literal["folder"]
-    path: Annotated[str, Field(pattern=r"^corpora/[^/.][^/]*(/[^/.][^/]*)*$")]  # dvc.yaml watches corpora/, nothing else
+    path: Annotated[str, Field(pattern=CORPUS_FOLDER)]
 
 
 class Corpus(File):
@@ -107,13 +116,13 @@ class Corpus(File):
 
 
 class SpecialTokens(File):
-    pad: str
-    eos: str
-    bos: str
-    unk: str
-    fim_prefix: str | None = None                       # of fill-in-the-middle: all three or none
-    fim_suffix: str | None = None
-    fim_middle: str | None = None
+    pad: Text
+    eos: Text
+    bos: Text
+    unk: Text
+    fim_prefix: Text | None = None                      # of fill-in-the-middle: all three or none
+    fim_suffix: Text | None = None
+    fim_middle: Text | None = None
 
 
 class Tokenizer(File):
@@ -188,7 +197,7 @@ class Serving(File):
     quant: Literal[("auto", *QUANTS)]                   # auto: the one that metrics/assess.json recommends
     template: str
     parameters: Parameters
-    smoke_prompt: Annotated[str, Field(min_length=1)]
+    smoke_prompt: Text
 
 
 FOLDERS = {"corpus": ("corpora", Corpus), "tokenizer": ("tokenizers", Tokenizer), "data": ("data", Data),
@@ -201,53 +210,75 @@ def read_yaml(path: Path):
     """Raises UserError for a missing file or broken YAML, with the line."""
     try:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        there = sorted(p.stem for p in path.parent.glob("*.yaml"))
-        raise UserError(f"{path}: no such file{suggestion(path.stem, there)}") from None
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text: {error}") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
         raise UserError(f"{path}:{where} not valid YAML: {error.problem or error.context}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text: {error}") from None
+    except (YAMLError, ValueError, RecursionError) as error:    # odd characters, impossible dates, endless brackets
+        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
 
 
-def keys_at(schema, location: tuple) -> list[str]:
-    """The keys that the schema knows beside the one at `location`."""
-    for step in location[:-1]:
-        if isinstance(step, int) or not hasattr(schema, "model_fields"):
+def schemas_in(annotation) -> list[type[File]]:
+    """The schemas that a field's type holds, be it in a list, a choice or alone."""
+    if isinstance(annotation, type) and issubclass(annotation, File):
+        return [annotation]
+    return [schema for inner in get_args(annotation) for schema in schemas_in(inner)]
+
+
+def locate(schema: type[File], location: tuple) -> tuple[str, list[str]]:
+    """(a fault's key as the file has it, the keys that may stand in its place).
+
+    pydantic's location of `license` in the third source is (sources, 2, sdist, license): between index and key stands
+    the `kind` by which it chose the schema, and the file has no such key.
+    """
+    path, known, schemas = [], {}, [schema]
+    for step in location:
+        if chosen := [s for s in schemas if "kind" in s.model_fields and step in get_args(s.model_fields["kind"].annotation)]:
+            schemas = chosen
             continue
-        field = schema.model_fields.get(step)
-        kinds = [k for k in (SdistSource, FolderSource) if step == k.model_fields["kind"].annotation.__args__[0]]
-        schema = kinds[0] if kinds else getattr(field, "annotation", None)
-        if step == "sources":
-            schema = Source
-    return list(getattr(schema, "model_fields", {}))
+        path.append(str(step))
+        if not isinstance(step, int):
+            known = {key: field for s in schemas for key, field in s.model_fields.items()}
+            schemas = schemas_in(known[step].annotation) if step in known else []
+    return ".".join(path), list(known)
+
+
+def explain(schema: type[File], fault: dict) -> str:
+    """One of pydantic's faults, as `key: what is wrong and what would be right`."""
+    (key, known), kind, given = locate(schema, fault["loc"]), fault["type"], fault["input"]
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key{suggestion(fault['loc'][-1], known)}"
+    if kind == "missing":
+        return f"{key}: missing"
+    if kind == "union_tag_not_found":
+        return f"{key}.kind: missing"
+    if kind == "union_tag_invalid":
+        tag, tags = fault["ctx"]["tag"], re.findall(QUOTED, fault["ctx"]["expected_tags"])
+        return f"{key}.kind: {tag!r} is not known{suggestion(tag, tags)}"
+    given = given if len(repr(given)) <= 100 else f"{repr(given)[:100]}..."
+    if kind == "literal_error":
+        return f"{key}: {given!r} is not known{suggestion(given, re.findall(QUOTED, fault['ctx']['expected']))}"
+    if kind == "string_pattern_mismatch":
+        return f"{key}: {IN_WORDS[fault['ctx']['pattern']]}, not {given!r}"
+    if kind in ("model_type", "model_attributes_type"):
+        return f"{key}: must hold keys and values, not {given!r}"
+    return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {given!r}"
 
 
 def parse(path: Path, schema: type[File]) -> File:
     """Reads one file as its schema. Raises UserError naming file, key and what would be right, all faults at once."""
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise UserError(f"{path}: must hold keys and values, not {type(content).__name__}")
+        raise UserError(f"{path}: must hold keys and values, not {'nothing' if content is None else type(content).__name__}")
     try:
         # ints are fine where floats are asked for, as YAML users expect; pydantic's strict mode allows that
         return schema.model_validate(content)
     except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            location = fault["loc"]
-            key = ".".join(str(step) for step in location)
-            if fault["type"] == "extra_forbidden":
-                faults.append(f"{path}: {key}: unknown key{suggestion(location[-1], keys_at(schema, location))}")
-            elif fault["type"] == "missing":
-                faults.append(f"{path}: {key}: missing")
-            elif fault["type"] == "literal_error":
-                known = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
-                faults.append(f"{path}: {key}: {fault['input']!r} is not known{suggestion(fault['input'], known)}")
-            else:
-                faults.append(f"{path}: {key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}")
-        raise UserError("\n".join(faults)) from None
+        raise UserError("\n".join(f"{path}: {explain(schema, fault)}" for fault in error.errors())) from None
 
 
 class Config:
@@ -260,9 +291,20 @@ class Config:
         self.root = root
         self.paths = {"params": Path("params.yaml")}
         self.params = parse(root / "params.yaml", Params)
+        faults = []
         for section, (folder, schema) in FOLDERS.items():
-            self.paths[section] = Path("configs", folder, f"{getattr(self.params, section)}.yaml")
-            setattr(self, section, parse(root / self.paths[section], schema))
+            chosen = getattr(self.params, section)
+            self.paths[section] = path = Path("configs", folder, f"{chosen}.yaml")
+            if not (root / path).is_file():
+                there = sorted(p.stem for p in (root / path.parent).glob("*.yaml"))
+                faults.append(f"params.yaml: {section}: {path}: no such file{suggestion(chosen, there)}")
+                continue
+            try:
+                setattr(self, section, parse(root / path, schema))
+            except UserError as error:
+                faults.append(str(error))
+        if faults:
+            raise UserError("\n".join(faults))
 
     @cached_property
     def graph(self) -> dict:
@@ -277,11 +319,25 @@ def split_name(pattern: str) -> str | None:
     return next((name for name, known in SPLIT_PATTERNS.items() if pattern in (name, known)), None)
 
 
+def package(source: Source) -> str:
+    """The name that the package index knows a source by: it takes `My.Package` and `my-package` for one."""
+    return re.sub(r"[-_.]+", "-", source.name).lower()
+
+
+def overlaps(sources: list[Source]) -> list[str]:
+    """Pairs of folders, one inside the other or the same, that stand in different splits."""
+    folders = [s for s in sources if isinstance(s, FolderSource)]
+    return [f"{a.path} ({a.split}) and {b.path} ({b.split})" for a in folders for b in folders
+            if a is not b and a.split != b.split and Path(b.path).is_relative_to(a.path)]
+
+
 def rules(c: Config) -> list[str]:
     """Every rule that one key alone cannot show; a list of faults, empty when all is well."""
     at, m, t, d, tok = c.paths, c.model, c.training, c.data, c.tokenizer
     serving = c.serving
     specials = list(tok.special_tokens.model_dump(exclude_none=True).values())
+    names = [package(source) for source in c.corpus.sources]
+    readable = set(c.outputs("prepare")) & set(c.graph["tokenizer"]["deps"])
     checks = [
         (d.block_size == m.context_length,
          f"{at['data']}: block_size: {d.block_size}, but {at['model']}: context_length is {m.context_length}; make them equal, "
@@ -293,8 +349,8 @@ def rules(c: Config) -> list[str]:
          "use dtype: uint32 or a smaller vocabulary"),
         (m.d_model % m.n_heads == 0,
          f"{at['model']}: n_heads: {m.n_heads} does not divide d_model {m.d_model}"),
-        (m.d_model // m.n_heads >= 32 and m.d_model // m.n_heads % 2 == 0,
-         f"{at['model']}: n_heads: {m.n_heads} heads over d_model {m.d_model} leave {m.d_model / m.n_heads:g} per head; "
+        (m.d_model % m.n_heads != 0 or (m.d_model // m.n_heads >= 32 and m.d_model // m.n_heads % 2 == 0),
+         f"{at['model']}: n_heads: {m.n_heads} heads over d_model {m.d_model} leave {m.d_model // m.n_heads} per head; "
          "64 or 128 is usual, an even number of at least 32 is needed"),
         (m.architecture == "gpt2" or m.n_kv_heads is not None,
          f"{at['model']}: n_kv_heads: missing; architecture {m.architecture} needs it (= n_heads for no grouping)"),
@@ -313,31 +369,37 @@ def rules(c: Config) -> list[str]:
          f"{at['model']}: bias: {m.architecture} has no biases; leave it out, or use architecture: gpt2"),
         (len(set(specials)) == len(specials),
          f"{at['tokenizer']}: special_tokens: two tokens have the same text"),
-        (set(tok.training_files) <= set(c.outputs("prepare")),
-         f"{at['tokenizer']}: training_files: {tok.training_files} must be outputs of the stage prepare: {c.outputs('prepare')}"),
-        (d.train_path in c.outputs("pack"), f"{at['data']}: train_path: {d.train_path} is no output of the stage pack: {c.outputs('pack')}"),
-        (d.val_path in c.outputs("pack"), f"{at['data']}: val_path: {d.val_path} is no output of the stage pack: {c.outputs('pack')}"),
+        (set(tok.training_files) <= readable,
+         f"{at['tokenizer']}: training_files: {tok.training_files} must be outputs of the stage prepare that dvc.yaml lists for the stage "
+         f"tokenizer: {sorted(readable)}"),
+        *((path == str(PROCESSED / f"{split}.bin"),
+           f"{at['data']}: {split}_path: {path}, but the stage pack writes {PROCESSED / split}.bin and dvc.yaml lists no other file")
+          for split, path in (("train", d.train_path), ("val", d.val_path))),
         (d.stride <= d.block_size, f"{at['data']}: stride: {d.stride} is larger than block_size {d.block_size}, so text would be left out"),
         (t.min_lr <= t.learning_rate,
          f"{at['training']}: min_lr: {t.min_lr} is larger than learning_rate {t.learning_rate}; learning_rate / 5 is usual"),
         ((t.optimizer == "muon") == (t.muon_learning_rate is not None),
          f"{at['training']}: muon_learning_rate: " + ("missing; optimizer muon needs it (0.005 is a start)" if t.optimizer == "muon"
                                                       else "only optimizer: muon reads it; remove it")),
-        (len({s.name for s in c.corpus.sources}) == len(c.corpus.sources), f"{at['corpus']}: sources: two have the same name"),
+        (len(names) == len(set(names)),
+         f"{at['corpus']}: sources: two are the same package: {', '.join(sorted(n for n in set(names) if names.count(n) > 1))}"),
+        (not overlaps(c.corpus.sources),
+         f"{at['corpus']}: sources: one folder in two splits makes held-out figures too good: {'; '.join(overlaps(c.corpus.sources))}"),
         ({s.split for s in c.corpus.sources} == {"train", "val", "test"},
          f"{at['corpus']}: sources: each of the splits train, val and test needs one source at least"),
         (c.params.prepare.min_bytes < c.params.prepare.max_bytes,
          f"params.yaml: prepare.min_bytes: {c.params.prepare.min_bytes} is not below max_bytes {c.params.prepare.max_bytes}"),
         ("f16" in c.params.export.outtypes and "f32" in c.params.export.outtypes,
          "params.yaml: export.outtypes: must hold f16, which the quantizer reads, and f32, which parity is proven on"),
-        (len(set(c.params.quants)) == len(c.params.quants), "params.yaml: quants: a type stands twice"),
+        (len(set(c.params.quants)) == len(c.params.quants),
+         f"params.yaml: quants: {', '.join(sorted({q for q in c.params.quants if c.params.quants.count(q) > 1}))} stands twice"),
         (serving.quant in ("auto", *c.params.quants),
          f"{at['serving']}: quant: {serving.quant} is not among params.yaml: quants {c.params.quants}"),
         (serving.parameters.num_ctx <= m.context_length,
          f"{at['serving']}: parameters.num_ctx: {serving.parameters.num_ctx} is more than {at['model']}: context_length {m.context_length}"),
         (tok.special_tokens.eos in serving.parameters.stop,
          f"{at['serving']}: parameters.stop: must hold the tokenizer's eos {tok.special_tokens.eos!r}, or the model never stops"),
-        ("{{ .Prompt }}" in serving.template or "{{.Prompt}}" in serving.template,
+        (re.search(r"\{\{-?\s*\.Prompt\s*-?\}\}", serving.template),
          f"{at['serving']}: template: must hold {{{{ .Prompt }}}}, or the model never sees what it is asked"),
     ]
     return [fault for good, fault in checks if not good]
@@ -361,6 +423,10 @@ class Section:
 
     def __init__(self, values: File, file: str, declared: dict[str, list[str] | None], stage: str, prefix: str = ""):
         self._values, self._file, self._declared, self._stage, self._prefix = values, file, declared, stage, prefix
+
+    def __str__(self) -> str:
+        """The file's path, for messages."""
+        return self._file
 
     def __getattr__(self, key: str):
         value, path = getattr(self._values, key), f"{self._prefix}{key}"

@@ -16,4 +16,4 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a known word is close, else the list of known words."""
     known = [str(k) for k in known]
     close = difflib.get_close_matches(str(word), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"

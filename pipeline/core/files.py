@@ -1,10 +1,13 @@
 """Writing files so that nobody ever meets half of one, and hashing them."""
 
+import errno
 import hashlib
 import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -16,6 +19,10 @@ def atomic(path: Path):
     try:
         yield unfinished
         os.replace(unfinished, path)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            error.filename = str(path)      # writing to an open file, the system does not say which
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 

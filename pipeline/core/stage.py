@@ -6,7 +6,6 @@ most: a stage that outlives a killed `dvc` goes on writing while the next run st
 """
 
 import ctypes
-import errno
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from pipeline.core.config import StageConfig, load
 from pipeline.core.errors import TemporaryError, UserError
+from pipeline.core.files import DISK_FULL
 
 PR_SET_PDEATHSIG = 1
 EX_TEMPFAIL = 75        # sysexits.h: the user is invited to try again
@@ -35,6 +35,7 @@ def run(name: str, main: Callable[[StageConfig], None], **arguments) -> None:
     Exits with one message on what a user can mend: with status 75 where trying again may help, else with 1.
     """
     die_with_parent()
+    os.register_at_fork(after_in_child=die_with_parent)     # datasets' workers would wait for a dead stage for ever
     try:
         main(StageConfig(load(), name), **arguments)
     except UserError as error:
@@ -45,7 +46,7 @@ def run(name: str, main: Callable[[StageConfig], None], **arguments) -> None:
             raise
         sys.exit(f"error: {error.filename}: no such file; the stages before {name} make it: run `dvc repro {name}`")
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in DISK_FULL:
             raise
         sys.exit(f"error: {error.filename or Path.cwd()}: the disk is full. Nothing unfinished was left there; "
                  "free some space and run again")

@@ -23,7 +23,8 @@ def quality_against_size(metrics: dict, max_loss: float) -> str:
                           fontweight="bold" if best else "normal")
         if max_loss < 2 * max(t["change_percent"] for _, t in types):       # else it would press all points together
             axes.axhline(max_loss, linestyle="--", color="tab:red", linewidth=1)
-        axes.set(title=f"What a smaller file costs; in green the recommended {metrics['recommended']}", xlabel="file, million bytes", ylabel="bits per byte against float16, %")
+        axes.set(title=f"What a smaller file costs; in green the recommended {metrics['recommended']}",
+                 xlabel="file, million bytes", ylabel="bits per byte against float16, %")
         axes.margins(x=0.15, y=0.6)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})

@@ -47,12 +47,15 @@ def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, 
         f"Byte-level BPE of {tokenizer['vocab_size']:,} tokens, split as llama.cpp's `{tokenizer['split_pattern']}`. "
         f"{exported['parity']['tokens_compared']:,} tokens of validation and hostile text were the same in llama.cpp and in `tokenizers`.",
         "## Architecture",
-        f"{m['architecture']}, {m['n_layers']} layers of width {m['d_model']}, {heads}, feed-forward width {m['d_ff']}, context {m['context_length']} tokens, "
-        f"{'tied' if m['tie_embeddings'] else 'untied'} embeddings. True parameter count: {trained['parameters']:,}.",
+        f"{m['architecture']}, {m['n_layers']} layers of width {m['d_model']}, {heads}, feed-forward width {m['d_ff']}, "
+        f"context {m['context_length']} tokens, {'tied' if m['tie_embeddings'] else 'untied'} embeddings. "
+        f"True parameter count: {trained['parameters']:,}.",
         "## Training",
-        f"{trained['steps']:,} steps, {trained['tokens']:,} tokens; final loss {trained['loss']:.4f}, on validation text {trained['val_loss']:.4f} nats per token.",
+        f"{trained['steps']:,} steps, {trained['tokens']:,} tokens; final loss {trained['loss']:.4f}, "
+        f"on validation text {trained['val_loss']:.4f} nats per token.",
         "## Evaluation", "On packages that the model never read:",
-        table(["split", "bits per byte", "loss, nats per token"], [[split, f"{f['bits_per_byte']:.4f}", f"{f['loss']:.4f}"] for split, f in evaluated.items()]),
+        table(["split", "bits per byte", "loss, nats per token"],
+              [[split, f"{f['bits_per_byte']:.4f}", f"{f['loss']:.4f}"] for split, f in evaluated.items()]),
         f"The exported files are the trained model: mean KL to PyTorch float32 is {exported['kl_f32']:.2g} nats for the float32 GGUF, "
         f"{exported['kl_f16']:.2g} for float16.",
         "## Files",

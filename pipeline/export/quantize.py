@@ -139,8 +139,8 @@ def guided(source: Path, path: Path, quant: str, matrix: dict[str, np.ndarray], 
 def quantize(quant: str, source: Path, out: Path, tokenizer: Path, validation: Path, matrix: dict[str, np.ndarray] | None = None) -> dict:
     """Writes out/QUANT.gguf, proven to load, to complete a prompt and to cut the validation text as tokenizer.json does.
 
-    Returns contents() of it with `fell_back`, `completion` and `imatrix`: None, or what guided() compared. Raises UserError, and leaves nothing, for a type that llama.cpp does
-    not have or a source that it refuses.
+    Returns contents() of it with `fell_back`, `completion` and `imatrix`: None, or what guided() compared. Raises UserError, and
+    leaves nothing, for a type that llama.cpp does not have or a source that it refuses.
     """
     from pipeline.export.llama import LlamaFile
     from pipeline.export.parity import Expected, joined, validation_texts

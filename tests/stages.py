@@ -1,0 +1,34 @@
+"""The files that the stages of text need in a folder of their own: dvc.yaml, params.yaml, configs/ and nothing built."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def copy_configs(root: Path) -> Path:
+    """Copies the real configs to `root`; returns it."""
+    root.mkdir(parents=True, exist_ok=True)
+    for file in ("params.yaml", "dvc.yaml"):
+        shutil.copy(REPOSITORY / file, root)
+    shutil.copytree(REPOSITORY / "configs", root / "configs")
+    return root
+
+
+def stage_environment(**more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("ROBO_")}
+    return {**kept, "PYTHONPATH": str(REPOSITORY), **more}
+
+
+def run_stage(root: Path, name: str, **more: str) -> subprocess.CompletedProcess:
+    """`python -m pipeline.NAME` in `root`, as DVC runs it."""
+    return subprocess.run([sys.executable, "-m", f"pipeline.{name}"], cwd=root, env=stage_environment(**more), capture_output=True,
+                          text=True, timeout=120)
+
+
+def files_under(root: Path) -> dict[str, bytes]:
+    """Every file under `root`, hidden ones too: path -> content."""
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}

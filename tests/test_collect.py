@@ -1,0 +1,587 @@
+"""collect against a real package index on this machine and against archives that mean harm: nothing outside, nothing half, one message."""
+
+import gzip
+import hashlib
+import http.server
+import io
+import json
+import os
+import random
+import re
+import struct
+import tarfile
+import threading
+import time
+import unicodedata
+import zipfile
+from pathlib import Path
+
+import pytest
+from stages import copy_configs, files_under, run_stage
+
+from pipeline import collect as module
+from pipeline.collect import collect, safe_path, sdist_files
+from pipeline.core.config import FolderSource, SdistSource
+from pipeline.core.errors import TemporaryError, UserError
+
+JSON = "application/vnd.pypi.simple.v1+json"
+CODE = b"import machine\nprint(machine.freq())\n"
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    """An empty project inside tmp_path, so that what climbs out of it is seen."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path
+
+
+# --- archives ---------------------------------------------------------------------------------------------------------
+
+def member(name, content=CODE, kind=tarfile.REGTYPE, link="", **more):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = kind, link, len(content or b"")
+    for key, value in more.items():
+        setattr(info, key, value)
+    return info, content
+
+
+def targz(*members, form=tarfile.PAX_FORMAT) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz", format=form) as tar:
+        for info, content in members:
+            tar.addfile(info, None if content is None else io.BytesIO(content))
+    return packed.getvalue()
+
+
+def zipped(*members, method=zipfile.ZIP_DEFLATED) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def taken(content: bytes, include=("*.py",), exclude=()) -> dict[str, bytes]:
+    """What sdist_files hands out of an archive of these bytes."""
+    Path("archive").write_bytes(content)
+    return dict(sdist_files(Path("archive"), list(include), list(exclude)))
+
+
+# --- a package index --------------------------------------------------------------------------------------------------
+
+class Index(http.server.ThreadingHTTPServer):
+    """A package index (PEP 503 and 691): `files` maps project -> {file name: (content served, sha256 offered)}.
+
+    `asked` lists the paths asked for, `pages` holds other answers for a project's page, `status` is that of every answer.
+    """
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.files, self.asked, self.pages, self.status, self.html = {}, [], {}, 200, True
+        self.url = f"http://127.0.0.1:{self.server_port}/simple"
+
+    def add(self, name: str, content: bytes, version="1.0", ending=".tar.gz", offered=None) -> str:
+        digest = hashlib.sha256(content).hexdigest()
+        self.files.setdefault(name, {})[f"{name}-{version}{ending}"] = (content, offered or digest)
+        return digest
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        index = self.server
+        index.asked.append(self.path)
+        _, folder, project, file = (self.path + "/").split("/")[:4]
+        status, kind, body = index.status, "text/html", b""
+        listed = [(name, f"/files/{project}/{name}", digest) for name, (_, digest) in index.files.get(project, {}).items()]
+        if project not in index.files:
+            status = 404
+        elif folder == "simple" and project in index.pages:
+            kind, body = index.pages[project]
+        elif folder == "simple" and index.html:
+            body = "".join(f'<a href="{link}#sha256={digest}">{file}</a>' for file, link, digest in listed).encode()
+        elif folder == "simple":
+            kind = JSON
+            body = json.dumps({"meta": {"api-version": "1.0"}, "name": project, "files": [
+                {"filename": file, "url": link, "hashes": {"sha256": digest}} for file, link, digest in listed]}).encode()
+        else:
+            kind, body = "application/octet-stream", index.files[project][file][0]
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def index(monkeypatch):
+    server = Index()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    monkeypatch.setenv("PIP_INDEX_URL", server.url)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def sdist(digest, name="robo", version="1.0", include=("*.py",), exclude=(), split="train"):
+    return SdistSource(kind="sdist", name=name, version=version, sha256=digest, license="MIT", split=split, include=list(include),
+                       exclude=list(exclude))
+
+
+def folder(path="corpora/mine", name="mine", include=("*.py",), split="val"):
+    return FolderSource(kind="folder", name=name, path=path, license="Apache-2.0", split=split, include=list(include))
+
+
+GOOD = targz(member("robo-1.0", b"", tarfile.DIRTYPE), member("robo-1.0/src/blink.py"), member("robo-1.0/setup.py", b"x = 1\n"),
+             member("robo-1.0/README.md", b"# hello\n"), member("robo-1.0/src/b.py", b"b = 2\n"))
+
+
+def fails(sources, *words, kind=UserError):
+    """collect ends in one message with these words, leaves no output and what was there before as it was."""
+    before = files_under(Path.cwd().parent)
+    with pytest.raises(kind) as error:
+        collect(sources)
+    for word in words:
+        assert word in str(error.value), error.value
+    after = files_under(Path.cwd().parent)
+    assert {p: c for p, c in after.items() if ".state/" not in p} == {p: c for p, c in before.items() if ".state/" not in p}
+    assert not list(Path.cwd().rglob("*.unfinished")) and not list(Path("data").glob(".*"))
+    return str(error.value)
+
+
+# --- what it is for ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("html", [True, False])
+def test_fetches_once_and_writes_what_was_asked_with_its_provenance(index, html):
+    index.html = html
+    digest = index.add("robo", GOOD)
+    index.add("robo", targz(member("robo-2.0/src/new.py")), version="2.0")
+    index.add("robo", zipped(("a.py", CODE)), ending="-py3-none-any.whl")
+    (Path("corpora/mine/deep")).mkdir(parents=True)
+    Path("corpora/mine/a.py").write_bytes(CODE)
+    Path("corpora/mine/deep/b.py").write_bytes(b"\xff\xfe\r\n")
+    Path("corpora/mine/c.txt").write_bytes(b"no")
+    sources = [sdist(digest, exclude=["setup.py"]), folder()]
+    rows = collect(sources)
+
+    assert {p: c for p, c in files_under(Path("data/raw")).items() if p != "provenance.jsonl"} == {
+        "robo/src/blink.py": CODE, "robo/src/b.py": b"b = 2\n", "mine/a.py": CODE, "mine/deep/b.py": b"\xff\xfe\r\n"}
+    assert [json.loads(line) for line in Path("data/raw/provenance.jsonl").read_text().splitlines()] == rows
+    assert rows == sorted(rows, key=lambda row: (row["source"], row["path"]))
+    for row in rows:
+        content = Path("data/raw", row["source"], row["path"]).read_bytes()
+        assert row["sha256"] == hashlib.sha256(content).hexdigest() and row["bytes"] == len(content)
+    assert [{key: value for key, value in row.items() if key not in ("sha256", "bytes")} for row in (rows[0], rows[2])] == [
+        {"source": "mine", "kind": "folder", "version": None, "path": "a.py", "license": "Apache-2.0", "split": "val"},
+        {"source": "robo", "kind": "sdist", "version": "1.0", "path": "src/b.py", "license": "MIT", "split": "train"}]
+    assert index.asked == ["/simple/robo/", "/files/robo/robo-1.0.tar.gz"]
+
+    first = files_under(Path("data/raw"))
+    index.shutdown()
+    index.server_close()
+    collect(list(reversed(sources)))
+    assert files_under(Path("data/raw")) == first, "the same from the cache, without a network, in whatever order"
+    assert len(index.asked) == 2
+
+
+def test_a_zip_gives_the_same_as_a_tar(index):
+    content = zipped(("robo-1.0/", b""), ("robo-1.0/src/blink.py", CODE), ("robo-1.0/README.md", b"# hello\n"))
+    collect([sdist(index.add("robo", content, ending=".zip"))])
+    assert Path("data/raw/robo/src/blink.py").read_bytes() == CODE
+    assert len(list(Path("data/raw/robo").rglob("*.*"))) == 1
+
+
+def test_a_tar_that_ends_in_a_zip_is_a_tar():
+    inner = zipped(("other/evil.py", b"evil = 1\n"), method=zipfile.ZIP_STORED)
+    content = gzip.compress(targz_raw(member("robo-1.0/a.py"), member("robo-1.0/test.zip", inner)), compresslevel=0)
+    assert zipfile.is_zipfile(io.BytesIO(content)), "else this proves nothing"
+    assert taken(content) == {"a.py": CODE}
+
+
+def targz_raw(*members) -> bytes:
+    return gzip.decompress(targz(*members))
+
+
+def test_what_lay_there_before_goes_when_all_is_well(index):
+    Path("data/raw/old").mkdir(parents=True)
+    Path("data/raw/old/x.py").write_text("old")
+    Path("data/.raw.unfinished/robo").mkdir(parents=True)
+    Path("data/.raw.unfinished/robo/left-by-a-kill.py").write_text("half")
+    collect([sdist(index.add("robo", GOOD))])
+    assert set(files_under(Path("data"))) == {"raw/robo/src/blink.py", "raw/robo/src/b.py", "raw/robo/setup.py", "raw/provenance.jsonl"}
+
+
+def test_setup_py_is_never_run(index, workplace):
+    marker = workplace / "it-ran"
+    evil = f"open({str(marker)!r}, 'w').write('ran')\n".encode()
+    digest = index.add("robo", targz(*(member(f"robo-1.0/{name}.py", evil) for name in ("setup", "conftest", "sitecustomize"))))
+    collect([sdist(digest)])
+    assert Path("data/raw/robo/setup.py").read_bytes() == evil
+    assert not marker.exists()
+
+
+# --- what the index may do wrong --------------------------------------------------------------------------------------
+
+@pytest.fixture
+def before():
+    """An output of an earlier run."""
+    Path("data/raw/robo").mkdir(parents=True)
+    Path("data/raw/robo/old.py").write_bytes(b"old = 1\n")
+
+
+def test_another_hash_than_the_pinned_one_is_named(index, before):
+    offered = index.add("robo", GOOD)
+    message = fails([folder_of_one(), sdist("0" * 64)], "sources.1 (robo)", "sha256 differs", "0" * 64, offered)
+    assert index.asked == ["/simple/robo/"], f"fetched though {message}"
+
+
+def folder_of_one():
+    Path("corpora/mine").mkdir(parents=True, exist_ok=True)
+    Path("corpora/mine/a.py").write_bytes(CODE)
+    return folder()
+
+
+def test_an_index_that_lies_about_a_file_is_caught(index, before):
+    pinned = hashlib.sha256(GOOD).hexdigest()
+    served = index.add("robo", targz(member("robo-1.0/evil.py")), offered=pinned)
+    fails([sdist(pinned)], "sha256 differs", pinned, hashlib.sha256(index.files["robo"]["robo-1.0.tar.gz"][0]).hexdigest())
+    assert served != pinned and not files_under(Path(".state"))
+
+
+def test_a_damaged_download_in_the_cache_is_fetched_again(index):
+    digest = index.add("robo", GOOD)
+    module.DOWNLOADS.mkdir(parents=True)
+    (module.DOWNLOADS / digest).write_bytes(GOOD[:50])
+    collect([sdist(digest)])
+    assert (module.DOWNLOADS / digest).read_bytes() == GOOD
+
+
+def test_no_such_version(index, before):
+    fails([sdist(index.add("robo", GOOD), version="1.1")], "sources.0 (robo)", "robo 1.1", "no source distribution of this version", "'1.0'")
+
+
+def test_no_such_project(index, before):
+    fails([sdist("0" * 64, name="robbo")], "sources.0 (robbo)", "knows no such package")
+
+
+def test_only_a_wheel(index, before):
+    index.add("robo", GOOD, ending="-py3-none-any.whl")
+    fails([sdist("0" * 64)], "no source distribution of this version")
+
+
+@pytest.mark.parametrize("kind, body", [(JSON, b'{"files": 3}'), (JSON, b"[]"), (JSON, b"<html>"), ("application/pdf", b"%PDF"),
+                                        ("text/html", b"\xff\x00<a href=")])
+def test_something_that_is_no_index(index, before, kind, body):
+    index.add("robo", GOOD)
+    index.pages["robo"] = (kind, body)
+    fails([sdist("0" * 64)], "sources.0 (robo)", "index")
+
+
+def test_an_index_that_is_ill_may_get_well(index, before):
+    index.status = 503
+    fails([sdist(index.add("robo", GOOD))], "sources.0 (robo)", "cannot be reached (status 503)", kind=TemporaryError)
+
+
+def test_no_network_is_said_at_once(index, before, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    started = time.monotonic()
+    fails([sdist("0" * 64)], "robo 1.0", "cannot be reached", "Check the network", kind=TemporaryError)
+    assert time.monotonic() - started < 5
+
+
+def test_a_connection_that_breaks_off_leaves_nothing(index, before, monkeypatch):
+    digest = index.add("robo", GOOD)
+    send = Answer.send_header
+    monkeypatch.setattr(Answer, "send_header", lambda self, key, value: send(
+        self, key, "99999999" if key == "Content-Length" and "/files/" in self.path else value))
+    fails([sdist(digest)], "cannot be reached", kind=TemporaryError)
+    assert not files_under(Path(".state"))
+
+
+# --- archives that mean harm ------------------------------------------------------------------------------------------
+
+def pax_size(name: str, size: int) -> bytes:
+    """A tar.gz whose extended header claims a size for its member."""
+    return targz(member(name, CODE, pax_headers={"size": str(size)}))
+
+
+def repaired(block: bytearray) -> bytes:
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def header(name: str, kind: bytes, size: int) -> bytes:
+    """One block of a tar that claims what it likes."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.create_gnu_header(info.get_info(), "utf-8", "surrogateescape")
+
+
+def lying_zip(real: bytes, claimed: int) -> bytes:
+    """A zip whose directory and header claim `claimed` bytes for a member that unpacks to `real`."""
+    content = bytearray(zipped(("robo-1.0/a.py", real)))
+    for start, at in ((content.index(b"PK\x03\x04"), 22), (content.index(b"PK\x01\x02"), 24)):
+        content[start + at:start + at + 4] = struct.pack("<I", claimed)
+    return bytes(content)
+
+
+def flagged_zip(flag: int = 0, method: int | None = None) -> bytes:
+    content = bytearray(zipped(("robo-1.0/a.py", CODE)))
+    for start, at in ((content.index(b"PK\x03\x04"), 6), (content.index(b"PK\x01\x02"), 8)):
+        content[start + at] |= flag
+        if method is not None:
+            content[start + at + 2] = method
+    return bytes(content)
+
+
+BAD_NAMES = ["../evil.py", "robo-1.0/../../evil.py", "/etc/evil.py", "//etc/evil.py", "robo-1.0/../evil.py", "C:\\evil.py", "c:/evil.py",
+             "robo-1.0\\evil.py",
+             "robo-1.0/a\n.py", "robo-1.0/a\x07.py", "robo-1.0/a\x85.py", "robo-1.0/\u202eyp.exe.py", "robo-1.0/con.py",
+             "robo-1.0/LPT1.py", "robo-1.0/aux", "robo-1.0/dir./a.py", "robo-1.0/dir /a.py",
+             "robo-1.0/" + "a" * 300 + ".py", "robo-1.0/" + "a/" * 120 + "b.py",
+             "robo-1.0/ä" + "ö" * 120 + ".py", "robo-1.0/a?.py", "robo-1.0/a*.py", "robo-1.0/nul", "robo-1.0/\udcff.py", "robo-1.0/x\u2028.py"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
+def test_odd_names_stop_the_stage(name):
+    with pytest.raises(UserError, match="unsafe file name"):
+        taken(targz(member(name)))
+    if "\udcff" not in name and "\\" not in name:     # zipfile turns those into other names itself
+        with pytest.raises(UserError, match="unsafe file name"):
+            taken(zipped((name, CODE)))
+
+
+@pytest.mark.parametrize("name", ["robo-1.0/ä.py", "robo-1.0/with blank.py",
+                                  "robo-1.0/a+b,c@d~e#f%g&h=i!(j)[k]{l}';.py", "robo-1.0/.hidden.py", "robo-1.0/console.py",
+                                  "robo-1.0/...a/b.py"])
+def test_other_names_are_taken(name):
+    assert list(taken(targz(member(name)))) == [name.removeprefix("robo-1.0/")]
+
+
+def test_safe_paths_stay_below():
+    for name in ("a/b.py", "./a/b.py", "a//b.py", "a/./b.py"):
+        assert str(safe_path(name)) == "a/b.py"
+    for name in ("", ".", "/", "..", "a/.."):
+        with pytest.raises(UserError):
+            safe_path(name)
+
+
+def test_links_devices_and_the_like_are_passed_over(workplace):
+    (workplace / "secret.py").write_text("secret = 1\n")
+    odd = [member(f"robo-1.0/{n}.py", None, kind, link) for n, (kind, link) in enumerate([
+        (tarfile.SYMTYPE, "/etc/passwd"), (tarfile.SYMTYPE, "../../secret.py"),
+        (tarfile.LNKTYPE, "/etc/passwd"), (tarfile.LNKTYPE, "robo-1.0/good.py"),
+        (tarfile.CHRTYPE, ""), (tarfile.BLKTYPE, ""), (tarfile.FIFOTYPE, ""), (tarfile.DIRTYPE, "")])]
+    # a link takes the place of a folder, and what follows would be written through it
+    through = [member("robo-1.0/way", None, tarfile.SYMTYPE, str(workplace)), member("robo-1.0/way/through.py")]
+    assert taken(targz(*odd, member("robo-1.0/good.py"), *through)) == {"good.py": CODE, "way/through.py": CODE}
+    link = zipfile.ZipInfo("robo-1.0/link.py")
+    link.external_attr = 0o120777 << 16
+    assert taken(zipped((link, b"/etc/passwd"), ("robo-1.0/good.py", CODE))) == {"good.py": CODE}
+
+
+def test_links_do_not_lead_outside(index, workplace):
+    digest = index.add("robo", targz(member("robo-1.0/way", None, tarfile.SYMTYPE, str(workplace)), member("robo-1.0/way/through.py")))
+    collect([sdist(digest)])
+    assert not (workplace / "through.py").exists() and Path("data/raw/robo/way/through.py").read_bytes() == CODE
+
+
+def test_sparse_files_are_passed_over():
+    """Sparse files claim terabytes in a few bytes."""
+    sparse = member("robo-1.0/sparse.py", CODE, pax_headers={
+        "GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "robo-1.0/sparse.py", "GNU.sparse.map": "0,1",
+        "GNU.sparse.size": str(2**30)})
+    try:
+        assert taken(targz(sparse, member("robo-1.0/good.py"))) == {"good.py": CODE}
+    except UserError as error:
+        assert "claims 1073741824 bytes" in str(error)
+
+
+def test_a_tar_bomb_is_stopped_before_it_fills_anything(monkeypatch):
+    monkeypatch.setattr(module, "MAX_TOTAL_BYTES", 2**20)
+    zeros = bytes(2**21)
+    with pytest.raises(UserError, match=r"claims 2097152 bytes|more than 1 MiB"):
+        taken(targz(member("robo-1.0/a.bin", zeros), member("robo-1.0/a.py")))
+    with pytest.raises(UserError, match="more than 1 MiB"):
+        taken(targz(*(member(f"robo-1.0/{n}.bin", bytes(2**19)) for n in range(4)), member("robo-1.0/a.py")))
+    with pytest.raises(UserError, match="more than 1 MiB"):
+        taken(zipped(*((f"robo-1.0/{n}.bin", bytes(2**19)) for n in range(4))))
+
+
+def test_one_huge_file_is_refused_unread():
+    huge = bytes(module.MAX_FILE_BYTES + 1)
+    for content in (targz(member("robo-1.0/a.py", huge)), zipped(("robo-1.0/a.py", huge))):
+        with pytest.raises(UserError, match=r"a.py has 4194305 bytes; at most 4194304"):
+            taken(content)
+        assert taken(content, include=["*.md"]) == {}
+
+
+def peak_of(action) -> int:
+    import tracemalloc
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_zip_that_lies_about_a_size_unpacks_no_more_than_it_said():
+    bomb = lying_zip(bytes(64 * 2**20), 100)
+
+    def attempt():
+        with pytest.raises(UserError, match="not a readable archive"):
+            taken(bomb)
+    assert peak_of(attempt) < 8 * 2**20
+    with pytest.raises(UserError, match="not a readable archive"):
+        taken(lying_zip(CODE, 3000))
+
+
+@pytest.mark.parametrize("size", [10**18, 2**40, -1024, -1])
+def test_a_tar_that_lies_about_a_size_ends_soon(size):
+    """Python's tarfile goes on reading past the end for as many bytes as the header claims: for years."""
+    started = time.monotonic()
+    with pytest.raises(UserError):
+        taken(pax_size("robo-1.0/a.md", size))
+    with pytest.raises(UserError):
+        taken(pax_size("robo-1.0/a.py", size))
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.SYMTYPE, b"Z"])
+def test_a_huge_header_is_not_kept_in_memory(kind):
+    content = gzip.compress(header("x", kind, 64 * 2**20) + bytes(64 * 2**20) + targz_raw(member("robo-1.0/a.py")), compresslevel=1)
+
+    def attempt():
+        with pytest.raises(UserError, match="header of"):
+            taken(content)
+    assert peak_of(attempt) < 16 * 2**20
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE])
+def test_too_many_members_of_any_kind(monkeypatch, kind):
+    monkeypatch.setattr(module, "MAX_FILES", 50)
+    with pytest.raises(UserError, match="more than 50 files"):
+        taken(targz(*(member(f"robo-1.0/{n}", b"" if kind == tarfile.REGTYPE else None, kind, "x") for n in range(51))))
+    with pytest.raises(UserError, match="more than 50 files"):
+        taken(zipped(*((f"robo-1.0/{n}/", b"") for n in range(51))))
+    assert taken(targz(*(member(f"robo-1.0/{n}.py", b"") for n in range(50))))
+
+
+@pytest.mark.parametrize("members", [
+    ["robo-1.0/A.py", "robo-1.0/a.py"], ["robo-1.0/a.py", "robo-1.0/a.py"], ["robo-1.0/Dir/a.py", "robo-1.0/dir/A.py"],
+    ["robo-1.0/a.py", "other/a.py"], ["robo-1.0/a.py", "robo-1.0/a.py/b.py"], ["robo-1.0/a.py/b.py", "robo-1.0/a.py"],
+    ["robo-1.0/é.py", "robo-1.0/" + unicodedata.normalize("NFD", "é") + ".py"], ["robo-1.0/a.py", "robo-1.0//./a.py"]], ids=ascii)
+def test_names_that_collide_somewhere(index, before, members):
+    fails([sdist(index.add("robo", targz(*map(member, members))))], "sources.0 (robo)", "stands twice")
+
+
+def test_no_source_writes_over_the_provenance(index, before):
+    digest = index.add("provenance-jsonl", GOOD)
+    fails([sdist(digest, name="provenance.jsonl")], "stands twice")
+
+
+DAMAGED = {
+    "cut in half": GOOD[:len(GOOD) // 2], "cut at the end": GOOD[:-8], "empty": b"", "text": b"<html>not found</html>",
+    "gzip of text": gzip.compress(b"hello" * 500),
+    "tar unpacked": targz_raw(member("robo-1.0/a.py")), "gzip of nothing": gzip.compress(b""), "PK": b"PK\x03\x04 and then nothing",
+    "tar cut between members": gzip.compress(targz_raw(member("robo-1.0/a.py"), member("robo-1.0/b.py"))[:1024]),
+    "tar cut in a header": gzip.compress(targz_raw(member("robo-1.0/a.py"), member("robo-1.0/b.py"))[:1300]),
+    "tar cut in a member": gzip.compress(targz_raw(member("robo-1.0/a.py", CODE * 100))[:1500]),
+    "damaged header": gzip.compress(
+        targz_raw(member("robo-1.0/a.py"), member("robo-1.0/b.py")).replace(b"robo-1.0/b.py", b"robo-1.0/c.py")),
+    "damaged gzip": GOOD[:40] + bytes(40) + GOOD[80:], "encrypted": flagged_zip(flag=1), "method": flagged_zip(method=97),
+    "bzip2": zipped(("robo-1.0/a.py", CODE), method=zipfile.ZIP_BZIP2),
+    "xz": zipped(("robo-1.0/a.py", CODE), method=zipfile.ZIP_LZMA),
+    "damaged zip": zipped(("robo-1.0/a.py", CODE * 100)).replace(b"PK\x01\x02", b"PK\x01\x03"),
+    "endless headers": gzip.compress((header("x", tarfile.XHDTYPE, 11) + b"11 path=ab\n".ljust(512, b"\0")) * 3000),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_archive_gives_one_message_and_no_file(index, before, case):
+    fails([sdist(index.add("robo", DAMAGED[case]))], "sources.0 (robo)")
+
+
+def test_random_damage_never_ends_in_a_traceback():
+    """Bits flipped behind the pinned hash's back; each attempt either gives files or a UserError."""
+    chance = random.Random(33)
+    tar = targz_raw(member("robo-1.0", None, tarfile.DIRTYPE), member("robo-1.0/a.py"), member("robo-1.0/" + "long" * 40 + "/b.py"),
+                    member("robo-1.0/l", None, tarfile.SYMTYPE, "a.py"), member("robo-1.0/é.py", pax_headers={"comment": "x" * 50}))
+    flat = zipped(("robo-1.0/a.py", CODE), ("robo-1.0/é.py", CODE * 20), ("robo-1.0/d/", b""))
+    refused = 0
+    started = time.monotonic()
+    for n in range(600):
+        content = bytearray(tar if n % 2 else flat)
+        for _ in range(chance.choice([1, 1, 2, 8])):
+            content[chance.randrange(len(content))] = chance.choice([0, 0x20, 0x2F, 0x30, 0x37, 0x80, 0xFF, chance.randrange(256)])
+        if n % 2:       # half of the tars get checksums that are right, so that the damage goes deeper
+            if n % 4 == 1:
+                for at in range(0, len(content) - 512, 512):
+                    if content[at + 257:at + 262] == b"ustar":
+                        content[at:at + 512] = repaired(bytearray(content[at:at + 512]))
+            content = gzip.compress(bytes(content), compresslevel=1)
+        try:
+            taken(bytes(content), include=["*"])
+        except UserError:
+            refused += 1
+    assert 100 < refused < 600 and time.monotonic() - started < 20
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+def test_links_in_a_folder_are_not_followed(workplace):
+    (workplace / "outside").mkdir()
+    (workplace / "outside/secret.py").write_text("secret = 1\n")
+    folder_of_one()
+    os.symlink(workplace / "outside", "corpora/mine/way")
+    os.symlink(workplace / "outside/secret.py", "corpora/mine/secret.py")
+    os.mkfifo("corpora/mine/pipe.py")
+    assert [row["path"] for row in collect([folder()])] == ["a.py"]
+
+
+def test_a_folder_that_is_a_link_is_refused(workplace):
+    (workplace / "outside").mkdir()
+    (workplace / "outside/secret.py").write_text("secret = 1\n")
+    Path("corpora").mkdir()
+    os.symlink(workplace / "outside", "corpora/mine")
+    fails([folder()], "sources.0 (mine)", "corpora/mine is a link")
+
+
+def test_a_folder_that_is_not_there(before):
+    fails([folder()], "sources.0 (mine)", "corpora/mine: no such folder")
+
+
+def test_a_folder_without_a_wanted_file(before):
+    folder_of_one()
+    fails([folder(include=["*.mpy"])], "sources.0 (mine)", "no file matches include ['*.mpy']")
+
+
+def test_odd_names_in_a_folder(before):
+    folder_of_one()
+    Path("corpora/mine", os.fsdecode(b"\xff.py")).write_bytes(CODE)
+    fails([folder()], "sources.0 (mine)", "unsafe file name")
+
+
+def test_a_folder_with_too_much(before, monkeypatch):
+    folder_of_one()
+    Path("corpora/mine/b.py").write_bytes(bytes(5000))
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 4999)
+    fails([folder()], "b.py has 5000 bytes")
+    monkeypatch.setattr(module, "MAX_FILES", 1)
+    fails([folder()], "more than 1 files")
+
+
+# --- the stage as DVC runs it -----------------------------------------------------------------------------------------
+
+def test_the_stage_names_file_and_key_and_says_whether_to_try_again(workplace):
+    root = copy_configs(workplace / "whole")
+    done = run_stage(root, "collect", PIP_INDEX_URL="http://127.0.0.1:9/simple")
+    assert done.returncode == 75 and "Traceback" not in done.stderr
+    assert re.search(r"error: configs/corpora/micropython-permissive.yaml: sources.0 \(periph\): periph 1.2.1: the package index cannot be "
+                     "reached", done.stderr)
+    assert set(os.listdir(root)) <= {"params.yaml", "dvc.yaml", "configs", "data", ".state"} and not files_under(root / "data")

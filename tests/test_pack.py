@@ -1,0 +1,177 @@
+"""pack: the very bytes that an independent encoding gives, in little memory, and nothing half-written on a full disk or after a kill."""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chain import edit
+from stages import copy_configs, files_under, run_stage, stage_environment
+from tiny import CODE, DOCUMENTS, SPECIAL, make_tokenizer
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256
+from pipeline.pack import BATCH_BYTES, batches, pack
+from pipeline.tokenizer import load_tokenizer
+
+HARD = [*DOCUMENTS, "<eos>\n", "\n", "a<eos><pad>b\n", "\u2028 \x85 {\"text\": 1}\n", CODE * 20]
+
+
+def write_corpus(path: Path, texts) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps({"source": "x", "text": text}, ensure_ascii=False) + "\n" for text in texts)
+    return path
+
+
+def encoded(folder: Path, texts) -> list[int]:
+    """All ids, one document at a time, with tokenizers alone."""
+    from tokenizers import Tokenizer
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    return [n for text in texts for n in (*tokenizer.encode(text, add_special_tokens=False).ids, 1)]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """What the stage reads: configs, a tokenizer of 512 tokens and three corpora."""
+    root = copy_configs(tmp_path / "project")
+    for file in ("configs/tokenizers/robo-code-8k.yaml", "configs/models/robo-nano-5m.yaml"):
+        edit(root, file, vocab_size=512)
+    (root / "data/tokenizer").mkdir(parents=True)
+    make_tokenizer(root / "data/tokenizer")
+    for split, texts in (("train", HARD), ("val", HARD[:2]), ("test", HARD[2:4])):
+        write_corpus(root / f"data/processed/{split}_corpus.jsonl", texts)
+    return root
+
+
+@pytest.mark.parametrize("dtype, code", [("uint16", "H"), ("uint32", "I")])
+def test_the_stage_writes_these_bytes_and_counts(project, dtype, code):
+    edit(project, "configs/data/robo-code-8k-256.yaml", dtype=dtype)
+    done = run_stage(project, "pack")
+    assert done.returncode == 0, done.stderr
+    sidecar = json.loads((project / "data/processed/pack.json").read_text())
+    for split, texts in (("train", HARD), ("val", HARD[:2]), ("test", HARD[2:4])):
+        ids = encoded(project / "data/tokenizer", texts)
+        assert (project / f"data/processed/{split}.bin").read_bytes() == struct.pack(f"<{len(ids)}{code}", *ids)
+        assert ids.count(1) == len(texts), "eos closes each document and stands nowhere else"
+        assert sidecar.pop(split) == {"documents": len(texts), "tokens": len(ids), "bytes": sum(len(text.encode()) for text in texts)}
+    assert sidecar == {"dtype": dtype, "vocab_size": 512, "eos": 1, "tokenizer_sha256": sha256(project / "data/tokenizer/tokenizer.json")}
+    first = files_under(project / "data/processed")
+    assert not any(name.startswith(".") for name in first)
+    assert run_stage(project, "pack").returncode == 0
+    assert files_under(project / "data/processed") == first
+
+
+def test_batches_hold_every_text_once_and_in_order():
+    texts = [str(n) * (BATCH_BYTES // 3 + 1) for n in range(8)]
+    groups = list(batches(iter(texts)))
+    assert [text for group in groups for text in group] == texts and [len(group) for group in groups] == [3, 3, 2]
+    assert list(batches([])) == []
+
+
+def test_many_batches_give_the_bytes_of_one(tmp_path, tiny_tokenizer, monkeypatch):
+    from pipeline import pack as module
+    tokenizer, corpus = load_tokenizer(tiny_tokenizer / "tokenizer.json"), write_corpus(tmp_path / "c.jsonl", HARD * 5)
+    counts = pack(corpus, tmp_path / "one.bin", tokenizer, 1, "uint16")
+    monkeypatch.setattr(module, "BATCH_BYTES", 100)
+    assert pack(corpus, tmp_path / "many.bin", tokenizer, 1, "uint16") == counts
+    assert (tmp_path / "one.bin").read_bytes() == (tmp_path / "many.bin").read_bytes()
+    assert np.fromfile(tmp_path / "one.bin", "<u2").max() < 512
+
+
+def test_ids_that_do_not_fit_are_refused(tmp_path, tiny_tokenizer):
+    tokenizer = load_tokenizer(tiny_tokenizer / "tokenizer.json")
+    with pytest.raises(UserError, match="512 token ids do not fit dtype uint8 of the data config; use uint32"):
+        pack(write_corpus(tmp_path / "c.jsonl", HARD), tmp_path / "c.bin", tokenizer, 1, "uint8")
+    assert not list(tmp_path.glob("*.bin"))
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from pipeline.pack import pack
+from pipeline.tokenizer import load_tokenizer
+pack(Path(sys.argv[1]), Path(sys.argv[2]), load_tokenizer(Path(sys.argv[3])), 1, "uint16")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_corpus(tmp_path, tiny_tokenizer):
+    peaks, sizes = [], []
+    for times in (1, 8):
+        corpus = write_corpus(tmp_path / f"{times}.jsonl", (f"# {n}\n" + CODE for n in range(10_000 * times)))
+        done = subprocess.run([sys.executable, "-c", PEAK, str(corpus), str(tmp_path / "out.bin"), str(tiny_tokenizer / "tokenizer.json")],
+                              check=True, env=stage_environment(), capture_output=True, text=True)
+        peaks.append(int(done.stdout))
+        sizes.append(corpus.stat().st_size)
+    assert sizes[0] > 2 * BATCH_BYTES, "the smaller one fills some batches too"
+    assert peaks[1] < 1.25 * peaks[0], f"KiB of memory for corpora of {sizes} bytes: {peaks}"
+
+
+@pytest.fixture
+def small_disk(project):
+    """data/processed of the project on a disk of 1 MiB."""
+    processed = project / "data/processed"
+    kept = files_under(processed)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(processed)], capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        for name, content in kept.items():
+            (processed / name).write_bytes(content)
+        yield processed
+    finally:
+        subprocess.run(["umount", str(processed)], check=True)
+
+
+@pytest.mark.parametrize("room", [0, 5000, 60_000])
+def test_a_full_disk_ends_in_one_message(project, small_disk, room):
+    """Full at once, within the first file, and within a later one."""
+    later = room == 60_000
+    write_corpus(project / "data/processed/train_corpus.jsonl", [CODE] if later else [CODE * 100])
+    write_corpus(project / "data/processed/test_corpus.jsonl", [CODE * 200] if later else [CODE])
+    disk = os.statvfs(small_disk)
+    (small_disk / "ballast").write_bytes(bytes(max(0, disk.f_bavail * disk.f_frsize - room // 4096 * 4096)))
+    before = files_under(small_disk)
+    done = run_stage(project, "pack")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    (message,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
+    full = "test.bin" if later else "train.bin"
+    assert message == f"error: data/processed/{full}: the disk is full. Nothing unfinished was left there; free some space and run again"
+    after = files_under(small_disk)
+    whole = {f"{split}.bin": np.array(encoded(project / "data/tokenizer", texts), "<u2").tobytes()
+             for split, texts in (("train", [CODE]), ("val", HARD[:2]))}
+    assert after == before | (whole if later else {})
+
+
+def test_a_kill_leaves_no_half_file(project):
+    write_corpus(project / "data/processed/train_corpus.jsonl", (CODE * 40 for _ in range(4000)))
+    child = subprocess.Popen([sys.executable, "-m", "pipeline.pack"], cwd=project, env=stage_environment(), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    unfinished = project / "data/processed/.train.bin.unfinished"
+    try:
+        until = time.monotonic() + 60
+        while not (unfinished.exists() and unfinished.stat().st_size > 2**16):
+            assert child.poll() is None and time.monotonic() < until
+            time.sleep(0.01)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert not list((project / "data/processed").glob("*.bin")) and not (project / "data/processed/pack.json").exists()
+    write_corpus(project / "data/processed/train_corpus.jsonl", HARD)
+    assert run_stage(project, "pack").returncode == 0
+    assert len(np.fromfile(project / "data/processed/train.bin", "<u2")) == len(encoded(project / "data/tokenizer", HARD))
+    assert not unfinished.exists()
+
+
+def test_the_special_tokens_file_says_which_is_eos(project):
+    (project / "data/tokenizer/special_tokens.json").write_text(json.dumps(SPECIAL | {"eos": "<bos>"}))
+    assert run_stage(project, "pack").returncode == 0
+    assert np.fromfile(project / "data/processed/val.bin", "<u2")[-1] == 2

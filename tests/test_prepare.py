@@ -1,0 +1,162 @@
+"""prepare: what is cleaned, what is left out and why, and that no text or package stands on both sides of a split."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from stages import copy_configs, files_under, run_stage
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_jsonl
+from pipeline.prepare import clean, data_share, judge, prepare
+
+DIALS = {"min_bytes": 20, "max_bytes": 5000, "max_line_length": 100, "max_data_share": 0.5}
+SPLIT_OF = {"lib": "train", "more": "train", "held": "val", "last": "test"}
+GOOD = "import machine\n\n\ndef blink_{}(pin):\n    pin.on()\n"
+
+
+def raw_files(root: Path, files: dict[str, str | bytes]) -> Path:
+    """data/raw as collect leaves it, of files named SOURCE/PATH; SPLIT_OF says on which side a source stands."""
+    rows = []
+    for name, content in files.items():
+        source, path = name.split("/", 1)
+        target = root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else content.encode())
+        rows.append({"source": source, "kind": "sdist", "version": None if source == "lib" else "1.0", "path": path, "license": "MIT",
+                     "split": SPLIT_OF[source], "sha256": "0", "bytes": len(content)})
+    rows.sort(key=lambda row: (row["source"], row["path"]))
+    (root / "provenance.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return root
+
+
+BASE = {"lib/a.py": GOOD.format("a"), "held/b.py": GOOD.format("b"), "last/c.py": GOOD.format("c")}
+
+
+@pytest.mark.parametrize("raw, cleaned", [
+    ("a = 1\r\nb = 2\r\n", "a = 1\nb = 2\n"), ("a = 1\rb = 2", "a = 1\nb = 2\n"), ("\ufeffa = 1\n", "a = 1\n"),
+    ("a = 1  \t\n\tb = 2 \n", "a = 1\n\tb = 2\n"),
+    ("\n\n  a = 1\n\n\n", "  a = 1\n"), ("", "\n"), (" \r\n \r\n", "\n"), ("s = 'ä\u2028b'\n", "s = 'ä\u2028b'\n"), ("a\r\r\nb", "a\n\nb\n")])
+def test_one_form_for_every_file(raw, cleaned):
+    assert clean(raw) == cleaned
+    assert clean(cleaned) == cleaned
+
+
+REASONS = {
+    "shorter than 20 bytes": "x = 1\n",
+    "longer than 5000 bytes": GOOD.format("x") * 200,
+    "a line longer than 100 characters": "value = [" + "machine, " * 12 + "]\n",
+    "not Python: invalid syntax": "this is no code at all, is it not?\n",
+    "not Python: source code": b"value = 'with a \x00 in the text'\n",
+    "not Python: unindent": "if machine:\n    value = 'indented'\n  \\\n\nlast = 1\n",
+    "not Python: maximum recursion": "value = [\n" + "\n".join("-" * 90 for _ in range(50)) + "1]\n",
+    "not UTF-8": "name = 'Müller' # of the long kind\n".encode("latin-1"),
+    "data, not code": "FONT = (" + "0x1F, 0x2E,\n" * 30 + ")\n",
+    "licence: the text mentions 'GPL": '"""Blinks. Released under the GPLv3."""\nimport machine\n',
+    "licence: the text mentions 'GNU Lesser General Public'": '# GNU Lesser General Public License\nimport machine\n',
+    "licence: the text mentions 'CC-BY-NC'": "# CC-BY-NC-SA, see the site\nimport machine\n",
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_each_filter_names_its_reason(tmp_path, reason):
+    raw = raw_files(tmp_path / "raw", BASE | {"lib/odd.py": REASONS[reason]})
+    counts = prepare(DIALS, raw, tmp_path / "out")
+    (rejected,) = read_jsonl(tmp_path / "out/rejected.jsonl")
+    assert rejected["reason"].startswith(reason)
+    assert (rejected["source"], rejected["path"], rejected["license"]) == ("lib", "odd.py", "MIT")
+    assert sum(counts["rejected"].values()) == 1 and counts["train"]["documents"] == 1
+    assert "text" not in rejected
+
+
+@pytest.mark.parametrize("text", ["name = 'FileUpload'\nimport machine\n",
+                                  "GPLX = 1\nimport machine as m\n", "# simple and mighty\nimport machine\n"])
+def test_a_word_inside_another_is_no_licence(tmp_path, text):
+    raw = raw_files(tmp_path, {"lib/a.py": text})
+    assert judge(next(read_jsonl(raw / "provenance.jsonl")), str(raw), DIALS)["reason"] == ""
+
+
+def test_share_of_data():
+    assert data_share("x = 1\n") == pytest.approx(1 / 3)
+    assert data_share("# only 1 2 3\n'''text 4 5'''\n") == 0
+    assert data_share("A = b'\\x00\\x01\\x02\\x03\\x04\\x05\\x06'\n") > 0.9
+    assert data_share("A = rb'abcdefghijklmnop'\n") > 0.8 > data_share("A = r'abcdefghijklmnop'\n")
+
+
+def test_documents_keep_their_provenance(tmp_path):
+    raw = raw_files(tmp_path / "raw", BASE | {"lib/deep/d.py": "\ufeffimport machine\r\nprint('°C')  \r\n"})
+    counts = prepare(DIALS, raw, tmp_path / "out")
+    train = list(read_jsonl(tmp_path / "out/train_corpus.jsonl"))
+    assert [row["path"] for row in train] == ["a.py", "deep/d.py"]
+    assert train[1]["text"] == "import machine\nprint('°C')\n"
+    provenance = {(row["source"], row["path"]): row for row in read_jsonl(raw / "provenance.jsonl")}
+    for row in train:
+        assert {key: value for key, value in row.items() if key != "text"} == provenance[row["source"], row["path"]]
+    assert counts["train"] == {"documents": 2, "bytes": sum(len(row["text"].encode()) for row in train)}
+    assert "°C" in (tmp_path / "out/train_corpus.jsonl").read_text(encoding="utf-8"), "people read it"
+
+
+def test_no_text_and_no_package_stands_on_both_sides(tmp_path):
+    """Of two equal texts the one on the held-out side goes, whatever its name and line ends."""
+    same = GOOD.format("same")
+    raw = raw_files(tmp_path / "raw", BASE | {"held/0.py": same, "last/0.py": same.replace("\n", "\r\n"), "more/z.py": same + "\n\n",
+                                              "lib/z.py": same, "last/held-too.py": GOOD.format("b")})
+    prepare(DIALS, raw, tmp_path / "out")
+    rows = {split: list(read_jsonl(tmp_path / f"out/{split}_corpus.jsonl")) for split in ("train", "val", "test")}
+    texts = [row["text"] for split in rows.values() for row in split]
+    assert len(texts) == len(set(texts))
+    sources = [{row["source"] for row in split} for split in rows.values()]
+    assert not sources[0] & sources[1] and not sources[0] & sources[2] and not sources[1] & sources[2]
+    assert [(row["source"], row["path"]) for row in rows["train"]] == [("lib", "a.py"), ("lib", "z.py")]
+    assert {(row["source"], row["path"]): row["reason"] for row in read_jsonl(tmp_path / "out/rejected.jsonl")} == {
+        ("more", "z.py"): "duplicate of lib/z.py", ("held", "0.py"): "duplicate of lib/z.py", ("last", "0.py"): "duplicate of lib/z.py",
+        ("last", "held-too.py"): "duplicate of held/b.py"}
+
+
+def test_a_rejected_file_shadows_no_good_one(tmp_path):
+    """A duplicate is one of a document that was kept."""
+    bad = REASONS["not Python: invalid syntax"]
+    raw = raw_files(tmp_path / "raw", BASE | {"lib/x.py": bad, "lib/y.py": bad})
+    prepare(DIALS, raw, tmp_path / "out")
+    assert all(row["reason"].startswith("not Python") for row in read_jsonl(tmp_path / "out/rejected.jsonl"))
+
+
+@pytest.mark.parametrize("files, empty", [
+    ({**BASE, "held/b.py": "no code here, I fear\n"}, "val"), ({**BASE, "last/c.py": GOOD.format("a")}, "test"),
+    ({"lib/a.py": "x\n"}, "train and val and test")])
+def test_a_split_left_empty_writes_nothing(tmp_path, files, empty):
+    raw = raw_files(tmp_path / "raw", files)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/train_corpus.jsonl").write_text("of before\n")
+    with pytest.raises(UserError, match=f"no usable file for {empty} \\(rejected: .*params.yaml: prepare"):
+        prepare(DIALS, raw, tmp_path / "out")
+    assert files_under(tmp_path / "out") == {"train_corpus.jsonl": b"of before\n"}
+
+
+def test_any_number_of_processes_gives_the_same_bytes(tmp_path, monkeypatch):
+    raw = raw_files(tmp_path / "raw", BASE | {f"more/{n:02}.py": GOOD.format(n) if n % 3 else f"{n} is no code\n" for n in range(40)})
+    outputs = []
+    for processes in (1, 2, 2):
+        monkeypatch.setattr(os, "cpu_count", lambda processes=processes: processes)
+        prepare(DIALS, raw, tmp_path / f"out{len(outputs)}")
+        outputs.append(files_under(tmp_path / f"out{len(outputs)}"))
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert set(outputs[0]) == {"train_corpus.jsonl", "val_corpus.jsonl", "test_corpus.jsonl", "rejected.jsonl"}
+
+
+def test_the_stage_writes_its_outputs_and_counts(tmp_path):
+    root = copy_configs(tmp_path)
+    long = "    # and a line more, so that it is long enough\n"
+    raw_files(root / "data/raw", {name: text + long for name, text in BASE.items()})
+    done = run_stage(root, "prepare")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((root / "metrics/prepare.json").read_text())["train"]["documents"] == 1
+
+
+def test_the_stage_says_when_nothing_is_left(tmp_path):
+    root = copy_configs(tmp_path)
+    raw_files(root / "data/raw", {"lib/a.py": "x\n"})
+    done = run_stage(root, "prepare")
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "error: no usable file for train" in done.stderr
+    assert not (root / "metrics").exists() and not files_under(root / "data/processed")

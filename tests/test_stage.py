@@ -1,0 +1,128 @@
+"""The way into every stage: one message instead of a traceback, nothing written, and no process that outlives its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from chain import edit
+from stages import REPOSITORY, copy_configs, files_under, run_stage, stage_environment
+
+from pipeline.core.files import atomic, write_text
+
+STAGES = ["collect", "prepare", "tokenizer", "pack"]
+FIRST = {"prepare": "data/raw/provenance.jsonl", "tokenizer": "data/processed/train_corpus.jsonl", "pack": "data/tokenizer/tokenizer.json"}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_broken_config_stops_every_stage_before_it_writes(tmp_path, name):
+    root = copy_configs(tmp_path)
+    edit(root, "configs/models/robo-nano-5m.yaml", d_ff=100)
+    edit(root, "configs/training/cpu-minutes.yaml", min_lr=1.0)
+    before = files_under(root)
+    done = run_stage(root, name)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.splitlines()[0].startswith("error: configs/models/robo-nano-5m.yaml: d_ff: 100")
+    assert done.stderr.splitlines()[1].startswith("configs/training/cpu-minutes.yaml: min_lr: 1.0") and len(done.stderr.splitlines()) == 2
+    assert files_under(root) == before
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_a_missing_input_says_what_makes_it(tmp_path, name):
+    root = copy_configs(tmp_path)
+    before = files_under(root)
+    done = run_stage(root, name)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"error: {FIRST[name]}: no such file; the stages before {name} make it: run `dvc repro {name}`" in done.stderr
+    assert files_under(root) == before
+
+
+# --- killing ----------------------------------------------------------------------------------------------------------
+
+SLEEPER = """
+import os, sys, time
+from pathlib import Path
+from pipeline.core import stage
+
+def main(config):
+    for n in range(2):                              # and children of its own, as datasets and torch make them
+        if os.fork() == 0:
+            Path(sys.argv[1], str(os.getpid())).touch()
+            time.sleep(600)
+    Path(sys.argv[1], str(os.getpid())).touch()
+    time.sleep(600)
+
+stage.run("pack", main)
+"""
+PARENT = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', *sys.argv[1:]]); time.sleep(600)"
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+def test_a_stage_and_its_children_die_with_the_parent(tmp_path):
+    root, notes = copy_configs(tmp_path / "project"), tmp_path / "pids"
+    notes.mkdir()
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, SLEEPER, str(notes)], cwd=root, env=stage_environment())
+    pids = []
+    try:
+        until = time.monotonic() + 30
+        while len(pids) < 3 and time.monotonic() < until:
+            time.sleep(0.05)
+            pids = [int(name) for name in os.listdir(notes)]
+        assert len(pids) == 3 and all(map(alive, pids))
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        until = time.monotonic() + 5
+        while any(map(alive, pids)) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not any(map(alive, pids)), "an orphan goes on"
+    finally:
+        for pid in [parent.pid, *pids]:
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_a_stage_that_is_let_be_ends_well(tmp_path):
+    """Dying with the parent is no dying at its ordinary calls: a stage forks, waits and goes on."""
+    program = ("import os\nfrom pipeline.core import stage\n"
+               "def main(config):\n    pid = os.fork()\n    if pid == 0:\n        os._exit(0)\n"
+               "    print('child ended with', os.waitpid(pid, 0)[1])\nstage.run('pack', main)")
+    done = subprocess.run([sys.executable, "-c", program], cwd=copy_configs(tmp_path), env=stage_environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "child ended with 0\n"), done.stderr
+
+
+def test_our_own_mistakes_keep_their_traceback(tmp_path):
+    program = "from pipeline.core import stage\nstage.run('pack', lambda config: config.model.d_model)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=copy_configs(tmp_path), env=stage_environment(), capture_output=True, text=True)
+    assert done.returncode == 1 and "AssertionError: stage pack reads configs/models/robo-nano-5m.yaml: d_model" in done.stderr
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep/file.txt"
+    with pytest.raises(RuntimeError), atomic(path) as unfinished:
+        unfinished.write_text("half")
+        raise RuntimeError
+    assert files_under(tmp_path) == {}
+    write_text(path, "whole ä\n")
+    with pytest.raises(RuntimeError), atomic(path) as unfinished:
+        unfinished.write_text("half")
+        raise RuntimeError
+    assert files_under(tmp_path) == {"deep/file.txt": "whole ä\n".encode()}
+
+
+def test_every_stage_of_dvc_goes_through_this_door():
+    from pipeline.core.config import read_yaml
+    for name, stage in read_yaml(REPOSITORY / "dvc.yaml")["stages"].items():
+        module = stage["cmd"].split()[2].replace(".", "/")
+        assert f'run("{name}"' in (REPOSITORY / f"{module}.py").read_text(), f"{module} does not start through stage.run"
