@@ -113,7 +113,7 @@ def with_llama(**values):
 
 WRONG = {
     "syntax error": (MODEL, replaced("d_model: 384", "d_model: [384"), ["line", "not valid YAML"]),
-    "tab": (MODEL, appended("\tn: 1\n"), ["line 15", "not valid YAML"]),
+    "tab": (MODEL, appended("\tn: 1\n"), ["line 16", "not valid YAML"]),
     "control character": (MODEL, appended("# \x01\n"), ["not valid YAML"]),
     "impossible date": (MODEL, appended("day: 2024-99-99\n"), ["not valid YAML", "month"]),
     "python object": (MODEL, appended("x: !!python/object/apply:os.system ['false']\n"), ["not valid YAML"]),
@@ -122,7 +122,7 @@ WRONG = {
     "not UTF-8": (MODEL, lambda root, file: (root / file).write_bytes(b"a: \xff\n"), ["UTF-8"]),
     "empty": (MODEL, lambda root, file: (root / file).write_text("# nothing\n"), ["must hold keys and values, not nothing"]),
     "a list": (MODEL, lambda root, file: (root / file).write_text("- 1\n"), ["must hold keys and values"]),
-    "duplicate key": (MODEL, appended("d_model: 512\n"), ["line 15", "duplicate key", "d_model"]),
+    "duplicate key": (MODEL, appended("d_model: 512\n"), ["line 16", "duplicate key", "d_model"]),
     "unknown key": (MODEL, keys(n_layer=2), ["n_layer: unknown key", "did you mean 'n_layers'"]),
     "unknown number": (MODEL, appended("1: 2\n"), ["1: ", "strings"]),
     "wrong type": (MODEL, keys(n_layers="two"), ["n_layers", "integer", "'two'"]),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from project import REPOSITORY
 from real import find_ollama, free_port, start_ollama
-from tiny import make_model
+from tiny import SPECIAL, make_model, make_tokenizer
 
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
@@ -114,6 +114,28 @@ def test_the_name_is_switched_only_when_ollama_answers_as_llama_cpp(serving, qua
     with pytest.raises(UserError, match=r"Q4_K_M.gguf: Ollama goes on otherwise than llama.cpp .*nothing was published"):
         import_model(with_parameters(serving, top_k=7), quantized, NAME, LICENSE, ollama, prompts)
     assert client.show(NAME).modelfile == before and ours(client) == [f"{NAME}:latest"]
+
+
+def test_ollama_can_insert_where_the_tokenizer_has_tokens_for_it(serving, client, ollama, tmp_path, tiny_tokenizer):
+    """The suffix reaches the model through tokens of its own: an answer with it is llama.cpp's after prefix and suffix in that form."""
+    from pipeline.core.config import SpecialTokens
+    from pipeline.export.gguf import write_gguf
+    from pipeline.export.llama import LlamaFile
+    from pipeline.export.tokenization import load_vocabulary
+    from pipeline.lineage import settled
+
+    fim = {"fim_prefix": "<fim_prefix>", "fim_suffix": "<fim_suffix>", "fim_middle": "<fim_middle>"}
+    vocabulary = load_vocabulary(make_tokenizer(tmp_path / "tokenizer", special={**SPECIAL, **fim}))
+    path = tmp_path / "fim.gguf"
+    write_gguf(make_model(d_model=256), vocabulary, path, "f16")
+    filling = settled(serving, SpecialTokens(**SPECIAL, **fim), None)
+    import_model(filling, path, NAME, LICENSE, ollama)
+    assert "insert" in client.show(NAME).capabilities
+    said = client.generate(NAME, "import time\n", suffix="\nled.off()", options={"temperature": 0, "repeat_penalty": 1.0, "num_predict": 12}).response
+    with LlamaFile(path, as_served=True) as file:
+        special = vocabulary.special
+        ids = [special["fim_prefix"], *file.encode("import time\n"), special["fim_suffix"], *file.encode("\nled.off()"), special["fim_middle"]]
+        assert said == file.decode(file.generate(ids, 12)).decode("utf-8", "replace")
 
 
 def test_where_two_answers_part(quantized):
