@@ -1,6 +1,7 @@
 """The whole chain for real, on a small project: what runs when, what is read, what is left behind by a kill, and DVC's own commands."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from chain import call, edit, environment, make_chain, metrics, robo, states
+from real import free_port
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
@@ -192,3 +194,35 @@ def test_the_data_stages_are_the_same_bytes_elsewhere(built, tmp_path):
         stages = YAML(typ="safe").load(project / "dvc.lock")["stages"]
         return {stage: stages[stage]["outs"] for stage in ("collect", "prepare", "tokenizer", "pack")}
     assert locked(root) == locked(built)
+
+
+def test_the_schedule_is_deployed_and_worked_off(built, tmp_path):
+    """`robo ui` and `robo worker` as a server would run them: prefect.yaml's deployment runs, one at a time, and its schedule stands."""
+    root = Path(shutil.copytree(built, tmp_path / "project"))
+    ports = {"ROBO_PREFECT_PORT": str(free_port()), "ROBO_MLFLOW_PORT": str(free_port())}
+    api = {"PREFECT_API_URL": f"http://127.0.0.1:{ports['ROBO_PREFECT_PORT']}/api", "PREFECT_HOME": str(root / ".state/prefect")}
+    started = []
+
+    def serve(command: str, ready: str) -> None:
+        process = subprocess.Popen([sys.executable, "-m", "flows.cli", command], cwd=root, env=environment(root, **ports), text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        started.append(process)
+        said = ""
+        while ready not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+
+    try:
+        assert "no Prefect server answers" in robo(root, "worker", ok=False, **ports)
+        serve("ui", "Ctrl-C")
+        serve("worker", "started!")
+        call(root, "prefect", "deployment", "run", "retrain/retrain", "--watch", **api)
+        deployment = call(root, "prefect", "deployment", "inspect", "retrain/retrain", "--output", "json", **api)
+        shown = json.loads(deployment[deployment.index("{"):])
+        assert shown["schedules"][0]["schedule"]["cron"] == "0 3 * * *" and shown["global_concurrency_limit"]["limit"] == 1
+    finally:
+        for process in reversed(started):
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+    assert not [line for line in processes_in(root.resolve()) if "prefect" in line or "mlflow" in line]
