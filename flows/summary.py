@@ -26,7 +26,8 @@ def files() -> Table:
         tensors = ", ".join(f"{count} {kind}" for kind, count in written["tensors"].items())
         note = " (recommended)" if quant == assessed["recommended"] else ""
         rows.append([quant + note, f"{written['bytes']:,}", f"{written['bits_per_weight']:.2f}", f"{figures['bits_per_byte']:.4f}", tensors])
-    return "GGUF files", ["type", "bytes", "bits per weight", "bits per byte", "tensors really in it"], rows
+    title = f"GGUF files, measured on the first {assessed['tokens']:,} validation tokens"
+    return title, ["type", "bytes", "bits per weight", "bits per byte", "tensors really in it"], rows
 
 
 def report(outcomes: list[Outcome]) -> str:
