@@ -145,39 +145,49 @@ def alive(server: Server) -> bool:
         return False
 
 
-def ui(root: Path = Path(".")) -> None:
-    """Opens both pages and stays until Ctrl-C or SIGTERM, then stops both.
-
-    Raises UserError when a port is in use, or a server does not start or ends by itself.
-    """
+@contextlib.contextmanager
+def foreground(running: list[Server]) -> Iterator[None]:
+    """Turns Ctrl-C and SIGTERM inside the block into its end, and stops everything in `running` when it ends, however it does."""
     def leave(*_):
         raise KeyboardInterrupt
 
-    address = state(root) / "prefect.url"
-    chosen, running = servers(root), []
     before = {kind: signal.signal(kind, leave) for kind in (signal.SIGTERM, signal.SIGINT)}
     try:
-        print("Starting the pages of Prefect and MLflow, about 20 seconds ...", flush=True)
-        for server in chosen:
-            running.append(server)
-            start(server)
-        wait_until_ready(running)
-        write_text(address, running[0].url)
-        for server in running:
-            print(f"{server.name:8}{server.url}")
-        print("Ctrl-C stops both.", flush=True)
-        while True:
-            check(running)
-            time.sleep(0.5)
+        yield
     except KeyboardInterrupt:
         print("Stopping ...", flush=True)
     finally:
         for kind in before:         # an impatient second Ctrl-C must not leave anything running
             signal.signal(kind, signal.SIG_IGN)
-        address.unlink(missing_ok=True)
         stop([server for server in running if server.process])
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+def ui(root: Path = Path(".")) -> None:
+    """Opens both pages and stays until Ctrl-C or SIGTERM, then stops both.
+
+    Raises UserError when a port is in use, or a server does not start or ends by itself.
+    """
+    address = state(root) / "prefect.url"
+    running: list[Server] = []
+    with foreground(running):
+        chosen = servers(root)
+        print("Starting the pages of Prefect and MLflow, about 20 seconds ...", flush=True)
+        try:
+            for server in chosen:
+                running.append(server)
+                start(server)
+            wait_until_ready(running)
+            write_text(address, running[0].url)
+            for server in running:
+                print(f"{server.name:8}{server.url}")
+            print("Ctrl-C stops both.", flush=True)
+            while True:
+                check(running)
+                time.sleep(0.5)
+        finally:
+            address.unlink(missing_ok=True)
 
 
 # --- the flow's side --------------------------------------------------------------------------------------------------
@@ -240,4 +250,9 @@ def worker(root: Path = Path(".")) -> None:
         if done.returncode:
             raise UserError(f"prefect {' '.join(command)} ended with status {done.returncode}:\n{done.stdout.strip()[-1500:]}")
     print(f"prefect.yaml is deployed; a worker of the pool {POOL} waits for its runs. Ctrl-C stops it.", flush=True)
-    os.execve(sys.executable, [*prefect, "worker", "start", "--pool", POOL], environment)
+    # A child and not this process itself: told to stop, Prefect's worker may take minutes, and it would leave a run's process behind.
+    child = Server("Prefect's worker", 0, "", [*prefect, "worker", "start", "--pool", POOL], environment, state(root) / "logs" / "worker.log")
+    with foreground([child]):
+        child.process = subprocess.Popen(child.command, env=environment, cwd=root, start_new_session=True, preexec_fn=die_with_parent)
+        if status := child.process.wait():
+            raise UserError(f"Prefect's worker ended with status {status}; what it said stands above")
