@@ -224,5 +224,10 @@ def test_the_schedule_is_deployed_and_worked_off(built, tmp_path):
     finally:
         for process in reversed(started):
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=60)
+        try:
+            for process in started:
+                process.communicate(timeout=60)
+        finally:
+            for process in started:
+                process.kill()
     assert not [line for line in processes_in(root.resolve()) if "prefect" in line or "mlflow" in line]
