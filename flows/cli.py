@@ -36,12 +36,10 @@ def print_completion() -> None:
 
 def import_(arguments) -> None:
     """put the served GGUF into Ollama as NAME:candidate"""
-    from pipeline import lineage, serving
+    from flows.acts import import_candidate
     from pipeline.core.config import load
-    config = load()
-    done = serving.import_model(lineage.serving(config), lineage.served_gguf(config), f"{config.serving.name}:candidate",
-                                lineage.license_text(config), prompts=config.params.evaluate.prompts)
-    print(f"{done.name}: {done.reason}{done.proof and f'; {done.proof}'}\ntry it: ollama run {done.name} 'from machine import Pin'")
+    done, said = import_candidate(load())
+    print(f"{done.name}: {said}\ntry it: ollama run {done.name} 'from machine import Pin'")
 
 
 def trace(arguments) -> None:

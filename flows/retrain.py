@@ -12,10 +12,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import console
+from flows import acts, console
 from flows.graph import Outcome, finish, graph, run_stage, stop_children
 from flows.summary import report
-from pipeline import lineage, registry, serving
+from pipeline import registry, serving
 from pipeline.advice import advice
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
@@ -49,13 +49,10 @@ def register() -> State:
 def import_candidate() -> State:
     """Puts the served GGUF into Ollama as NAME:candidate; without an Ollama server it is Skipped and nothing else fails."""
     def work():
-        config = load()
-        name, host = f"{config.serving.name}:candidate", serving.address()
         if serving.is_reachable() is None:
-            return "Skipped", f"no Ollama at {host}; start it (`ollama serve`) and run `robo import`"
-        done = serving.import_model(lineage.serving(config), lineage.served_gguf(config), name, lineage.license_text(config),
-                                    prompts=config.params.evaluate.prompts)
-        return ("Executed" if done.changed else "Skipped"), f"{done.reason}{done.proof and f'; {done.proof}'}"
+            return "Skipped", f"no Ollama at {serving.address()}; start it (`ollama serve`) and run `robo import`"
+        done, said = acts.import_candidate(load())
+        return ("Executed" if done.changed else "Skipped"), said
     return act("import", work)
 
 
