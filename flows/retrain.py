@@ -12,7 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import acts, console
+from flows import acts, console, runs
 from flows.graph import Outcome, finish, graph, run_stage, stop_children
 from flows.summary import report
 from pipeline import registry, serving
@@ -56,12 +56,13 @@ def import_candidate() -> State:
     return act("import", work)
 
 
-@flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE), persist_result=False)
+@flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE), persist_result=False, on_running=[runs.on_running])
 def retrain() -> list[Outcome]:
     """Brings every file up to date, registers what came out, and serves it as the candidate.
 
     Raises RuntimeError with the messages of what failed.
     """
+    runs.take_turn(console.say)
     for line in advice(load()):     # a mistake in a config is said before anything runs
         console.say(f"note: {line}")
         get_run_logger().warning(line)
