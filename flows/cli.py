@@ -64,7 +64,26 @@ def ui(arguments) -> None:
     serve(host=arguments.host, work=False)
 
 
-COMMANDS = {"run": run, "import": import_, "trace": trace, "serve": serve, "ui": ui}
+def reconcile(arguments) -> None:
+    """keep Ollama's NAME:latest at MLflow's alias `champion` until Ctrl-C"""
+    from flows.reconcile import loop
+    loop()
+
+
+def promote(arguments) -> None:
+    """make a registered version the champion and serve it as NAME:latest"""
+    from flows.reconcile import promote
+    promote(arguments.version, arguments.why)
+
+
+def rollback(arguments) -> None:
+    """go back to the version served before; again goes one further"""
+    from flows.reconcile import rollback
+    rollback(arguments.why)
+
+
+COMMANDS = {"run": run, "import": import_, "trace": trace, "serve": serve, "ui": ui, "reconcile": reconcile, "promote": promote,
+            "rollback": rollback}
 
 
 def main() -> None:
@@ -78,6 +97,10 @@ def main() -> None:
         if name in ("serve", "ui"):
             command.add_argument("--host", default=os.environ.get("ROBO_HOST") or "127.0.0.1",
                                  help="address to listen on (or ROBO_HOST); any but this machine's own needs passwords, see README.md")
+        if name == "promote":
+            command.add_argument("version", help="its number, or an alias such as candidate")
+        if name in ("promote", "rollback"):
+            command.add_argument("--why", default="", help="recorded with the version")
     arguments = parser.parse_args()
     if not Path("dvc.yaml").exists():
         sys.exit("error: no dvc.yaml here; run robo in the folder of the project")

@@ -163,12 +163,12 @@ def pages(root: Path, host: str) -> list[Child]:
 
 def workers(root: Path) -> list[Child]:
     """Who works by itself: Prefect's worker on the schedule, the reconciler on MLflow's alias."""
-    environment = {**os.environ, **credentials(), **run_environment(root), "MLFLOW_TRACKING_URI": default_tracking_uri(root),
+    environment = {**os.environ, **credentials(), **prefect_environment(root), "MLFLOW_TRACKING_URI": default_tracking_uri(root),
                    "ROBO_HOME": str(Path(root).resolve()), "PYTHONUNBUFFERED": "1",
                    "PREFECT_WORKER_QUERY_SECONDS": "3"}
     # Killed outright, not asked: told to end, Prefect's worker may take minutes.
     return [Child(name, [sys.executable, "-m", *module], environment, state(root) / "logs" / f"{name}.log", shown=True, orphaned=signal.SIGKILL)
-            for name, module in (("worker", ["flows.worker"]),)]
+            for name, module in (("worker", ["flows.worker"]), ("reconciler", ["flows.cli", "reconcile"]))]
 
 
 def serve(root: Path = Path("."), host: str = LOCALHOST, work: bool = True) -> None:
@@ -214,7 +214,7 @@ def lock_prefect(root: Path):
 
 # --- the run's side ---------------------------------------------------------------------------------------------------
 
-def run_environment(root: Path = Path(".")) -> dict[str, str]:
+def prefect_environment(root: Path = Path(".")) -> dict[str, str]:
     """What to put into os.environ before prefect is imported: Prefect keeps everything under .state, says nothing on the terminal
     (the flow prints its own lines; the page has the logs), and goes through the user's server or ours while one answers."""
     found = {**local_prefect(root), "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
@@ -235,7 +235,7 @@ def prefect_for_a_run(root: Path = Path(".")) -> Iterator[None]:
     UserError when the server does not start.
     """
     lock, said = None, False
-    while "PREFECT_API_URL" not in (environment := run_environment(root)) and not (lock := processes.locked(state(root) / "prefect.lock")):
+    while "PREFECT_API_URL" not in (environment := prefect_environment(root)) and not (lock := processes.locked(state(root) / "prefect.lock")):
         if not said:
             print("Waits for another `robo` in this folder that has Prefect's database open ...", flush=True)
             said = True

@@ -101,7 +101,7 @@ def test_the_flow_skips_what_is_built_and_repeats_no_act(chain, ollama):
     ("configs/models/small.yaml", "dropout", 0.1, TRAIN_ON | {"register"}),
     ("params.yaml", "quants", ["F16", "Q8_0", "Q4_K_M", "Q5_K_M"], {"quantize@Q5_K_M", "assess", "release", "register"}),
     ("params.yaml", "assess.tokens", 256, {"assess", "release"}),
-    ("configs/serving/small.yaml", "parameters.temperature", 0.2, {"release"}),
+    ("configs/serving/small.yaml", "parameters.temperature", 0.2, {"release", "register"}),
     ("params.yaml", "prepare.min_bytes", 3500, ALL - {"collect"} | {"register"}),
 ], ids=["learning_rate", "dropout", "quants", "assess", "temperature", "prepare"])
 def test_one_changed_key_runs_just_what_reads_it(chain, file, key, value, expected):

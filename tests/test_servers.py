@@ -13,11 +13,12 @@ import pytest
 from project import REPOSITORY, retrain
 from real import free_port
 
-from flows.servers import answers, prefect_environment
+from flows.processes import answers
+from flows.servers import prefect_environment
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 
-OPEN = "from flows.servers import ui\nfrom pipeline.core.errors import UserError\nimport sys\ntry:\n    ui()\nexcept UserError as error:\n" \
+OPEN = "from flows.servers import serve\nfrom pipeline.core.errors import UserError\nimport sys\ntry:\n    serve(work=False)\nexcept UserError as error:\n" \
        "    sys.exit(f'error: {error}')"
 FLOW = """
 from prefect import flow, get_run_logger, task
@@ -209,11 +210,11 @@ def test_port_in_use(opened, name):
 
 @pytest.mark.parametrize("port", ["no", "80", "70000"])
 def test_no_port(tmp_path, monkeypatch, port):
-    from flows.servers import ui
+    from flows.servers import serve
     monkeypatch.setenv("ROBO_MLFLOW_PORT", port)
     monkeypatch.setenv("ROBO_PREFECT_PORT", str(free_port()))
     with pytest.raises(UserError, match=f"ROBO_MLFLOW_PORT: '{port}' is no port"):
-        ui(tmp_path)
+        serve(tmp_path)
 
 
 def test_the_flow_asks_who_answers(tmp_path, monkeypatch):
