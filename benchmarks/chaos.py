@@ -375,12 +375,10 @@ def main() -> int:
         site.bring_up()
         setting = settings[-1]
         queue: list[str] = []
-        for number in range(arguments.rounds):
-            queue = queue or chance.sample(victims, len(victims))
-            victim = queue.pop()
+        for number in range(arguments.rounds + 1):
             rate, tokens = setting      # two rounds of three train anew, the third only measures anew
             setting = (2e-3 if rate == 3e-3 else 3e-3, tokens) if number % 3 < 2 else (rate, 256 if tokens == 512 else 512)
-            if number == 0:
+            if number == 0:             # nobody strikes
                 site.forget()
                 change(site, setting)
                 began = time.monotonic()
@@ -388,13 +386,15 @@ def main() -> int:
                 usual = time.monotonic() - began
                 assert not (wrong := faults(site, expected[setting])), wrong
                 print(f"undisturbed: {usual:.0f} s", flush=True)
-                setting = (2e-3 if setting[0] == 3e-3 else 3e-3, tokens)
+                continue
+            queue = queue or chance.sample(victims, len(victims))
+            victim = queue.pop()
             try:
                 text, wrong = play(site, victim, chance, setting, expected[setting], usual)
             except AssertionError as error:
                 text, wrong = "", [str(error)]
             bad += bool(wrong)
-            print(f"{number + 1:3} {'BAD ' if wrong else 'good'} {victim:<11} {text}", *wrong, sep="\n      ! ", flush=True)
+            print(f"{number:3} {'BAD ' if wrong else 'good'} {victim:<11} {text}", *wrong, sep="\n      ! ", flush=True)
     finally:
         site.close()
         if not bad:

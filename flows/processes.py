@@ -51,7 +51,7 @@ def say(text: str, name: str = "robo") -> None:
     """One line on the terminal, with the time where no journal adds it."""
     clock = f"{time.strftime('%H:%M:%S')} " if sys.stdout.isatty() else ""
     with _lock, contextlib.suppress(OSError):       # nobody reads it any more
-        print(f"{clock}{name:<9} | {text}", flush=True)
+        print(f"{clock}{name:<10} | {text}", flush=True)
 
 
 def answers(url: str) -> bool:

@@ -102,10 +102,11 @@ def names_of(host: str) -> list[str]:
     """What others may call this machine in a browser's address line."""
     if host != "0.0.0.0":
         return [host]
-    own = socket.gethostname()
-    with contextlib.suppress(OSError):
-        return sorted({own, socket.getfqdn(), *socket.gethostbyname_ex(own)[2]})
-    return [own]
+    found = {socket.gethostname(), socket.getfqdn()}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(("192.0.2.1", 9))         # sends nothing; the system picks the address that others see
+        found.add(probe.getsockname()[0])
+    return sorted(found)
 
 
 # --- the servers ------------------------------------------------------------------------------------------------------
@@ -227,6 +228,17 @@ def prefect_environment(root: Path = Path(".")) -> dict[str, str]:
     return found
 
 
+def settle(api: str, pool: bool) -> None:
+    """runs.settle, the first that a run asks of Prefect. Raises UserError where the server does not let us in."""
+    from prefect.exceptions import PrefectHTTPStatusError
+    try:
+        runs.settle(pool)
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != 401:
+            raise
+        raise UserError(f"Prefect's server at {api} asks for a password: set PREFECT_API_AUTH_STRING=user:password in the environment") from None
+
+
 @contextlib.contextmanager
 def prefect_for_a_run(root: Path = Path(".")) -> Iterator[None]:
     """Sets os.environ for a flow in this process, with a server of its own where none answers, which ends with the block.
@@ -254,7 +266,7 @@ def prefect_for_a_run(root: Path = Path(".")) -> Iterator[None]:
         processes.wait_until_ready(running, START_SECONDS)
         os.environ.update({**credentials(), **environment})
         from prefect import tags
-        runs.settle(pool=bool(lock))
+        settle(environment["PREFECT_API_URL"], pool=bool(lock))
         with tags(runs.here()):
             yield
     finally:

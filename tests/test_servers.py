@@ -18,8 +18,15 @@ from flows.servers import prefect_environment
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 
-OPEN = "from flows.servers import serve\nfrom pipeline.core.errors import UserError\nimport sys\ntry:\n    serve(work=False)\nexcept UserError as error:\n" \
-       "    sys.exit(f'error: {error}')"
+OPEN = """
+import sys
+from flows.servers import serve
+from pipeline.core.errors import UserError
+try:
+    serve(work=False)
+except UserError as error:
+    sys.exit(f"error: {error}")
+"""
 FLOW = """
 from prefect import flow, get_run_logger, task
 @task
