@@ -323,32 +323,34 @@ if [name for name in names if "unfinished" in name]:
 
 
 def play(site: Site, victim: str, chance: random.Random, setting: tuple, expected: dict[str, str], usual: float) -> tuple[str, list[str]]:
-    """One round; returns what to say about it and its faults."""
-    site.forget()
-    change(site, setting)
+    """One round; returns what to say about it and its faults. `usual`: seconds that the work takes when left alone."""
     way = "terminal" if victim.startswith("net-") else chance.choice(["schedule", "terminal"]) if victim not in ("engine", "worker") else "schedule"
     after = chance.choice(["robo run", "schedule"])
-    moment = chance.uniform(0, usual)
-    began = time.monotonic()
     more = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{site.cables['mlflow'].port}"} if victim == "net-mlflow" else {}
-    if victim.startswith("net-"):
-        cable = site.cables[victim.removeprefix("net-")]
-        cable.left = limit = chance.randrange(1, 160_000)
-        Work(site, way, **more).wait()
-        hit = f"after {limit:,} bytes up" if cable.left <= 0 else None
-    else:
-        work = Work(site, way)
-        hit = strike(site, victim, work, moment)
-        if victim == "disk":
-            work.wait()
-            (site.folder / "ballast").unlink(missing_ok=True)
+    moment, limit, hit = chance.uniform(0, usual), chance.randrange(1, 160_000), None
+    while hit is None:      # the work may be over before: then sooner
+        site.forget()
+        change(site, setting)
+        began = time.monotonic()
+        if victim.startswith("net-"):
+            cable = site.cables[victim.removeprefix("net-")]
+            cable.left = limit
+            Work(site, way, **more).wait()
+            hit = f"after {limit:,} bytes up" if cable.left <= 0 else None
+        else:
+            work = Work(site, way)
+            hit = strike(site, victim, work, moment)
+            if victim == "disk":
+                work.wait()
+                (site.folder / "ballast").unlink(missing_ok=True)
+        moment, limit = moment / 2, limit // 2
     for cable in site.cables.values():
         cable.mend()
     struck = time.monotonic()
     site.bring_up()
     well = Work(site, "schedule" if after == "schedule" else "terminal").wait()
     wrong = ([] if well else [f"{after} did not end well"]) + faults(site, expected)
-    text = f"{way:<8} {hit or 'never met: the work had ended':<46} then {after:<8} {struck - began:4.0f} + {time.monotonic() - struck:3.0f} s"
+    text = f"{way:<8} {hit:<34} then {after:<8} {struck - began:4.0f} + {time.monotonic() - struck:3.0f} s"
     return text, wrong
 
 
@@ -367,7 +369,7 @@ def main() -> int:
         if victims != arguments.victims:
             print("no victim disk: filling a disk of its own needs root, for a mount", flush=True)
         settings = [(rate, tokens) for rate in (3e-3, 2e-3) for tokens in (512, 256)]
-        expected, usual = {}, 0.0
+        expected, usual = {}, {}
         for setting in settings:        # what undisturbed runs bring, and how long the longest takes
             change(site, setting)
             site.call("dvc", "repro")
@@ -375,26 +377,27 @@ def main() -> int:
         site.bring_up()
         setting = settings[-1]
         queue: list[str] = []
-        for number in range(arguments.rounds + 1):
+        for number in range(-2, arguments.rounds):
             rate, tokens = setting      # two rounds of three train anew, the third only measures anew
             setting = (2e-3 if rate == 3e-3 else 3e-3, tokens) if number % 3 < 2 else (rate, 256 if tokens == 512 else 512)
-            if number == 0:             # nobody strikes
+            kind = "training anew" if number % 3 < 2 else "measuring anew"
+            if kind not in usual:       # nobody strikes
                 site.forget()
                 change(site, setting)
                 began = time.monotonic()
                 assert Work(site, "terminal").wait(), f"an undisturbed run fails; see {folder}-run.log"
-                usual = time.monotonic() - began
+                usual[kind] = time.monotonic() - began
                 assert not (wrong := faults(site, expected[setting])), wrong
-                print(f"undisturbed: {usual:.0f} s", flush=True)
+                print(f"undisturbed, {kind}: {usual[kind]:.0f} s", flush=True)
                 continue
             queue = queue or chance.sample(victims, len(victims))
             victim = queue.pop()
             try:
-                text, wrong = play(site, victim, chance, setting, expected[setting], usual)
-            except AssertionError as error:
+                text, wrong = play(site, victim, chance, setting, expected[setting], usual[kind])
+            except (AssertionError, OSError) as error:
                 text, wrong = "", [str(error)]
             bad += bool(wrong)
-            print(f"{number:3} {'BAD ' if wrong else 'good'} {victim:<11} {text}", *wrong, sep="\n      ! ", flush=True)
+            print(f"{number + 1:3} {'BAD ' if wrong else 'good'} {victim:<11} {text}", *wrong, sep="\n      ! ", flush=True)
     finally:
         site.close()
         if not bad:
