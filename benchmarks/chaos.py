@@ -365,6 +365,8 @@ def main() -> int:
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS, help="default: each in turn, in a random order")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
+    for kind in (signal.SIGINT, signal.SIGTERM):        # whoever stops us, we stop what we started
+        signal.signal(kind, lambda *_: sys.exit(130))
     folder = Path(tempfile.mkdtemp(prefix="robo-chaos-"))
     site = Site(folder, arguments.built)
     bad = 0
