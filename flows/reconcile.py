@@ -61,9 +61,9 @@ def report(config: Config, done: Round) -> None:
     """Tells people and Prefect's page what a round did."""
     good = done.happened == "served"
     subject = f"{config.serving.name}: version {done.version} {done.happened}"
-    for problem in (notify(config.operations, subject, done.said, "success" if good else "failure"), record(config, subject, done)):
-        if problem:
-            log.warning(problem)
+    notify(config.operations, log, subject, done.said, "success" if good else "failure")
+    if problem := record(config, subject, done):
+        log.warning(problem)
 
 
 def record(config: Config, subject: str, done: Round) -> str:
@@ -110,8 +110,11 @@ def loop(root: Path = Path(".")) -> None:
     """
     config = load(root)
     operations, drift, last = config.operations, Drift(config.operations.drift_after), ""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    log.addHandler(handler)
     log.setLevel(logging.INFO)
+    log.propagate = False       # Prefect's own lines, which say the same, keep to themselves
     with only_one(root) as free, foreground([]):
         if not free:
             raise UserError(f"another `robo reconcile` runs over {Path(root).resolve()}; one is enough")
@@ -128,8 +131,7 @@ def loop(root: Path = Path(".")) -> None:
             if drift.too_long(done.agrees, time.monotonic()):
                 said = f"alias {CHAMPION} and Ollama have disagreed for more than {operations.drift_after:g} s: {done.said}"
                 log.warning(said)
-                if problem := notify(operations, f"{config.serving.name}: drift", said, "warning"):
-                    log.warning(problem)
+                notify(operations, log, f"{config.serving.name}: drift", said, "warning")
             time.sleep(operations.reconcile_every)
 
 

@@ -75,7 +75,8 @@ def unpack(version, folder: Path) -> Package:
     try:
         return Package.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, ValidationError) as error:
-        raise UserError(f"{label(version)}: {SETTINGS} is not what this program writes: {error}; register it again: robo run") from None
+        raise UserError(f"{label(version)}: {SETTINGS} is not what this program writes: {error}; delete the version and `robo run` registers "
+                        "it anew") from None
 
 
 def served_file(version, folder: Path) -> Path:

@@ -115,21 +115,29 @@ def download(version, path: str, digest: str, folder: Path) -> Path:
     What the registry says decides neither where a file is written nor what it may hold. Raises UserError where `path` leads out of the
     version, `digest` is no sha256, or the file is not the one that it tells.
     """
-    import mlflow
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not re.fullmatch(SHA256, digest):
-        raise UserError(f"{version.name}/{version.version}: {path!r} with sha256 {digest!r} is no file of a version; register it again: robo run")
+        raise UserError(f"{version.name}/{version.version}: {path!r} with sha256 {digest!r} is no file of a version; delete it and run again")
     local = folder / f"{digest}{PurePosixPath(path).suffix}"
     if local.exists() and sha256(local) == digest:
         return local
-    folder.mkdir(parents=True, exist_ok=True)
-    uri = f"models:/{version.name}/{version.version}"
-    if path not in {file.path for file in mlflow.artifacts.list_artifacts(f"{uri}/{PurePosixPath(path).parent}") if not file.is_dir}:
-        raise UserError(f"{version.name}/{version.version}: has no file {path}; register it again: robo run")
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        fetched = Path(mlflow.artifacts.download_artifacts(f"{uri}/{path}", dst_path=scratch))
+    return fetch(f"models:/{version.name}/{version.version}/{path}", digest, local)
+
+
+def fetch(uri: str, digest: str, local: Path) -> Path:
+    """Writes the artifact at an MLflow URI to `local`, at once and only when it is the right one; returns `local`.
+
+    Raises UserError where there is none or it has another sha256.
+    """
+    import mlflow
+    parent, name = uri.rsplit("/", 1)
+    if name not in {PurePosixPath(file.path).name for file in mlflow.artifacts.list_artifacts(parent) if not file.is_dir}:
+        raise UserError(f"{uri}: no such file in MLflow; delete the version and `robo run` registers it anew")
+    local.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=local.parent) as scratch:
+        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
         if (found := sha256(fetched)) != digest:
-            raise UserError(f"{version.name}/{version.version}: {path} is not the file that was registered: its sha256 is {found}, the version's tag "
-                            f"says {digest}; register it again: robo run")
+            raise UserError(f"{uri} is not the file that was registered: its sha256 is {found}, the version's tag says {digest}; "
+                            "delete the version and `robo run` registers it anew")
         os.replace(fetched, local)
     return local
 

@@ -61,6 +61,19 @@ def project(built_project, tmp_path):
     return Path(shutil.copytree(built_project, tmp_path / "project"))
 
 
+@pytest.fixture
+def uri(tmp_path):
+    """An MLflow store that no Python process but the test's own has been at."""
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.fixture
+def mlflow(uri):
+    """MLflow's client for it."""
+    import mlflow
+    return mlflow.MlflowClient(uri, registry_uri=uri)
+
+
 @pytest.fixture(scope="session")
 def record(tmp_path_factory):
     return tmp_path_factory.mktemp("record")

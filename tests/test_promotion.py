@@ -20,17 +20,6 @@ NAME = "robo-micropython"
 
 
 @pytest.fixture
-def uri(tmp_path):
-    return f"sqlite:///{tmp_path}/mlflow.db"
-
-
-@pytest.fixture
-def mlflow(uri):
-    import mlflow
-    return mlflow.MlflowClient(uri, registry_uri=uri)
-
-
-@pytest.fixture
 def client(ollama):
     client = package.Client(ollama)
     yield client

@@ -80,7 +80,8 @@ def test_the_schedule_is_worked_off_and_outlives_its_worker(built, tmp_path):
         assert "Completed" in served.prefect("deployment", "run", "retrain/retrain", "--watch")
         shown = served.prefect("deployment", "inspect", "retrain/retrain", "--output", "json")
         shown = json.loads(shown[shown.index("{"):])
-        assert shown["schedules"][0]["schedule"]["cron"] == "0 3 * * *" and shown["global_concurrency_limit"]["limit"] == 1
+        assert shown["schedules"][0]["schedule"]["cron"] == "0 3 * * *" and not shown["schedules"][0]["active"]
+        assert shown["global_concurrency_limit"]["limit"] == 1
 
         before = (served.root / "configs/training/small.yaml").read_text()
         edit(served.root, "configs/training/small.yaml", max_steps=100_000, learning_rate=2e-3)
