@@ -187,7 +187,7 @@ def postgres():
 def test_a_team_on_postgres(built, tmp_path, postgres, ollama):
     """Flow, promotion and reconciler with both databases on PostgreSQL and the files in a shared folder."""
     import psycopg2
-    settings = {"MLFLOW_BACKEND_STORE_URI": f"postgresql://{postgres}/mlflow", "MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path / "store"),
+    settings = {"MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://{postgres}/mlflow", "MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path / "store"),
                 "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{postgres}/prefect", "OLLAMA_HOST": ollama}
     with serving(built, tmp_path, **settings) as served:
         first = states(served.robo("run"))
@@ -195,6 +195,7 @@ def test_a_team_on_postgres(built, tmp_path, postgres, ollama):
         assert "Completed" in served.prefect("deployment", "run", "retrain/retrain", "--watch")
         served.robo("promote", "candidate", "--why", "it is the first")
         assert "robo-micropython:latest" in call(served.root, sys.executable, "-c", "import ollama; print(ollama.list())", **settings)
+        assert "robo-micropython:latest is version 1" in (told := served.robo("doctor")) and "nothing to mend" in told
         assert re.search(r"reconciler \|.*version 1", served.said + read_log(served.root, "reconciler"))
 
         def count(database: str, table: str) -> int:
