@@ -53,8 +53,8 @@ def small(made, tmp_path, monkeypatch):
     return root
 
 
-def found(what, root="."):
-    return next(finding for finding in examine(root) if finding.what == what)
+def found(what):
+    return next(finding for finding in examine() if finding.what == what)
 
 
 def test_all_is_well(small, capsys):
