@@ -83,6 +83,9 @@ def test_the_schedule_is_worked_off_and_outlives_its_worker(built, tmp_path):
         assert shown["schedules"][0]["schedule"]["cron"] == "0 3 * * *" and not shown["schedules"][0]["active"]
         assert shown["global_concurrency_limit"]["limit"] == 1
 
+        served.prefect("work-pool", "create", "robo-kubernetes", "--type", "kubernetes", "--base-job-template",
+                       "deploy/kubernetes/base-job-template.json")      # the server checks it
+
         before = (served.root / "configs/training/small.yaml").read_text()
         edit(served.root, "configs/training/small.yaml", max_steps=100_000, learning_rate=2e-3)
         served.prefect("deployment", "run", "retrain/retrain")
