@@ -199,7 +199,7 @@ def test_a_team_on_postgres(built, tmp_path, postgres, ollama):
         served.robo("promote", "candidate", "--why", "it is the first")
         assert "robo-micropython:latest" in call(served.root, sys.executable, "-c", "import ollama; print(ollama.list())", **settings)
         assert "robo-micropython:latest is version 1" in (told := served.robo("doctor")) and "nothing to mend" in told
-        assert re.search(r"reconciler \|.*version 1", served.said + read_log(served.root, "reconciler"))
+        assert re.search(r"reconciler \|.*robo-micropython/1 now: wanted by", served.said + read_log(served.root, "reconciler"))
 
         def count(database: str, table: str) -> int:
             with psycopg2.connect(f"postgresql://{postgres}/{database}") as connection, connection.cursor() as cursor:
