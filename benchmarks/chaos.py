@@ -329,13 +329,15 @@ if [name for name in names if "unfinished" in name]:
     return found
 
 
-def play(site: Site, victim: str, chance: random.Random, setting: tuple, expected: dict[str, str], usual: float) -> tuple[str, list[str]]:
-    """One round; returns what to say about it and its faults. `usual`: seconds that the work takes when left alone."""
+def play(site: Site, victim: str, chance: random.Random, before: tuple, setting: tuple, expected: dict[str, str],
+         usual: float) -> tuple[str, list[str]]:
+    """One round, which changes the settings from `before`; returns what to say about it and its faults. `usual`: seconds that the work
+    takes when left alone."""
     way = "terminal" if victim.startswith("net-") else chance.choice(["schedule", "terminal"]) if victim not in ("engine", "worker") else "schedule"
     after = chance.choice(["robo run", "schedule"])
     more = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{site.cables['mlflow'].port}"} if victim == "net-mlflow" else {}
     moment, limit, hit = chance.uniform(0, usual), chance.randrange(1, 160_000), None
-    while hit is None:      # the work may be over before: then sooner
+    while hit is None:      # the work may be over before: then once more, and sooner
         site.forget()
         change(site, setting)
         began = time.monotonic()
@@ -350,7 +352,10 @@ def play(site: Site, victim: str, chance: random.Random, setting: tuple, expecte
             if victim == "disk":
                 work.wait()
                 (site.folder / "ballast").unlink(missing_ok=True)
-        moment, limit = moment / 2, limit // 2
+        if hit is None:
+            moment, limit = moment / 2, limit // 2
+            change(site, before)        # or nothing would be left to do
+            site.call("dvc", "repro")
     for cable in site.cables.values():
         cable.mend()
     struck = time.monotonic()
@@ -398,7 +403,7 @@ def main() -> int:
             queue = queue or chance.sample(victims, len(victims))
             victim = queue.pop()
             try:
-                text, wrong = play(site, victim, chance, setting, expected[setting], usual[kind])
+                text, wrong = play(site, victim, chance, before, setting, expected[setting], usual[kind])
             except (AssertionError, OSError) as error:
                 text, wrong = "", [str(error)]
             bad += bool(wrong)
