@@ -219,7 +219,8 @@ def test_port_in_use(opened, name):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), f"ROBO_{name.upper()}_PORT": str(port)}
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "ROBO_PREFECT_PORT": str(free_port()), "ROBO_MLFLOW_PORT": str(free_port()),
+                       f"ROBO_{name.upper()}_PORT": str(port)}
         done = subprocess.run([sys.executable, "-c", OPEN], cwd=opened.root, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and done.stdout == ""
     assert re.fullmatch(rf"error: port {port} of 127.0.0.1 is in use.*set ROBO_{name.upper()}_PORT.*\n", done.stderr)
