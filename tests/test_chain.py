@@ -221,7 +221,9 @@ def test_the_schedule_is_deployed_and_worked_off(built, tmp_path):
         call(root, "prefect", "deployment", "run", "retrain/retrain", "--watch", **api)
         deployment = call(root, "prefect", "deployment", "inspect", "retrain/retrain", "--output", "json", **api)
         shown = json.loads(deployment[deployment.index("{"):])
-        assert shown["schedules"][0]["schedule"]["cron"] == "0 3 * * *" and not shown["schedules"][0]["active"] and shown["global_concurrency_limit"]["limit"] == 1
+        schedule, = shown["schedules"]
+        assert schedule["schedule"]["cron"] == "0 3 * * *" and not schedule["active"]       # off until somebody switches it on
+        assert shown["global_concurrency_limit"]["limit"] == 1
     finally:
         for process in reversed(started):
             process.send_signal(signal.SIGINT)
