@@ -11,6 +11,7 @@ import time
 import ollama as package
 import pytest
 from browser import browser
+from chain import make_chain
 from project import REPOSITORY, change_config, register_versions, served_temperature
 from real import free_port, receiver, start_ollama, start_robo, wait_until
 from test_servers import Ui
@@ -160,6 +161,16 @@ def look_at_what_is_told(page, ui, pictures):
     page.locator("a[href*='/artifacts/artifact/']").first.click()
     expect(page.get_by_text("it stutters").first).to_be_visible()
     page.screenshot(path=pictures / "artifact.png")
+
+
+@pytest.mark.slow
+def test_a_failed_retraining_is_told(tmp_path):
+    root = make_chain(tmp_path / "chain")
+    shutil.rmtree(root / "corpora" / "val")
+    with receiver() as (notify, posted):
+        assert "corpora/val" in robo(root, "run", ok=False, ROBO_NOTIFY_URL=notify, OLLAMA_HOST="127.0.0.1:9")
+        assert [(notice["title"], notice["type"]) for notice in posted] == [(f"{NAME}: retrain failed", "failure")]
+        assert "corpora/val" in posted[0]["message"]
 
 
 @pytest.mark.slow
