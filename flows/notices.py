@@ -32,6 +32,8 @@ def block(operations: Operations, kind: KINDS):
         return any_url()(url=url, notify_type=kind)
     if operations.notify_block:
         from prefect.blocks.core import Block
+        from prefect.settings import PREFECT_API_URL
+        assert PREFECT_API_URL.value(), "no Prefect server answers"      # its client would start one of its own
         return Block.load(operations.notify_block)
     return None
 

@@ -50,12 +50,19 @@ def test_every_model_composes_with_every_config_of_its_size(root, model):
         assert load(root).model.d_model == shape["d_model"]
 
 
+def test_a_url_in_place_of_a_block_is_not_repeated(root):
+    set_keys(root / OPERATIONS, {"notify_block": "https://hooks.example.org/secret"})
+    with pytest.raises(UserError, match="notify_block: must be a Prefect block as TYPE/NAME.*ROBO_NOTIFY_URL") as raised:
+        load(root)
+    assert "secret" not in str(raised.value)
+
+
 # --- wrong input ------------------------------------------------------------------------------------------------------
 
 PARAMS, MODEL, LLAMA = "params.yaml", "configs/models/robo-nano-5m.yaml", "configs/models/robo-nano-llama.yaml"
 DATA, TOKENIZER = "configs/data/robo-code-8k-256.yaml", "configs/tokenizers/robo-code-8k.yaml"
 TRAINING, SERVING = "configs/training/cpu-minutes.yaml", "configs/serving/robo-micropython.yaml"
-CORPUS = "configs/corpora/micropython-permissive.yaml"
+CORPUS, OPERATIONS = "configs/corpora/micropython-permissive.yaml", "configs/operations/robo-micropython.yaml"
 DROP = object()
 
 
@@ -135,6 +142,9 @@ WRONG = {
     "a path for a name": (PARAMS, keys(model="../models/robo-nano-5m"), ["model", "a name of letters, digits"]),
     "unknown key inside": (PARAMS, keys(prepare__min_byte=3), ["prepare.min_byte: unknown key", "did you mean 'min_bytes'"]),
     "section is a number": (PARAMS, keys(prepare=3), ["prepare: must hold keys and values, not 3"]),
+    "gate": (OPERATIONS, keys(gates__max_loss=3), ["gates.max_loss: unknown key", "max_val_loss"]),
+    "promotion": (OPERATIONS, keys(promotion="automatic"), ["promotion: 'automatic' is not known", "auto"]),
+    "keep": (OPERATIONS, keys(keep=0), ["keep: ", "greater than or equal to 1"]),
     "key inside serving.parameters": (SERVING, keys(parameters__num_predicts=3), [
         "parameters.num_predicts: unknown key", "did you mean 'num_predict'"]),
     "key inside a source": (CORPUS, only_source(lisense="MIT"), ["sources.1.lisense: unknown key", "did you mean 'license'"]),

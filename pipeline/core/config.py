@@ -284,7 +284,8 @@ def explain(schema: type[File], fault: dict) -> str:
     if kind == "literal_error":
         return f"{key}: {given!r} is not known{suggestion(given, re.findall(QUOTED, fault['ctx']['expected']))}"
     if kind == "string_pattern_mismatch":
-        return f"{key}: {IN_WORDS[fault['ctx']['pattern']]}, not {given!r}"
+        pattern = fault["ctx"]["pattern"]
+        return f"{key}: {IN_WORDS[pattern]}" + ("" if pattern == BLOCK else f", not {given!r}")     # it may be the URL that must not be shown
     if kind in ("model_type", "model_attributes_type"):
         return f"{key}: must hold keys and values, not {given!r}"
     return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {given!r}"
