@@ -24,14 +24,17 @@ def run(arguments) -> None:
 
 
 def print_completion() -> None:
+    """What the served file says, and Q4_K_M, the type that most people know."""
     from pipeline.core.config import load
     from pipeline.export.llama import LlamaFile
     from pipeline.lineage import served_gguf
     config = load()
-    path, prompt = served_gguf(config), config.serving.smoke_prompt
-    with LlamaFile(path) as file:
-        answer = file.complete(prompt, config.params.evaluate.max_new_tokens)
-    print(f"\n{path} goes on, greedily, after ▸:\n\n{prompt}▸{answer}\n")
+    served, prompt = served_gguf(config), config.serving.smoke_prompt
+    for path in dict.fromkeys((served.with_name("Q4_K_M.gguf"), served)):
+        if path.stem in config.params.quants:
+            with LlamaFile(path) as file:
+                answer = file.complete(prompt, config.params.evaluate.max_new_tokens)
+            print(f"\n{path}{' (served)' if path == served else ''} goes on, greedily, after ▸:\n\n{prompt}▸{answer}\n")
 
 
 def import_(arguments) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 SPLITS = ("train", "val", "test")
 
 RAW = Path("data/raw")
+LICENSES = RAW / "licenses.jsonl"                       # the licence texts that the sources ship
 PROCESSED = Path("data/processed")
 TRAINING = PROCESSED / "train_corpus.jsonl"
 VALIDATION = PROCESSED / "val_corpus.jsonl"
