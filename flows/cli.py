@@ -37,6 +37,13 @@ def print_completion() -> None:
             print(f"\n{path}{' (served)' if path == served else ''} goes on, greedily, after ▸:\n\n{prompt}▸{answer}\n")
 
 
+def plan(arguments) -> None:
+    """print what a run would take and make: parameters, memory, time, file sizes, stages, and the reference's advice"""
+    from flows.plan import show
+    from pipeline.core.config import load
+    show(load(), measured=not arguments.no_measure)
+
+
 def import_(arguments) -> None:
     """put the served GGUF into Ollama as NAME:candidate"""
     from flows.acts import import_candidate
@@ -66,7 +73,7 @@ def worker(arguments) -> None:
     worker()
 
 
-COMMANDS = {"run": run, "import": import_, "trace": trace, "ui": ui, "worker": worker}
+COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "ui": ui, "worker": worker}
 
 
 def main() -> None:
@@ -75,6 +82,8 @@ def main() -> None:
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.set_defaults(function=function)
+        if name == "plan":
+            command.add_argument("--no-measure", action="store_true", help="leave out the speed and with it the time")
         if name == "trace":
             command.add_argument("model", help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate")
     arguments = parser.parse_args()

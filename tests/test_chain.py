@@ -107,8 +107,11 @@ def test_the_flow_skips_what_is_built_and_repeats_no_act(chain, ollama):
 def test_one_changed_key_runs_just_what_reads_it(chain, file, key, value, expected):
     before = (chain / file).read_text()
     robo(chain, "run")
+    assert "would run nothing" in robo(chain, "plan", "--no-measure")
     try:
         edit(chain, file, **{key: value})
+        planned = robo(chain, "plan", "--no-measure")
+        assert all(re.search(rf"^ +{re.escape(stage)} ", planned, re.MULTILINE) for stage in expected - {"register"})
         ran = {name for name, state in states(robo(chain, "run")).items() if state == "Executed"}
         assert ran == expected
     finally:
