@@ -169,8 +169,9 @@ def speed(checkout: Path) -> None:
             found.setdefault("the matrix products alone", []).append(limit(profile))
         best = {name: max(each) for name, each in found.items()}
         print(profile)
-        table(["", "tokens/s", "ours is", "turns"], [[name, f"{rate:,.0f}", f"{best['ours'] / rate:.2f} times", ", ".join(f"{r:,.0f}" for r in found[name])]
-                                                     for name, rate in best.items()])
+        table(["", "tokens/s", "ours is", "turns"],
+              [[name, f"{rate:,.0f}", f"{best['ours'] / rate:.2f} times", ", ".join(f"{each:,.0f}" for each in found[name])]
+               for name, rate in best.items()])
 
 
 def quality(checkout: Path, steps: int) -> None:

@@ -36,9 +36,10 @@ def show(config: Config, measured: bool) -> None:
          *(f"{plan.training_memory(config, precision, size) / 1e6:,.0f}" for precision in plan.PRECISIONS)] for size in batches])])
 
     sizes = plan.file_sizes(config, list(p.quants))
+    fell = {quant: f["fell_back"] for quant, f in sizes.items()}
     show_tables([("GGUF files, as llama.cpp writes this shape", ["type", "bytes", "bits per weight", "fell back to larger types"], [
         [quant, f"{f['bytes']:,}", f"{f['bits_per_weight']:.2f}",
-         f"{f['fell_back']['count']} tensors, {f['fell_back']['bytes']:,} bytes" if f["fell_back"]["count"] else "none"] for quant, f in sizes.items()])])
+         f"{fell[quant]['count']} tensors, {fell[quant]['bytes']:,} bytes" if fell[quant]["count"] else "none"] for quant, f in sizes.items()])])
 
     if measured:
         print(f"Measuring for {plan.MEASURE_SECONDS} s{', after compiling for about a minute' if t.compile else ''} ...", flush=True)

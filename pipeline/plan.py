@@ -4,7 +4,6 @@ Nothing here is a rule of thumb where the real thing is cheap. Memory comes from
 and no contents; file sizes from llama.cpp's own quantizer, on random weights of the shape; time from some steps on this machine.
 """
 
-import itertools
 import math
 import tempfile
 import time
@@ -134,10 +133,10 @@ def measure(config: Config, seconds: float = MEASURE_SECONDS) -> tuple[float, fl
     first = time.perf_counter() - began
     step()                              # what the first left for later
     began = time.perf_counter()
-    for steps in itertools.count(1):
+    steps = 0
+    while (taken := time.perf_counter() - began) < seconds:
         step()
-        if (taken := time.perf_counter() - began) >= seconds:
-            break
+        steps += 1
     tokens = config.data.batch_size * config.data.block_size * config.training.accumulate_grad_batches
     return first, steps * tokens / taken, f"{precision}, {why}"
 
@@ -154,6 +153,7 @@ def reference(config: Config, tokens: int) -> list[Advice]:
     rows = [
         Advice("params.yaml: model", config.params.model, profile, f"{size}: a larger model learns them by heart, a smaller one cannot hold them"),
         Advice(f"{at['model']}: dropout", f"{config.model.dropout:g}", f"{dropout:g}", f"{size}: the less text, the more it is read again"),
-        Advice(f"{at['training']}: learning_rate", f"{t.learning_rate:g}", f"{rate:g}", "AdamW's for this profile; Muon's own tuning is in EXPERIMENTS.md"),
+        Advice(f"{at['training']}: learning_rate", f"{t.learning_rate:g}", f"{rate:g}",
+               "AdamW's for this profile; for Muon's own see EXPERIMENTS.md"),
         Advice(f"{at['training']}: max_steps", str(t.max_steps), str(steps), "for steps of 65,536 tokens on a GPU")]
     return [advice for advice in rows if advice.ours != advice.reference]

@@ -1,8 +1,8 @@
 """The release stage: what is handed to others, each folder whole in itself.
 
 models/release/gguf holds the served file with a Modelfile for `ollama create NAME -f Modelfile`, models/release/huggingface what
-transformers loads, and both a model card and the sources' licence texts. They are copies: the stages that made the files could not know yet what evaluating them
-would say, and a file must not change after the stage that owns it.
+transformers loads, and both a model card and the sources' licence texts. They are copies: the stages that made the files could not
+know yet what evaluating them would say, and a file must not change after the stage that owns it.
 """
 
 import shutil

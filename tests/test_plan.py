@@ -104,7 +104,7 @@ def test_the_plan_of_a_fresh_project(tmp_path):
     root = make_chain(tmp_path / "chain")
     said = robo(root, "plan", "--no-measure")
     for words in ("86,976 parameters", "6 steps of 4 x 64 x 2", "512 tokens: 3,072 tokens; epochs are known when data/processed/pack.json is there",
-                  "Nothing was built here yet", "collect", "after collect", "quantize@Q4_K_M"):
+                  "Nothing was built here yet", "data/raw not there yet", "quantize@Q4_K_M"):
         assert words in said, words
     edit(root, "configs/models/small.yaml", d_ff=100)
     edit(root, "configs/training/small.yaml", min_lr=1.0)

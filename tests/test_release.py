@@ -55,7 +55,7 @@ def test_shares_are_of_the_text(tiny_validation):
 def test_the_release_is_whole(tmp_path, ollama):
     """Built by DVC; the folder of the GGUF file alone is enough for `ollama create`, the other for transformers."""
     import transformers
-    from chain import call, edit, make_chain
+    from chain import call, make_chain
 
     root = make_chain(tmp_path / "chain")
     (root / "corpora/train/LICENSE").write_text("Take it \"as is\".\n\n   Indented.\n")
