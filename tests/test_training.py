@@ -193,9 +193,10 @@ def test_bins_of_another_config_are_refused():
 RUN = """
 import json, sys
 from pathlib import Path
-from pipeline.train import train
+from pipeline.train import Stop, train
 model, t, data, sidecar = json.loads(Path("run.json").read_text())
-train(model, t, data, sidecar, checkpoints=Path("checkpoints"), out=Path("trained"))
+with Stop() as stop:
+    train(model, t, data, sidecar, stop, checkpoints=Path("checkpoints"), out=Path("trained"))
 """
 
 
@@ -214,16 +215,21 @@ def prepare_run(folder: Path, **changes) -> Path:
     return folder
 
 
-def start(folder: Path) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", RUN], cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
+def start(folder: Path, program: str = RUN) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", program], cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def run(folder: Path, program: str = RUN) -> subprocess.CompletedProcess:
+    process = start(folder, program)
+    output = process.communicate(timeout=300)[0]
+    return subprocess.CompletedProcess(program, process.returncode, output)
 
 
 def finish(folder: Path) -> str:
-    process = start(folder)
-    output = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, output
-    return output
+    done = run(folder)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def curve(folder: Path) -> list[dict]:
@@ -252,6 +258,69 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, optimizer):
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert curve(whole) == curve(killed) and [int(row["step"]) for row in curve(killed)] == list(range(1, 25))
     assert not list(killed.rglob("*.ckpt"))
+
+
+# A signal to oneself at an exact place: before the call of that name for the n-th time.
+AT = """
+import importlib, os, signal
+def signal_before(where, n, signals):
+    *path, name = where.split(".")
+    for length in range(len(path), 0, -1):
+        try:
+            holder = importlib.import_module(".".join(path[:length]))
+            break
+        except ModuleNotFoundError:
+            continue
+    for part in path[length:]:
+        holder = getattr(holder, part)
+    original, calls = getattr(holder, name), []
+    def call(*arguments, **options):
+        calls.append(1)
+        if len(calls) == n:
+            for one in signals:
+                os.kill(os.getpid(), one)
+        return original(*arguments, **options)
+    setattr(holder, name, call)
+"""
+TERM, INT = int(signal.SIGTERM), int(signal.SIGINT)
+MOMENTS = {     # place, how often it was passed before, signals, dials, step of the checkpoint that is left (0: none)
+    "before fit": ("lightning.Trainer.__init__", 1, [TERM], {}, 0),
+    "starting fit": ("pipeline.training.data.BinData.train_dataloader", 1, [INT], {}, 0),
+    "compiling": ("torch._inductor.compile_fx.compile_fx", 1, [TERM], {"compile": True}, 0),
+    "in a step": ("pipeline.training.module.Trainee.training_step", 7, [TERM], {"accumulate_grad_batches": 2}, 4),
+    "twice": ("pipeline.training.optimizer.MuonAdamW.step", 5, [TERM, INT, TERM], {}, 5),
+    "evaluating": ("pipeline.model.Transformer.loss", 8 + 5, [INT], {}, 8),
+    "writing a checkpoint": ("torch.save", 1, [TERM], {"checkpoint_every": 6}, 6),
+    "saving the model": ("pipeline.model.checkpoint.save", 1, [TERM, TERM], {}, 12),
+    "writing metrics": ("pipeline.training.callbacks.Metrics.write", 1, [INT], {}, 12),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_signal_ends_it_with_a_checkpoint_and_no_output(tmp_path, moment):
+    place, n, signals, dials, step = MOMENTS[moment]
+    folder = prepare_run(tmp_path, **{"max_steps": 12, "eval_every": 8, "checkpoint_every": 100, "accumulate_grad_batches": 1, **dials})
+    done = run(folder, AT + RUN.replace("with Stop", f"signal_before({place!r}, {n}, {signals})\nwith Stop"))
+    assert done.returncode == 1, done.stdout
+    name = "Ctrl-C" if signals[0] == signal.SIGINT else "SIGTERM"
+    where = f"at step {step}; run again to go on from there" if step else "before its first checkpoint; run again to start anew"
+    assert done.stdout.splitlines()[-1] == f"error: training was stopped by {name} {where}"
+    assert done.stdout.count("error") == 1 and "Traceback" not in done.stdout
+    assert [p.name for p in folder.rglob("*.ckpt*")] == ([f"step-{step:08d}.ckpt"] if step else [])
+    assert not (folder / "trained").exists() and (moment == "saving the model" or not (folder / "metrics").exists()), "an output after the signal"
+    if moment in ("evaluating", "saving the model"):        # nothing is left out and nothing is done twice
+        assert f"going on from step {step}" in finish(folder)
+        assert [row["step"] for row in curve(folder) if row["val_loss"]] == ["8", "12"]
+        whole = prepare_run(tmp_path / "whole", max_steps=12, eval_every=8, checkpoint_every=100, accumulate_grad_batches=1)
+        finish(whole)
+        assert curve(whole) == curve(folder)
+        assert (whole / "trained/model.safetensors").read_bytes() == (folder / "trained/model.safetensors").read_bytes()
+
+
+def test_a_signal_while_it_imports_ends_it_with_one_message(tmp_path):
+    done = run(prepare_run(tmp_path), "import os, signal\n" + RUN.replace("    train(", "    os.kill(os.getpid(), signal.SIGTERM)\n    train("))
+    assert (done.returncode, done.stdout) == (1, "error: training was stopped by SIGTERM before its first checkpoint; run again to start anew\n")
 
 
 @pytest.mark.slow

@@ -19,8 +19,9 @@ def save_model(model: Transformer, tokenizer_sha256: str, folder: Path = TRAINED
     """Writes the weights in float32; a tied head is written once."""
     weights = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in model.state_dict().items()
                if not (model.config.tie_embeddings and name == "output.weight")}
+    content = save(weights)
     with atomic(folder / "model.safetensors") as unfinished:
-        unfinished.write_bytes(save(weights))
+        unfinished.write_bytes(content)
     write_json(folder / "config.json", {"model": model.config.to_dict(), "tokenizer_sha256": tokenizer_sha256})
 
 
