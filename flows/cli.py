@@ -73,7 +73,26 @@ def worker(arguments) -> None:
     worker()
 
 
-COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "ui": ui, "worker": worker}
+def reconcile(arguments) -> None:
+    """keep Ollama's NAME:latest at MLflow's alias `champion` until Ctrl-C"""
+    from flows.reconcile import loop
+    loop()
+
+
+def promote(arguments) -> None:
+    """make a registered version the champion and serve it as NAME:latest"""
+    from flows.reconcile import promote
+    promote(arguments.version, arguments.why)
+
+
+def rollback(arguments) -> None:
+    """go back to the version served before; again goes one further"""
+    from flows.reconcile import rollback
+    rollback(arguments.why)
+
+
+COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "ui": ui, "worker": worker,
+            "reconcile": reconcile, "promote": promote, "rollback": rollback}
 
 
 def main() -> None:
@@ -86,6 +105,10 @@ def main() -> None:
             command.add_argument("--no-measure", action="store_true", help="leave out the speed and with it the time")
         if name == "trace":
             command.add_argument("model", help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate")
+        if name == "promote":
+            command.add_argument("version", help="its number, or an alias such as candidate")
+        if name in ("promote", "rollback"):
+            command.add_argument("--why", default="", help="recorded with the version")
     arguments = parser.parse_args()
     if not Path("dvc.yaml").exists():
         sys.exit("error: no dvc.yaml here; run robo in the folder of the project")

@@ -1,7 +1,8 @@
-"""The main flow: every stage of dvc.yaml, then the acts: register the version in MLflow, import it into Ollama.
+"""The main flow: every stage of dvc.yaml, then the acts: register the version in MLflow, judge it, import it into Ollama.
 
-Acts are never recorded as done. Each asks the world first (is this content registered? does Ollama hold this file with these
-parameters?) and does nothing where it is so already. So the flow may run at any time, and mends what somebody removed.
+Acts are never recorded as done. Each asks the world first (is this content registered? judged by these gates against this champion?
+does Ollama hold this file with these parameters?) and does nothing where it is so already. So the flow may run at any time, and
+mends what somebody removed.
 """
 
 import time
@@ -9,16 +10,19 @@ from collections.abc import Callable
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_logger
 from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import acts, console
 from flows.graph import Outcome, finish, graph, run_stage, stop_children
+from flows.notices import notify
 from flows.summary import report
 from pipeline import registry, serving
 from pipeline.advice import advice
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
+from pipeline.judge import judge
 
 AT_ONCE = 2     # stages that need one another's outputs never meet; two quantizations may
 
@@ -45,6 +49,21 @@ def register() -> State:
     return act("register", work)
 
 
+@task(task_run_name="judge", cache_policy=None, persist_result=False)
+def judge_candidate() -> State:
+    """Holds the registered version against the gates and the champion; a new verdict is worth a notice."""
+    def work():
+        config = load()
+        done = judge(config, registry.default_tracking_uri(config.root))
+        if done.changed or done.promoted:
+            create_markdown_artifact(f"{done.said}\n\n{done.report}", key="candidate", description=f"Version {done.version} and the champion")
+            how = "" if done.promoted else f"\nMake it the champion in MLflow's page, or with: robo promote {done.version}"
+            notify(config.operations, get_run_logger(), f"{config.serving.name}: version {done.version} is ready", f"{done.said}{how}",
+                   "success" if done.good else "warning")
+        return ("Executed" if done.changed or done.promoted else "Skipped"), done.said
+    return act("judge", work)
+
+
 @task(task_run_name="import", cache_policy=None, persist_result=False)
 def import_candidate() -> State:
     """Puts the served GGUF into Ollama as NAME:candidate; without an Ollama server it is Skipped and nothing else fails."""
@@ -56,9 +75,16 @@ def import_candidate() -> State:
     return act("import", work)
 
 
-@flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE), persist_result=False)
+def tell_of_failure(flow, run, state: State) -> None:
+    config = load()
+    notify(config.operations, get_logger("robo.retrain"), f"{config.serving.name}: {flow.name} {state.name.lower()}", state.message or run.name,
+           "failure")
+
+
+@flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE), persist_result=False, on_failure=[tell_of_failure],
+      on_crashed=[tell_of_failure])
 def retrain() -> list[Outcome]:
-    """Brings every file up to date, registers what came out, and serves it as the candidate.
+    """Brings every file up to date, registers and judges what came out, and serves it as the candidate.
 
     Raises RuntimeError with the messages of what failed.
     """
@@ -70,6 +96,7 @@ def retrain() -> list[Outcome]:
         for stage, needs in graph().items():
             futures[stage] = run_stage.with_options(task_run_name=stage).submit(stage, wait_for=[futures[n] for n in needs])
         futures["register"] = register.submit(wait_for=list(futures.values()))
+        futures["judge"] = judge_candidate.submit(wait_for=[futures["register"]])
         futures["import"] = import_candidate.submit(wait_for=[futures["register"]])
         for future in futures.values():
             future.wait()

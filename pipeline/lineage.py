@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.core.config import Config, Serving, read_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_jsonl, sha256
-from pipeline.core.paths import LICENSES, METRICS, TRAINING
+from pipeline.core.paths import LICENSES, METRICS, TRAINING, VALIDATION
 from pipeline.export.origin import corpus_sources, source_line
 
 MEASUREMENTS = ("metrics", "reports")           # folders of outs that say how it went, not what came out
@@ -78,10 +78,17 @@ def products(outs: dict[str, str]) -> dict[str, str]:
 
 
 def content_hash(config: Config) -> str:
-    """sha256 over path and md5 of everything that tokenizer, train, export and quantize made, and over which file is served."""
+    """sha256 over path and md5 of everything that tokenizer, train, export and quantize made, and over which file is served and how."""
     outs = sorted(item for stage, outs in locked(config).items() if stage.partition("@")[0] in (*MAKES_MODEL, "quantize")
                   for item in products(outs).items())
-    return hashlib.sha256(json.dumps([serving(config).quant, outs]).encode()).hexdigest()
+    served = serving(config)
+    return hashlib.sha256(json.dumps([served.quant, served.template, served.parameters.model_dump(), outs]).encode()).hexdigest()
+
+
+def handed_out(config: Config) -> str:
+    """JSON of what must go with the served file to serve it as it was meant, whatever the configs say by then; see promotion.Package."""
+    return json.dumps({"serving": serving(config).model_dump(), "license": license_text(config.root, config.corpus.sources), "prompts": config.params.evaluate.prompts}, indent=2,
+                      ensure_ascii=False) + "\n"
 
 
 def flat(value, prefix: str) -> Iterator[tuple[str, object]]:
@@ -146,7 +153,8 @@ def tags(config: Config) -> dict[str, str]:
     found = {"content_hash": content_hash(config), **git_tags(config.root), "dvc.raw": hashes("collect"),
              "dvc.corpus": f"{stages['prepare'][str(TRAINING)]} {TRAINING}", "dvc.tokenizer": hashes("tokenizer"), "dvc.weights": hashes("train"),
              SOURCES_TAG: "; ".join(source_line(source) for source in corpus_sources(config.root / TRAINING)),
-             "served_quant": serving(config).quant, "served_sha256": sha256(served_gguf(config))}
+             "served_quant": serving(config).quant, "served_sha256": sha256(served_gguf(config)),
+             "serving_sha256": hashlib.sha256(handed_out(config).encode()).hexdigest(), "held_out_sha256": sha256(config.root / VALIDATION)}
     for quant in config.params.quants:
         written = read_json(config.root / "metrics" / "quantize" / f"{quant}.json")
         found |= {f"quant.{quant}.{key}": f"{written[key]:g}" if isinstance(written[key], float) else str(written[key])

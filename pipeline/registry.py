@@ -9,18 +9,24 @@ MLflow takes 1.6 seconds to import, so functions import it where they use it.
 
 import logging
 import os
+import re
+import tempfile
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline import lineage
-from pipeline.core.config import Config
-from pipeline.core.errors import UserError
+from pipeline.core.config import SHA256, Config
+from pipeline.core.errors import TemporaryError, UserError
+from pipeline.core.files import sha256, write_text
+from pipeline.core.paths import VALIDATION
 
-ALIAS = "candidate"
+ALIAS, CHAMPION = "candidate", "champion"       # the newest, and the one that a person (or promotion: auto) wants served
+SETTINGS = "serving.json"                       # beside the GGUF file among a version's artifacts: how it is to be served
+HELD_OUT = "held_out"                           # folder of the run with the validation text
 PING_SECONDS = 5
 BATCH = {"metrics": 1000, "params": 100}        # MLflow's limits for one call
 
@@ -57,7 +63,7 @@ def ping(uri: str) -> None:
     except urllib.error.HTTPError:
         healthy = False
     except (OSError, ValueError) as error:
-        raise UserError(f"MLflow does not answer at {uri} ({getattr(error, 'reason', error)}); {right}") from None
+        raise TemporaryError(f"MLflow does not answer at {uri} ({getattr(error, 'reason', error)}); {right}") from None
     if not healthy:
         raise UserError(f"what answers at {uri} is no MLflow server; {right}")
 
@@ -83,6 +89,44 @@ def connected(uri: str):
         yield mlflow.MlflowClient()
     except (mlflow.MlflowException, requests.RequestException) as error:
         raise UserError(f"MLflow at {uri}: {error}\nNothing half-done stays: run again when this is mended") from error
+
+
+def find_model(client, name: str):
+    """The registered model, or None before anything was registered under this name."""
+    return next(iter(client.search_registered_models(f"name = '{name}'")), None)
+
+
+def download(version, path: str, digest: str, folder: Path) -> Path:
+    """The file `path` among a version's artifacts, as folder/DIGEST with the suffix of `path`; fetched only where it is not there yet.
+
+    What the registry says decides neither where a file is written nor what it may hold. Raises UserError where `path` leads out of the
+    version, `digest` is no sha256, or the file is not the one that it tells.
+    """
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not re.fullmatch(SHA256, digest):
+        raise UserError(f"{version.name}/{version.version}: {path!r} with sha256 {digest!r} is no file of a version; delete it and run again")
+    local = folder / f"{digest}{PurePosixPath(path).suffix}"
+    if local.exists() and sha256(local) == digest:
+        return local
+    return fetch(f"models:/{version.name}/{version.version}/{path}", digest, local)
+
+
+def fetch(uri: str, digest: str, local: Path) -> Path:
+    """Writes the artifact at an MLflow URI to `local`, at once and only when it is the right one; returns `local`.
+
+    Raises UserError where there is none or it has another sha256.
+    """
+    import mlflow
+    parent, name = uri.rsplit("/", 1)
+    if name not in {PurePosixPath(file.path).name for file in mlflow.artifacts.list_artifacts(parent) if not file.is_dir}:
+        raise UserError(f"{uri}: no such file in MLflow; delete the version and `robo run` registers it anew")
+    local.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=local.parent) as scratch:
+        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
+        if (found := sha256(fetched)) != digest:
+            raise UserError(f"{uri} is not the file that was registered: its sha256 is {found}, the version's tag says {digest}; "
+                            "delete the version and `robo run` registers it anew")
+        os.replace(fetched, local)
+    return local
 
 
 def experiment(client, name: str, uri: str, root: Path) -> str:
@@ -114,8 +158,9 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], de
     import mlflow
     from mlflow.entities import Metric, Param
     root = config.root
-    with mlflow.start_run(experiment_id=experiment_id, run_name=f"{config.params.model} {tags['content_hash'][:8]}", tags=tags,
-                          description=description) as run:
+    with (tempfile.TemporaryDirectory() as scratch,
+          mlflow.start_run(experiment_id=experiment_id, run_name=f"{config.params.model} {tags['content_hash'][:8]}", tags=tags,
+                           description=description) as run):
         run_id, now = run.info.run_id, run.info.start_time
         params = [Param(name, value) for name, value in lineage.all_params(config).items()]
         metrics = [Metric(name, value, now, 0) for name, value in lineage.all_metrics(config).items()]
@@ -127,10 +172,13 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], de
         for folder in lineage.MEASUREMENTS:
             client.log_artifacts(run_id, str(root / folder), folder)
         client.log_artifact(run_id, str(root / "data" / "tokenizer" / "tokenizer.json"), "tokenizer")
+        client.log_artifact(run_id, str(root / VALIDATION), HELD_OUT)      # a later version is measured on it; see judge.py
         generation = config.serving.parameters
+        handed_out = Path(scratch, SETTINGS)
+        write_text(handed_out, lineage.handed_out(config))
         model = mlflow.pyfunc.log_model(
             name=config.serving.name, python_model=str(Path(__file__).with_name("mlflow_model.py")),
-            artifacts={"gguf": str(lineage.served_gguf(config))},
+            artifacts={"gguf": str(lineage.served_gguf(config)), "settings": str(handed_out)},
             model_config={**generation.model_dump(exclude={"num_predict"}), "max_tokens": generation.num_predict},
             pip_requirements=[f"{package}=={installed(package)}" for package in ("mlflow", "llama-cpp-python")])
     return run_id, model.model_id
@@ -144,7 +192,7 @@ def register(config: Config, tracking_uri: str) -> Registered:
     name, content = config.serving.name, lineage.content_hash(config)
     with connected(tracking_uri) as client:
         experiment_id = experiment(client, name, tracking_uri, config.root)
-        if not client.search_registered_models(f"name = '{name}'"):
+        if find_model(client, name) is None:
             client.create_registered_model(name, description="Completes MicroPython code; each version was built from one dvc.lock.")
         version = find_version(client, name, content)
         if created := version is None:

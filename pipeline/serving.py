@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.config import Serving
-from pipeline.core.errors import UserError
+from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import sha256
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 300
@@ -60,7 +60,10 @@ def is_reachable(host: str | None = None) -> str | None:
 
 @contextmanager
 def connected(host: str | None, gguf: Path):
-    """Yields a client; what goes wrong in the block becomes one UserError that says what to do about `gguf` or the server."""
+    """Yields a client; what goes wrong in the block becomes one UserError that says what to do about `gguf` or the server.
+
+    A TemporaryError where the server went away or its disk is full: then nothing was said about `gguf`.
+    """
     import httpx
     import ollama
     url = address(host)
@@ -70,14 +73,21 @@ def connected(host: str | None, gguf: Path):
     except (ConnectionError, httpx.HTTPError, ollama.ResponseError) as error:
         version = is_reachable(host)
         if version is None:
-            raise UserError(f"Ollama does not answer at {url}; start it (ollama serve), or set OLLAMA_HOST to where it runs") from error
-        said = error.error if isinstance(error, ollama.ResponseError) else f"{type(error).__name__}: {error}"
-        raise UserError(f"Ollama {version} at {url}: {explained(said, gguf)}. Nothing was published") from error
+            raise TemporaryError(f"Ollama does not answer at {url}; start it (ollama serve), or set OLLAMA_HOST to where it runs") from error
+        if not isinstance(error, ollama.ResponseError):
+            raise TemporaryError(f"Ollama {version} at {url} broke off ({type(error).__name__}: {error}); it answers again, so try again. "
+                                 "Nothing was published") from error
+        kind = TemporaryError if disk_is_full(error.error) else UserError
+        raise kind(f"Ollama {version} at {url}: {explained(error.error, gguf)}. Nothing was published") from error
+
+
+def disk_is_full(said: str) -> bool:
+    return os.strerror(errno.ENOSPC).lower() in said.lower()
 
 
 def explained(said: str, gguf: Path) -> str:
     """Ollama's words, after ours where we know what is meant."""
-    if os.strerror(errno.ENOSPC).lower() in said.lower():
+    if disk_is_full(said):
         return f"its disk is full; free some space where OLLAMA_MODELS lies and run again ({said})"
     if "llama-quantize failed" in said:
         return f"it cannot rewrite {gguf} as it does on import: its disk is full, or the file is damaged; its own log says which ({said})"
@@ -191,6 +201,19 @@ def check_answers(client, trial: str, gguf: Path, prompts: list[str], num_ctx: i
         f", but for {ties} that part where two tokens are within {TIE} logits of each other" if ties else "")
 
 
+def prove(client, name: str, serving: Serving, gguf: Path, prompts: list[str]) -> tuple[str, str]:
+    """Lets Ollama's model `name`, made from `gguf`, answer; returns the answer to the smoke prompt and how it was held against llama.cpp's.
+
+    Raises UserError when it answers nothing, or otherwise than llama.cpp.
+    """
+    # Greedy, so that luck has no part in it.
+    said = client.generate(name, serving.smoke_prompt, options={"temperature": 0, "num_predict": SMOKE_TOKENS})
+    if not said.response.strip():
+        raise UserError(f"{gguf}: answers nothing to serving's smoke_prompt {serving.smoke_prompt!r}, so everything was left as it was; "
+                        "train longer, or choose a prompt in configs/serving/ that the model can go on with")
+    return said.response, check_answers(client, name, gguf, [serving.smoke_prompt, *prompts], serving.parameters.num_ctx, list(said.context or []))
+
+
 def import_model(serving: Serving, gguf: Path, name: str, license_text: str, host: str | None = None, prompts: list[str] | None = None) -> Imported:
     """Makes Ollama serve `gguf` as `name`, and does nothing where it does so already.
 
@@ -210,14 +233,7 @@ def import_model(serving: Serving, gguf: Path, name: str, license_text: str, hos
         try:
             client.create(trial, files={gguf.name: client.create_blob(gguf)}, template=serving.template, parameters=settings(serving),
                           license=f"{license_text}{FILE_LINE} {digest}")
-            # Greedy, so that luck has no part in it.
-            said = client.generate(trial, serving.smoke_prompt, options={"temperature": 0, "num_predict": SMOKE_TOKENS})
-            answer = said.response
-            if not answer.strip():
-                raise UserError(f"{gguf}: answers nothing to serving's smoke_prompt {serving.smoke_prompt!r}, so {name} was left as it was; "
-                                "train longer, or choose a prompt in configs/serving/ that the model can go on with")
-            proof = check_answers(client, trial, gguf, [serving.smoke_prompt, *(prompts or [])], serving.parameters.num_ctx,
-                                  list(said.context or []))
+            answer, proof = prove(client, trial, serving, gguf, prompts or [])
             client.copy(trial, name)
         finally:
             discard(client, trial)

@@ -59,6 +59,19 @@ def project(built_project, tmp_path):
     return Path(shutil.copytree(built_project, tmp_path / "project"))
 
 
+@pytest.fixture
+def uri(tmp_path):
+    """An MLflow store that no Python process but the test's own has been at."""
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.fixture
+def mlflow(uri):
+    """MLflow's client for it."""
+    import mlflow
+    return mlflow.MlflowClient(uri, registry_uri=uri)
+
+
 @pytest.fixture(scope="session")
 def ollama(tmp_path_factory):
     """The address of a real Ollama: the one that OLLAMA_HOST names, else a server of our own with folders of its own."""

@@ -10,7 +10,8 @@ from ruamel.yaml import YAML
 REPOSITORY = Path(__file__).resolve().parent.parent
 QUANTS = ["Q8_0", "Q4_K_M"]
 STAGES = {
-    "collect": ["data/raw"], "prepare": ["data/processed/train_corpus.jsonl", "metrics/prepare.json"], "tokenizer": ["data/tokenizer"],
+    "collect": ["data/raw"], "prepare": ["data/processed/train_corpus.jsonl", "data/processed/val_corpus.jsonl", "metrics/prepare.json"],
+    "tokenizer": ["data/tokenizer"],
     "train": ["models/trained", "metrics/train.json", "metrics/train.csv"], "evaluate": ["metrics/evaluate.json", "reports/samples.md"],
     "export": ["models/gguf", "metrics/export.json"], "assess": ["metrics/assess.json", "reports/assess.md", "reports/quality.svg"],
 }
@@ -46,13 +47,15 @@ def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, step
     write(root / "data/raw/some/main.py", "import machine\n")
     write(root / "data/raw/licenses.jsonl", "")
     write(root / "data/processed/train_corpus.jsonl", '{"source": "periph", "version": "1.2.1", "license": "MIT", "text": "import machine"}\n')
+    write(root / "data/processed/val_corpus.jsonl", '{"source": "lbutils-mp", "version": "0.2.4", "license": "MIT", "text": "import time\\n"}\n')
     write(root / "metrics/prepare.json", {"files": {"train": 1, "val": 1}, "rejected": {"too short": 3}})
     write(root / "metrics/train.json", {"steps": steps, "parameters": 1_806_592, "loss": 2.5, "val_loss": 2.75})
     write(root / "metrics/train.csv", "step,tokens,loss,val_loss\n" + "".join(
         f"{step},{step * 4096},{8 / step + 2.5},{2.75 if step % 50 == 0 else ''}\n" for step in range(1, steps + 1)))
     write(root / "metrics/evaluate.json", {"val": {"loss": 2.75, "bits_per_byte": 1.2345}, "test": {"loss": 2.9, "bits_per_byte": 1.3456}})
     write(root / "metrics/export.json", {"f16": {"mean_kl": 2e-6}, "tokens_equal": True})
-    write(root / "metrics/assess.json", {"recommended": "Q4_K_M", "types": {quant: {"bits_per_byte": 1.25} for quant in QUANTS}})
+    write(root / "metrics/assess.json", {"recommended": "Q4_K_M", "types": {
+        quant: {"bits_per_byte": 1.25, "change_percent": 0.5, "compiles": 0.75} for quant in QUANTS}})
     write(root / "reports/samples.md", "# Completions\n")
     write(root / "reports/assess.md", "# Quantization\n")
     write(root / "reports/quality.svg", '<svg xmlns="http://www.w3.org/2000/svg"/>')

@@ -16,12 +16,6 @@ from pipeline.core.errors import UserError
 from pipeline.registry import default_tracking_uri, register
 
 
-@pytest.fixture
-def uri(tmp_path):
-    """Where no Python process but the test's own has been."""
-    return f"sqlite:///{tmp_path}/mlflow.db"
-
-
 def mlflow_client(uri):
     import mlflow
     return mlflow.MlflowClient(uri, registry_uri=uri)

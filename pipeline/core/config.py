@@ -36,7 +36,9 @@ QUOTED = re.compile(r"'([^']+)'")
 NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
 SHA256 = r"^[0-9a-f]{64}$"
 CORPUS_FOLDER = r"^corpora/[^/.][^/]*(/[^/.][^/]*)*$"
-IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'", SHA256: "must be 64 hexadecimal digits in lower case",
+BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
+IN_WORDS = {BLOCK: "must be a Prefect block as TYPE/NAME, such as slack-webhook/team; a URL is a secret and goes into ROBO_NOTIFY_URL",
+            NAME: "must be a name of letters, digits, '.', '_' and '-'", SHA256: "must be 64 hexadecimal digits in lower case",
             CORPUS_FOLDER: "must be a folder under corpora/, the only one that dvc.yaml watches"}
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -82,6 +84,7 @@ class Params(File):
     model: Name
     training: Name
     serving: Name
+    operations: Name
     prepare: Prepare
     evaluate: Evaluate
     export: Export
@@ -200,8 +203,26 @@ class Serving(File):
     smoke_prompt: Text
 
 
+class Gates(File):
+    """What a version must prove before it may serve; null switches a gate off."""
+    max_val_loss: Annotated[float, Field(gt=0)] | None              # nats per token on held-out packages; below it passes
+    max_bits_per_byte_rise: Annotated[float, Field(ge=0)] | None    # percent above the champion's, on the champion's held-out text
+    max_quant_loss: Annotated[float, Field(ge=0)] | None            # percent of float16's bits per byte that the served type loses
+    min_syntax_rate: Annotated[float, Field(ge=0, le=1)] | None     # share of the served type's completions that mpy-cross compiles
+
+
+class Operations(File):
+    promotion: Literal["manual", "auto"]
+    gates: Gates
+    reconcile_every: Annotated[float, Field(gt=0)]      # seconds
+    drift_after: Annotated[float, Field(ge=0)]          # seconds
+    keep: Annotated[int, Field(ge=1)]                   # versions in Ollama, the serving one among them
+    notify_block: Annotated[str, Field(pattern=BLOCK)] | None       # of Prefect
+
+
 FOLDERS = {"corpus": ("corpora", Corpus), "tokenizer": ("tokenizers", Tokenizer), "data": ("data", Data),
-           "model": ("models", Model), "training": ("training", Training), "serving": ("serving", Serving)}
+           "model": ("models", Model), "training": ("training", Training), "serving": ("serving", Serving),
+           "operations": ("operations", Operations)}
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -284,7 +305,7 @@ def parse(path: Path, schema: type[File]) -> File:
 class Config:
     """Every file that params.yaml names, checked together.
 
-    Attributes: params, corpus, tokenizer, data, model, training, serving; `paths` maps those names to their files.
+    Attributes: params, corpus, tokenizer, data, model, training, serving, operations; `paths` maps those names to their files.
     """
 
     def __init__(self, root: Path):

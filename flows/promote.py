@@ -1,0 +1,51 @@
+"""Prefect's side of promotion: what a worker does on demand, and the record of what the loop did.
+
+The loop itself is `robo reconcile`; the flow `reconcile` is one round of it, for those who have a worker and no such process.
+"""
+
+from pathlib import Path
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.states import Completed, Failed, State
+
+from flows.reconcile import follow, look, report
+from pipeline import promotion
+from pipeline.core.config import load
+from pipeline.core.errors import UserError
+from pipeline.promotion import Round
+from pipeline.registry import default_tracking_uri
+
+
+@flow(name="serving", flow_run_name="{subject}", persist_result=False)
+def served(subject: str, said: str, happened: str) -> State:
+    """What became of a promotion, as a run with an artifact: Completed where the version serves, Failed where it was refused."""
+    get_run_logger().info(said)
+    create_markdown_artifact(f"# {subject}\n\n{said}\n", key="serving", description=subject)
+    return Completed(message=subject) if happened == "served" else Failed(message=said)
+
+
+@flow(name="promote", flow_run_name="promote {version}", persist_result=False)
+def promote(version: str, why: str = "") -> None:
+    """Makes a registered version (a number or an alias such as candidate) the champion and serves it. Raises UserError where it is refused."""
+    config = load()
+    asked = promotion.now()
+    number, said = promotion.promote(config, default_tracking_uri(config.root), version, "the flow promote in Prefect", why)
+    get_run_logger().info(said)
+    finish(follow(config, number, asked))
+
+
+@flow(name="reconcile", persist_result=False)
+def reconcile() -> None:
+    """One look at the alias, and what it takes to make Ollama follow. Raises UserError where it does not."""
+    config = load(Path("."))
+    done = look(config)
+    if done.happened:
+        report(config, done)
+    finish(done)
+
+
+def finish(done: Round) -> None:
+    get_run_logger().info(done.said)
+    if not done.agrees:
+        raise UserError(done.said)

@@ -1,0 +1,166 @@
+"""The loop that keeps Ollama at MLflow's alias, and the flows that do the same on demand.
+
+A look costs a few milliseconds where nothing is to be done, a Prefect flow run seconds. So the loop is a plain process, and only
+what happens becomes a flow run, with a report as its artifact, after the fact: Prefect being away must not keep a model from serving.
+"""
+
+import contextlib
+import fcntl
+import getpass
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from flows.notices import notify
+from flows.servers import foreground, prefect_environment
+from pipeline import promotion
+from pipeline.core.config import Config, load
+from pipeline.core.errors import UserError
+from pipeline.core.paths import STATE
+from pipeline.promotion import Round
+from pipeline.registry import CHAMPION, default_tracking_uri
+
+WAIT_SECONDS = 120      # for a reconciler that runs elsewhere to serve what a command asked for
+log = logging.getLogger("robo.reconcile")
+
+
+def whoami() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+@contextlib.contextmanager
+def only_one(root: Path) -> Iterator[bool]:
+    """Yields whether this process is now the one reconciler of this checkout. The lock goes with the process, however that ends."""
+    path = root / STATE / "reconcile.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def look(config: Config) -> Round:
+    """One round; a server that does not answer is something to say, not an error."""
+    try:
+        return promotion.reconcile(config, default_tracking_uri(config.root))
+    except UserError as error:
+        return Round(None, False, str(error))
+
+
+# --- what happened ----------------------------------------------------------------------------------------------------
+
+def report(config: Config, done: Round) -> None:
+    """Tells people and Prefect's page what a round did."""
+    good = done.happened == "served"
+    subject = f"{config.serving.name}: version {done.version} {done.happened}"
+    notify(config.operations, log, subject, done.said, "success" if good else "failure")
+    if problem := record(config, subject, done):
+        log.warning(problem)
+
+
+def record(config: Config, subject: str, done: Round) -> str:
+    """Makes it a flow run with an artifact; returns what went wrong, empty when nothing did."""
+    environment = prefect_environment(config.root)
+    if "PREFECT_API_URL" not in environment:
+        return "no Prefect server answers, so its page will not show this; the version's tags in MLflow do"
+    os.environ.update(environment)
+    try:
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        from flows.promote import served
+        with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
+            served(subject, done.said, done.happened)
+    except Exception as error:      # whatever Prefect's client meets
+        return f"Prefect's page will not show this ({type(error).__name__}: {error})"
+    return ""
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------------
+
+class Drift:
+    """How long the alias and Ollama have disagreed; says it once when that is too long."""
+
+    def __init__(self, after: float):
+        self.after, self.since, self.told = after, None, False
+
+    def too_long(self, agrees: bool, now: float) -> bool:
+        if agrees:
+            self.since, self.told = None, False
+            return False
+        self.since = now if self.since is None else self.since
+        if self.told or now - self.since < self.after:
+            return False
+        self.told = True
+        return True
+
+
+def loop(root: Path = Path(".")) -> None:
+    """Looks every operations.reconcile_every seconds until Ctrl-C or SIGTERM; one line for each thing that changes.
+
+    Raises UserError when another reconciler runs over this checkout.
+    """
+    config = load(root)
+    operations, drift, last = config.operations, Drift(config.operations.drift_after), ""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False       # Prefect's own lines, which say the same, keep to themselves
+    with only_one(root) as free, foreground([]):
+        if not free:
+            raise UserError(f"another `robo reconcile` runs over {Path(root).resolve()}; one is enough")
+        log.info("keeps Ollama's %s at MLflow's alias %s of %s, looking every %g s; Ctrl-C stops it", promotion.latest(config.serving.name), CHAMPION,
+                 config.serving.name, operations.reconcile_every)
+        while True:
+            done = look(config)
+            if done.happened or done.said != last:
+                (log.info if done.agrees else log.warning)(done.said)
+            last = done.said
+            if done.happened:
+                report(config, done)
+                last = ""       # the next round says in short where things stand
+            if drift.too_long(done.agrees, time.monotonic()):
+                said = f"alias {CHAMPION} and Ollama have disagreed for more than {operations.drift_after:g} s: {done.said}"
+                log.warning(said)
+                notify(operations, log, f"{config.serving.name}: drift", said, "warning")
+            time.sleep(operations.reconcile_every)
+
+
+def follow(config: Config, version: int, asked: str) -> Round:
+    """Makes the alias's new place served: by one round here, or by waiting for the reconciler that runs, since the time `asked`."""
+    with only_one(config.root) as free:
+        if free:
+            done = look(config)
+            if done.happened:
+                report(config, done)
+            return done
+    until = time.monotonic() + WAIT_SECONDS
+    while (done := promotion.standing(config, default_tracking_uri(config.root), version, asked)) is None and time.monotonic() < until:
+        time.sleep(0.5)
+    return done or Round(version, False, f"the reconciler did not serve version {version} in {WAIT_SECONDS} s; its log says why")
+
+
+def promote(which: str, why: str) -> None:
+    """Moves the alias and sees it served. Raises UserError where that fails; the alias then stays where it was moved to."""
+    config, asked = load(), promotion.now()
+    settle(config, *promotion.promote(config, default_tracking_uri(config.root), which, whoami(), why), asked)
+
+
+def rollback(why: str) -> None:
+    """The same with the version served before."""
+    config, asked = load(), promotion.now()
+    settle(config, *promotion.rollback(config, default_tracking_uri(config.root), whoami(), why), asked)
+
+
+def settle(config: Config, version: int, said: str, asked: str) -> None:
+    print(said, flush=True)
+    done = follow(config, version, asked)
+    if not done.agrees:
+        raise UserError(done.said)
+    print(done.said)

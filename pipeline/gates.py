@@ -1,0 +1,123 @@
+"""Is a candidate good enough to serve? Figures and limits in, a verdict with a reason for each gate out, and the text that a person reads.
+
+Pure: judge.py fetches the figures and writes the outcome down. A gate without a figure fails, since nothing was shown; one that is switched
+off still tells its figure. Two versions are compared on one text, the champion's held-out one: their own need not be the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import ge, le, lt
+
+from pipeline.core.config import FOLDERS, Gates
+from pipeline.lineage import SOURCES_TAG
+
+MOST_PARAMETERS = 40        # changed keys that a description lists
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is known of a version; None where it was not measured."""
+    version: int
+    quant: str                      # the served type
+    val_loss: float | None          # nats per token of its own held-out text
+    bits_per_byte: float | None     # of the same
+    quant_loss: float | None        # percent of float16's bits per byte
+    syntax_rate: float | None       # share of completions that compile, of the served type
+    parameters: float | None
+    served_bytes: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one gate says."""
+    gate: str
+    state: str          # "pass", "fail" or "off"
+    why: str            # figure and limit
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.why}"
+
+
+def percent(value: float) -> float:
+    """As it is shown, so that nobody reads a limit that is kept and a gate that fails; and without the sign of -0.0."""
+    return round(value, 2) + 0.0
+
+
+def verdict(gate: str, figure: float | None, limit: float | None, passes: Callable[[float, float], bool], shows: str, asks: str) -> Verdict:
+    """`shows` and `asks` are formats of the figure and the limit."""
+    if figure is None:
+        return Verdict(gate, "off" if limit is None else "fail", "not measured")
+    if limit is None:
+        return Verdict(gate, "off", shows.format(figure))
+    return Verdict(gate, "pass" if passes(figure, limit) else "fail", f"{shows.format(figure)}, {asks.format(limit)}")
+
+
+def judge(gates: Gates, candidate: Figures, champion: Figures | None, there: float | None) -> list[Verdict]:
+    """One verdict for each gate; `there` is the candidate's bits per byte on the champion's held-out text."""
+    if champion is None:
+        compared = Verdict("bits_per_byte", "off" if gates.max_bits_per_byte_rise is None else "pass", "no champion to compare with")
+    else:
+        rise = percent(100 * (there / champion.bits_per_byte - 1)) if there is not None and champion.bits_per_byte else None
+        compared = verdict("bits_per_byte", rise, gates.max_bits_per_byte_rise, le,
+                           f"{there or 0:.4f} on the held-out text of version {champion.version}, {{:+.2f}}%", "may be {:+g}%")
+    return [verdict("val_loss", candidate.val_loss, gates.max_val_loss, lt, "{:.4f} nats per token", "must be below {:g}"), compared,
+            verdict("quant_loss", candidate.quant_loss, gates.max_quant_loss, le, f"{candidate.quant} loses {{:.2f}}%", "may lose {:g}%"),
+            verdict("syntax_rate", candidate.syntax_rate, gates.min_syntax_rate, ge, "{:.0%} of completions compile", "must be {:.0%}")]
+
+
+def passed(verdicts: list[Verdict]) -> bool:
+    return all(each.state != "fail" for each in verdicts)
+
+
+# --- what a person reads ----------------------------------------------------------------------------------------------
+
+def cell(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def side_by_side(verdicts: list[Verdict], candidate: Figures, champion: Figures | None, there: float | None) -> list[str]:
+    """Markdown: each figure of both, and what the gate on it says."""
+    says = {each.gate: str(each) for each in verdicts}
+    c, h = candidate, champion
+    rows = [("loss on held-out packages", c.val_loss, h and h.val_loss, "{:.4f}", says["val_loss"]),
+            ("bits per byte there", c.bits_per_byte, h and h.bits_per_byte, "{:.4f}", ""),
+            ("bits per byte on the champion's held-out text", there, h and h.bits_per_byte, "{:.4f}", says["bits_per_byte"]),
+            ("percent of float16's bits per byte that the served type loses", c.quant_loss, h and h.quant_loss, "{:.2f}", says["quant_loss"]),
+            ("completions that compile", c.syntax_rate, h and h.syntax_rate, "{:.0%}", says["syntax_rate"]),
+            ("parameters", c.parameters, h and h.parameters, "{:,.0f}", ""),
+            ("served file, bytes", c.served_bytes, h and h.served_bytes, "{:,.0f}", "")]
+    heading = f"champion, version {h.version}" if h else "no champion yet"
+    lines = [f"| | this version | {heading} | gate |", "|---|---:|---:|---|"]
+    return lines + [f"| {name} | {cell(mine, form)} | {cell(other, form)} | {gate} |" for name, mine, other, form, gate in rows]
+
+
+def changed_text(candidate: dict[str, str], champion: dict[str, str]) -> list[str]:
+    """Markdown: what of the data is another, from the tags of both versions."""
+    words = {"dvc.raw": "sources as they were read", "dvc.corpus": "training text", "dvc.tokenizer": "tokenizer", "dvc.weights": "weights",
+             "held_out_sha256": "held-out text"}
+    same = [word for key, word in words.items() if candidate.get(key) == champion.get(key)]
+    other = [word for key, word in words.items() if candidate.get(key) != champion.get(key)]
+    mine, theirs = ([each for each in tags.get(SOURCES_TAG, "").split("; ") if each] for tags in (candidate, champion))
+    lines = [f"- other: {', '.join(other) or 'nothing'}; the same: {', '.join(same) or 'nothing'}"]
+    lines += [f"- {what} {', '.join(packages)}" for what, packages in (("came:", [p for p in mine if p not in theirs]),
+                                                                      ("went:", [p for p in theirs if p not in mine])) if packages]
+    return lines
+
+
+def changed_parameters(candidate: dict[str, str], champion: dict[str, str]) -> list[str]:
+    """Markdown: the keys of params.yaml and configs/ that differ; operations' say nothing about a model."""
+    sections = {"params", *FOLDERS} - {"operations"}        # MLflow adds parameters of its own
+    keys = sorted(key for key in {*candidate, *champion} if candidate.get(key) != champion.get(key) and key.partition(".")[0] in sections)
+    if not keys:
+        return ["- no parameter"]
+    lines = ["| parameter | this version | champion |", "|---|---|---|"]
+    lines += [f"| {key} | {code(candidate.get(key))} | {code(champion.get(key))} |" for key in keys[:MOST_PARAMETERS]]
+    return lines + ([f"| and {len(keys) - MOST_PARAMETERS} more | | |"] if len(keys) > MOST_PARAMETERS else [])
+
+
+def code(value: str | None) -> str:
+    """As code in a Markdown table, cut where it is long."""
+    if value is None:
+        return "-"
+    text = value.replace("\n", "\\n").replace("|", "\\|").replace("`", "'")
+    return f"`{text if len(text) <= 60 else f'{text[:57]}...'}`"

@@ -1,0 +1,127 @@
+"""Judges a registered version before a person sees it: figures from MLflow, the gates' verdicts back as tags and description.
+
+All figures come from the versions' own runs, where they were written when each was built. One may have to be measured: the candidate's
+bits per byte on the champion's held-out text, which the champion's run keeps. Where both were measured on the same text, by its
+hash, there is nothing to measure; else the built model reads the champion's text here, just as the evaluate stage read its own.
+
+What a verdict rests on (gates, champion, figures) stands on the version as one hash, written last. Where that has not changed there is
+nothing to do, and a judge that was killed begins anew.
+"""
+
+import hashlib
+import json
+import math
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipeline import gates, lineage, promotion, registry
+from pipeline.core.config import Config
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_json
+from pipeline.core.paths import SPECIAL_TOKENS, TOKENIZER, TRAINED, VALIDATION
+from pipeline.gates import Figures, percent
+from pipeline.registry import CHAMPION, HELD_OUT
+
+VERDICT, RESTS_ON = "verdict", "verdict.rests_on"
+DESCRIPTION = "mlflow.note.content"     # MLflow's tag for a run's description
+
+
+@dataclass(frozen=True)
+class Judged:
+    version: int
+    good: bool
+    changed: bool       # False: it was judged so before
+    promoted: bool      # by itself, just now
+    said: str           # in one line
+    report: str         # Markdown, empty where nothing changed
+
+
+def figures(version, metrics: dict[str, float]) -> Figures:
+    quant = version.tags.get("served_quant", "")
+
+    def of(name: str) -> float | None:      # MLflow keeps NaN, which is no figure
+        value = metrics.get(name)
+        return None if value is None or not math.isfinite(value) else value
+    loss = of(f"assess.types.{quant}.change_percent")
+    return Figures(int(version.version), quant, of("evaluate.val.loss"), of("evaluate.val.bits_per_byte"), loss if loss is None else percent(loss),
+                   of(f"assess.types.{quant}.compiles"), of("train.parameters"), of(f"quantize.{quant}.bytes"))
+
+
+def bits_per_byte(root: Path, corpus: Path) -> float:
+    """Of the model built under `root` on a corpus file, as the evaluate stage measures it.
+
+    Raises UserError where the model is not there or damaged.
+    """
+    import numpy as np
+
+    from pipeline.evaluation.evaluate import nats
+    from pipeline.model.checkpoint import load_model
+    from pipeline.pack import pack
+    from pipeline.tokenizer import load_tokenizer
+    tokenizer = load_tokenizer(root / TOKENIZER)
+    eos = tokenizer.token_to_id(read_json(root / SPECIAL_TOKENS)["eos"])
+    with tempfile.TemporaryDirectory() as scratch:
+        packed = Path(scratch, "held-out.bin")
+        counts = pack(corpus, packed, tokenizer, eos, "uint32")
+        tokens = np.fromfile(packed, dtype="<u4")
+    return round(nats(load_model(root / TOKENIZER, root / TRAINED), tokens, eos, "champion's text") / math.log(2) / counts["bytes"], 6)
+
+
+def on_champions_text(client, config: Config, candidate, champion, own: Figures) -> float | None:
+    """The candidate's bits per byte on the champion's held-out text; None where the champion keeps none.
+
+    Raises UserError where it has to be measured and the model is not there.
+    """
+    text = champion.tags.get("held_out_sha256")
+    if text is None:
+        return None
+    if text == candidate.tags.get("held_out_sha256"):
+        return own.bits_per_byte
+    with tempfile.TemporaryDirectory() as scratch:
+        corpus = registry.fetch(f"runs:/{champion.run_id}/{HELD_OUT}/{VALIDATION.name}", text, Path(scratch, VALIDATION.name))
+        return bits_per_byte(config.root, corpus)
+
+
+def judge(config: Config, uri: str) -> Judged:
+    """Judges the version of what is built here against the champion; with promotion: auto, a good one becomes it.
+
+    Raises UserError where it is not registered, MLflow cannot be asked, or something has to be measured and cannot.
+    """
+    name = config.serving.name
+    with registry.connected(uri) as client:
+        _, champion = promotion.champion(client, name)
+        if (found := registry.find_version(client, name, lineage.content_hash(config))) is None:
+            raise UserError(f"what is built here is no version of {name}; `robo run` registers it")
+        number, version = int(found.version), client.get_model_version(name, found.version)
+        serves = champion is not None and champion.version == version.version
+        if serves and VERDICT in version.tags:      # against the champion before it, which stays said
+            return Judged(number, version.tags[VERDICT] == "pass", False, False, f"version {number} is the {CHAMPION}", "")
+        champion = None if serves else champion
+        run, other = client.get_run(version.run_id).data, champion and client.get_run(champion.run_id).data
+        own, theirs = figures(version, run.metrics), champion and figures(champion, other.metrics)
+        basis = [config.operations.gates.model_dump(), asdict(own), theirs and asdict(theirs), champion and champion.tags.get("content_hash")]
+        rests_on = hashlib.sha256(json.dumps(basis).encode()).hexdigest()
+        if changed := version.tags.get(RESTS_ON) != rests_on:
+            there = champion and on_champions_text(client, config, version, champion, own)
+            verdicts = gates.judge(config.operations.gates, own, theirs, there)
+            good, failed = gates.passed(verdicts), [f"{each.gate}: {each.why}" for each in verdicts if each.state == "fail"]
+            report = ["## Gates", "", *gates.side_by_side(verdicts, own, theirs, there)]
+            if champion is not None:
+                report += ["", "---", f"## What changed since version {champion.version}", "", *gates.changed_text(version.tags, champion.tags), "",
+                           *gates.changed_parameters(run.params, other.params)]
+            first, _, rest = run.tags.get(DESCRIPTION, "").partition("\n")
+            # MLflow's table of versions shows the first words only.
+            description = [f"{'Passes' if good else 'Fails'}: {first}", "", *report, "", "---", "## Files", rest]
+            client.update_model_version(name, version.version, "\n".join(description))
+            promotion.tag(client, version, {**{f"gate.{each.gate}": str(each) for each in verdicts}, VERDICT: "pass" if good else "fail"})
+            promotion.tag(client, version, {RESTS_ON: rests_on})
+            against = f"against version {champion.version}" if champion else "without a champion to compare with"
+            said = f"version {number} {'passes every gate' if good else 'fails'}, {against}" + "".join(f"; {each}" for each in failed)
+        else:
+            good, report, said = version.tags[VERDICT] == "pass", [], f"version {number} was judged: {version.tags[VERDICT]}"
+        # Once for each version: one that was served, or wanted, and is the champion no more was taken back by somebody.
+        promoted = good and not serves and config.operations.promotion == "auto" and not {promotion.STATUS, promotion.WISHED_BY} & {*version.tags}
+        if promoted:
+            said += f"; {promotion.move_alias(client, version, 'promotion: auto', 'every gate passed')[1]}"
+        return Judged(number, good, changed, promoted, said, "\n".join(report))

@@ -1,0 +1,144 @@
+"""The gates as plain functions, then judging in a real MLflow: figures, champion's text, tags, description, auto promotion."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from project import change_config, commit, retrain, write
+from tiny import DOCUMENTS
+
+from pipeline import gates, promotion
+from pipeline.core.config import Config, Gates
+from pipeline.core.errors import UserError
+from pipeline.gates import Figures, judge, passed
+from pipeline.judge import RESTS_ON, VERDICT, bits_per_byte
+from pipeline.judge import judge as judge_version
+from pipeline.registry import register
+
+NAME = "robo-micropython"
+LIMITS = Gates(max_val_loss=2.0, max_bits_per_byte_rise=1.0, max_quant_loss=1.0, min_syntax_rate=0.5)
+OFF = Gates(max_val_loss=None, max_bits_per_byte_rise=None, max_quant_loss=None, min_syntax_rate=None)
+GOOD = Figures(4, "Q4_K_M", val_loss=1.5, bits_per_byte=0.8, quant_loss=0.5, syntax_rate=0.75, parameters=1e6, served_bytes=2e6)
+CHAMPION = replace(GOOD, version=3, bits_per_byte=1.0)
+
+
+def states(verdicts):
+    return {each.gate: each.state for each in verdicts}
+
+
+@pytest.mark.parametrize("figure, at_the_limit, beyond, gate", [
+    ("val_loss", 1.9999, 2.0, "val_loss"), ("quant_loss", 1.0, 1.01, "quant_loss"), ("syntax_rate", 0.5, 0.49, "syntax_rate")])
+def test_each_gate_at_its_limit(figure, at_the_limit, beyond, gate):
+    for value, state in ((at_the_limit, "pass"), (beyond, "fail"), (None, "fail")):
+        found = states(judge(LIMITS, replace(GOOD, **{figure: value}), None, None))
+        assert found == {**dict.fromkeys(("val_loss", "bits_per_byte", "quant_loss", "syntax_rate"), "pass"), gate: state}
+    assert states(judge(OFF, replace(GOOD, **{figure: beyond}), None, None))[gate] == "off"
+
+
+def test_bits_per_byte_are_compared_on_the_champions_text():
+    """Its own figure, on text of its own, says nothing."""
+    for there, state in ((1.01, "pass"), (0.9, "pass"), (1.0101, "fail"), (None, "fail")):
+        assert states(judge(LIMITS, replace(GOOD, bits_per_byte=9.0), CHAMPION, there))["bits_per_byte"] == state
+    assert not passed(judge(LIMITS, GOOD, CHAMPION, 1.2)) and passed(judge(OFF, GOOD, CHAMPION, 1.2)) and passed(judge(LIMITS, GOOD, None, None))
+    assert str(judge(LIMITS, GOOD, CHAMPION, 1.02)[1]) == "fail: 1.0200 on the held-out text of version 3, +2.00%, may be +1%"
+    assert str(judge(LIMITS, replace(GOOD, quant_loss=gates.percent(-0.0001)), None, None)[2]) == "pass: Q4_K_M loses 0.00%, may lose 1%"
+
+
+def test_what_changed_is_told():
+    one = {"dvc.corpus": "a", "dvc.weights": "1", "corpus.sources": "periph 1.2.1 (MIT); microdot 2.7.0 (MIT)"}
+    other = {"dvc.corpus": "b", "dvc.weights": "1", "corpus.sources": "periph 1.2.1 (MIT); microdot 2.6.0 (MIT)"}
+    told = "\n".join(gates.changed_text(one, other))
+    assert "other: training text;" in told and "came: microdot 2.7.0 (MIT)" in told and "went: microdot 2.6.0 (MIT)" in told and "periph" not in told
+    rows = gates.changed_parameters({"training.learning_rate": "0.003", "operations.keep": "3", "temperature": "1", "serving.template": "a|\n`b`"},
+                                    {"training.learning_rate": "0.001", "operations.keep": "4", "temperature": "2", "model.d_ff": "9"})
+    assert rows[2:] == ["| model.d_ff | - | `9` |", r"| serving.template | `a\|\n'b'` | - |", "| training.learning_rate | `0.003` | `0.001` |"]
+    assert gates.changed_parameters({"a": "1"}, {"a": "1"}) == ["- no parameter"]
+
+
+# --- in MLflow --------------------------------------------------------------------------------------------------------
+
+def version(mlflow, number):
+    return mlflow.get_model_version(NAME, str(number))
+
+
+def trained(project, loss, bits):
+    """Another outcome of training, this good."""
+    write(project / "metrics/evaluate.json", {"val": {"loss": loss, "bits_per_byte": bits}, "test": {"loss": loss, "bits_per_byte": bits}})
+    retrain(project)
+
+
+def test_the_verdict_stands_on_the_version(project, uri, mlflow):
+    register(Config(project), uri)
+    first = judge_version(Config(project), uri)
+    assert first.changed and not first.good and not first.promoted and "val_loss: 2.7500 nats per token, must be below 2" in first.said
+    tags = version(mlflow, 1).tags
+    assert tags[VERDICT] == "fail" and tags["gate.val_loss"].startswith("fail: 2.75") and tags["gate.syntax_rate"].startswith("pass: 75%")
+    assert version(mlflow, 1).description.startswith("Fails: 1.2345 bits per byte (val)") and "no champion yet" in version(mlflow, 1).description
+    again = judge_version(Config(project), uri)
+    assert not again.changed and not again.good and again.said == "version 1 was judged: fail"
+
+    # better, and against a champion on the same held-out text: nothing has to be measured
+    mlflow.set_registered_model_alias(NAME, "champion", "1")
+    change_config(project, "configs/training/cpu-minutes.yaml", seed=8)
+    trained(project, 1.5, 1.0)
+    register(Config(project), uri)
+    second = judge_version(Config(project), uri)
+    assert second.good and second.said == "version 2 passes every gate, against version 1"
+    described = version(mlflow, 2).description
+    assert "| loss on held-out packages | 1.5000 | 2.7500 | pass: 1.5000 nats per token, must be below 2 |" in described
+    assert "1.0000 on the held-out text of version 1, -19.00%" in described
+    assert "| training.seed | `8` | " in described and "other: weights;" in described
+    assert "| Q8_0 |" in described       # what it said before is there still
+    assert not judge_version(Config(project), uri).changed and promotion.champion(mlflow, NAME)[1].version == 1     # a person promotes
+
+    # other limits, another verdict; the champion itself keeps the one it has
+    limits = Config(project).operations.gates.model_dump()
+    change_config(project, "configs/operations/robo-micropython.yaml", gates={**limits, "max_val_loss": 1.4})
+    assert judge_version(Config(project), uri).changed and version(mlflow, 2).tags[VERDICT] == "fail"
+    mlflow.set_registered_model_alias(NAME, "champion", "2")
+    before = version(mlflow, 2).tags
+    assert judge_version(Config(project), uri).said == "version 2 is the champion" and version(mlflow, 2).tags == before
+
+
+def test_other_held_out_text_is_read_by_the_model(project, uri, mlflow):
+    """Bits per byte of the built model on the champion's text, not on its own; they are those of the very text it keeps."""
+    corpus = project / "data/processed/val_corpus.jsonl"
+    for number, documents in ((1, DOCUMENTS[:1]), (2, DOCUMENTS[2:])):
+        corpus.write_text("".join(json.dumps({"source": "s", "version": "1", "license": "MIT", "text": text}) + "\n" for text in documents))
+        write(project / "metrics/evaluate.json", {"val": {"loss": 1.0, "bits_per_byte": bits_per_byte(project, corpus)}})
+        retrain(project) if number == 2 else commit(project)
+        register(Config(project), uri)
+        if number == 1:
+            there = bits_per_byte(project, corpus)
+            mlflow.set_registered_model_alias(NAME, "champion", "1")
+    judge_version(Config(project), uri)
+    # the same weights on the champion's text: just as good there, whatever its own text gives
+    assert version(mlflow, 2).tags["gate.bits_per_byte"].startswith(f"pass: {there:.4f} on the held-out text of version 1, +0.00%")
+    assert f"{bits_per_byte(project, corpus):.4f}" != f"{there:.4f}"
+
+
+def test_auto_promotes_once(project, uri, mlflow):
+    change_config(project, "configs/operations/robo-micropython.yaml", promotion="auto")
+    register(Config(project), uri)
+    assert not judge_version(Config(project), uri).promoted and promotion.champion(mlflow, NAME)[1] is None         # it fails
+    trained(project, 1.5, 1.0)
+    register(Config(project), uri)
+    assert judge_version(Config(project), uri).promoted and promotion.champion(mlflow, NAME)[1].version == 2
+    assert version(mlflow, 2).tags[promotion.WISHED_BY] == "promotion: auto"
+    assert not judge_version(Config(project), uri).promoted
+    # a person takes it back: the next run leaves it there
+    mlflow.set_registered_model_alias(NAME, "champion", "1")
+    assert not judge_version(Config(project), uri).promoted and promotion.champion(mlflow, NAME)[1].version == 1
+
+
+def test_a_judge_killed_half_way_begins_anew(project, uri, mlflow):
+    register(Config(project), uri)
+    judge_version(Config(project), uri)
+    mlflow.delete_model_version_tag(NAME, "1", RESTS_ON)        # what is written last
+    mlflow.delete_model_version_tag(NAME, "1", VERDICT)
+    assert judge_version(Config(project), uri).changed and version(mlflow, 1).tags[VERDICT] == "fail"
+
+
+def test_not_registered(project, uri):
+    with pytest.raises(UserError, match="no version of robo-micropython; `robo run` registers it"):
+        judge_version(Config(project), uri)
