@@ -1,6 +1,7 @@
 """`robo`: the commands a person types. Heavy packages are imported by the command that needs them."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -61,16 +62,16 @@ def trace(arguments) -> None:
     print(trace(arguments.model, config, default_tracking_uri(config.root)))
 
 
+def serve(arguments) -> None:
+    """open Prefect's and MLflow's pages, work off prefect.yaml's schedule and follow MLflow's alias, until Ctrl-C"""
+    from flows.servers import serve
+    serve(host=arguments.host)
+
+
 def ui(arguments) -> None:
-    """serve Prefect's and MLflow's pages on 127.0.0.1 until Ctrl-C"""
-    from flows.servers import ui
-    ui()
-
-
-def worker(arguments) -> None:
-    """deploy prefect.yaml's schedule to the server of `robo ui` and work it off until Ctrl-C"""
-    from flows.servers import worker
-    worker()
+    """open Prefect's and MLflow's pages alone, until Ctrl-C"""
+    from flows.servers import serve
+    serve(host=arguments.host, work=False)
 
 
 def reconcile(arguments) -> None:
@@ -91,7 +92,7 @@ def rollback(arguments) -> None:
     rollback(arguments.why)
 
 
-COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "ui": ui, "worker": worker,
+COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve": serve, "ui": ui,
             "reconcile": reconcile, "promote": promote, "rollback": rollback}
 
 
@@ -105,6 +106,9 @@ def main() -> None:
             command.add_argument("--no-measure", action="store_true", help="leave out the speed and with it the time")
         if name == "trace":
             command.add_argument("model", help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate")
+        if name in ("serve", "ui"):
+            command.add_argument("--host", default=os.environ.get("ROBO_HOST") or "127.0.0.1",
+                                 help="address to listen on (or ROBO_HOST); any but this machine's own needs passwords, see README.md")
         if name == "promote":
             command.add_argument("version", help="its number, or an alias such as candidate")
         if name in ("promote", "rollback"):

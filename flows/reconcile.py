@@ -14,8 +14,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from flows import runs
 from flows.notices import notify
-from flows.servers import foreground, prefect_environment
+from flows.processes import foreground
+from flows.servers import prefect_environment
 from pipeline import promotion
 from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError
@@ -71,10 +73,11 @@ def record(config: Config, subject: str, done: Round) -> str:
         return "no Prefect server answers, so its page will not show this; the version's tags in MLflow do"
     os.environ.update(environment)
     try:
+        from prefect import tags
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         from flows.promote import served
-        with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
+        with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}), tags(runs.here()):
             served(subject, done.said, done.happened)
     except Exception as error:      # whatever Prefect's client meets
         return f"Prefect's page will not show this ({type(error).__name__}: {error})"

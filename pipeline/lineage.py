@@ -87,8 +87,9 @@ def content_hash(config: Config) -> str:
 
 def handed_out(config: Config) -> str:
     """JSON of what must go with the served file to serve it as it was meant, whatever the configs say by then; see promotion.Package."""
-    return json.dumps({"serving": serving(config).model_dump(), "license": license_text(config.root, config.corpus.sources), "prompts": config.params.evaluate.prompts}, indent=2,
-                      ensure_ascii=False) + "\n"
+    found = {"serving": serving(config).model_dump(), "license": license_text(config.root, config.corpus.sources),
+             "prompts": config.params.evaluate.prompts}
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
 def flat(value, prefix: str) -> Iterator[tuple[str, object]]:

@@ -13,7 +13,7 @@ import re
 import tempfile
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path, PurePosixPath
@@ -41,12 +41,25 @@ class Registered:
 
 
 def local_tracking_uri(root: Path) -> str:
-    """The SQLite file that the flow and `robo ui` share."""
+    """The SQLite file that the flow and `robo serve` share."""
     return f"sqlite:///{Path(root).resolve() / '.state' / 'mlflow.db'}"
 
 
+def address_file(root: Path) -> Path:
+    """Says where the MLflow server of this folder answers while it runs."""
+    return Path(root).resolve() / ".state" / "mlflow.url"
+
+
 def default_tracking_uri(root: Path) -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or local_tracking_uri(root)
+    """The user's store, else our server while it answers, else the file that it serves."""
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    with suppress(FileNotFoundError, UserError):
+        ping(uri := address_file(root).read_text())
+        return uri
+    if os.environ.get("MLFLOW_BACKEND_STORE_URI"):
+        raise UserError("MLFLOW_BACKEND_STORE_URI names a database of MLflow's server, and none answers; start it (`robo serve`)")
+    return local_tracking_uri(root)
 
 
 def artifact_root(root: Path) -> str:
@@ -56,7 +69,7 @@ def artifact_root(root: Path) -> str:
 
 def ping(uri: str) -> None:
     """Raises UserError unless an MLflow server answers at this http address; MLflow's own client would try for minutes."""
-    right = "start it (`robo ui` does), or unset MLFLOW_TRACKING_URI to use the file .state/mlflow.db"
+    right = "start it (`robo serve` does), or unset MLFLOW_TRACKING_URI to use the file .state/mlflow.db"
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PING_SECONDS) as answer:
             healthy = answer.read(16).strip() == b"OK"

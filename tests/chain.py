@@ -97,5 +97,17 @@ def make_chain(root: Path) -> Path:
     return root
 
 
+def processes_in(folder: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if (process / "cwd").resolve() == folder and command and "forkserver" not in command and "resource_tracker" not in command:
+                found.append(f"{process.name} {command}")
+        except OSError:
+            continue
+    return found
+
+
 def metrics(root: Path, name: str):
     return json.loads((root / "metrics" / f"{name}.json").read_text())

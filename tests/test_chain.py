@@ -1,7 +1,6 @@
 """The whole chain for real, on a small project: what runs when, what is read, what is left behind by a kill, and DVC's own commands."""
 
 import ast
-import json
 import os
 import re
 import shutil
@@ -12,31 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from chain import call, edit, environment, make_chain, metrics, robo, states
-from real import free_port
+from chain import call, edit, environment, make_chain, metrics, processes_in, robo, states
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
 TRAIN_ON = {"train", "evaluate", "export", "quantize@F16", "quantize@Q8_0", "quantize@Q4_K_M", "assess", "release"}
 NEW_VERSION = {"register", "judge"}
 ALL = {"collect", "prepare", "tokenizer", "pack"} | TRAIN_ON
-
-
-@pytest.fixture(scope="module")
-def record(tmp_path_factory):
-    return tmp_path_factory.mktemp("record")
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory, record):
-    """A project that `dvc repro` built, alone and with no server; a record for each stage of what it read."""
-    root = make_chain(tmp_path_factory.mktemp("chain"))
-    stages = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
-    # one stage at a time, so that each has a record of its own
-    for stage in stages:
-        call(root, "dvc", "repro", "--single-item", stage, PYTHONPATH=f"{root}{os.pathsep}{Path(__file__).parent / 'recorder'}",
-             ROBO_RECORD=str(record / stage))
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -123,18 +104,6 @@ def test_one_changed_key_runs_just_what_reads_it(chain, file, key, value, expect
     assert ran <= ({"assess", "release"} | NEW_VERSION if key == "quants" else NEW_VERSION)
 
 
-def processes_in(folder: Path) -> list[str]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if (process / "cwd").resolve() == folder and command and "forkserver" not in command and "resource_tracker" not in command:
-                found.append(f"{process.name} {command}")
-        except OSError:
-            continue
-    return found
-
-
 @pytest.mark.parametrize("victim", ["flow", "dvc"])
 def test_a_killed_flow_leaves_nobody_writing_and_goes_on(built, tmp_path, victim):
     root = Path(shutil.copytree(built, tmp_path / "project")).resolve()
@@ -195,40 +164,3 @@ def test_the_data_stages_are_the_same_bytes_elsewhere(built, tmp_path):
         stages = YAML(typ="safe").load(project / "dvc.lock")["stages"]
         return {stage: stages[stage]["outs"] for stage in ("collect", "prepare", "tokenizer", "pack")}
     assert locked(root) == locked(built)
-
-
-def test_the_schedule_is_deployed_and_worked_off(built, tmp_path):
-    """`robo ui` and `robo worker` as a server would run them: prefect.yaml's deployment runs, one at a time, and its schedule stands."""
-    root = Path(shutil.copytree(built, tmp_path / "project"))
-    ports = {"ROBO_PREFECT_PORT": str(free_port()), "ROBO_MLFLOW_PORT": str(free_port())}
-    api = {"PREFECT_API_URL": f"http://127.0.0.1:{ports['ROBO_PREFECT_PORT']}/api", "PREFECT_HOME": str(root / ".state/prefect")}
-    started = []
-
-    def serve(command: str, ready: str) -> None:
-        process = subprocess.Popen([sys.executable, "-m", "flows.cli", command], cwd=root, env=environment(root, **ports), text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        started.append(process)
-        said = ""
-        while ready not in said:
-            line = process.stdout.readline()
-            assert line, said
-            said += line
-
-    try:
-        assert "no Prefect server answers" in robo(root, "worker", ok=False, **ports)
-        serve("ui", "Ctrl-C")
-        serve("worker", "started!")
-        call(root, "prefect", "deployment", "run", "retrain/retrain", "--watch", **api)
-        deployment = call(root, "prefect", "deployment", "inspect", "retrain/retrain", "--output", "json", **api)
-        shown = json.loads(deployment[deployment.index("{"):])
-        assert shown["schedules"][0]["schedule"]["cron"] == "0 3 * * *" and not shown["schedules"][0]["active"] and shown["global_concurrency_limit"]["limit"] == 1
-    finally:
-        for process in reversed(started):
-            process.send_signal(signal.SIGINT)
-        try:
-            for process in started:
-                process.communicate(timeout=60)
-        finally:
-            for process in started:
-                process.kill()
-    assert not [line for line in processes_in(root.resolve()) if "prefect" in line or "mlflow" in line]

@@ -188,7 +188,7 @@ def test_no_mlflow_at_the_address(project, answering):
             silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         began = time.monotonic()
-        with pytest.raises(UserError, match=f"{url}.*robo ui") as raised:
+        with pytest.raises(UserError, match=f"{url}.*robo serve") as raised:
             register(Config(project), url)
         assert time.monotonic() - began < 10 and "MLFLOW_TRACKING_URI" in str(raised.value)
 
