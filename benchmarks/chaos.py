@@ -365,6 +365,8 @@ def main() -> int:
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS, help="default: each in turn, in a random order")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
+    for kind in (signal.SIGINT, signal.SIGTERM):        # whoever stops us, we stop what we started
+        signal.signal(kind, lambda *_: sys.exit(130))
     folder = Path(tempfile.mkdtemp(prefix="robo-chaos-"))
     site = Site(folder, arguments.built)
     bad = 0
@@ -376,7 +378,7 @@ def main() -> int:
         queue: list[str] = []
         number = 0
         while number < arguments.rounds:
-            kind = ("training anew", "measuring anew")[number % 2]
+            kind = "training anew" if number % 3 == 0 else "measuring anew"
             rate, tokens = setting
             setting = (2e-3 if rate == 3e-3 else 3e-3, tokens) if kind == "training anew" else (rate, 256 if tokens == 512 else 512)
             if setting not in expected:         # what an undisturbed `dvc repro` brings

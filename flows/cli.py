@@ -74,6 +74,12 @@ def ui(arguments) -> None:
     serve(host=arguments.host, work=False)
 
 
+def doctor(arguments) -> None:
+    """say what is there, what listens where and what disagrees, with the command that mends each; status 1 where something needs it"""
+    from flows.doctor import examine, show
+    sys.exit(0 if show(examine()) else 1)
+
+
 def reconcile(arguments) -> None:
     """keep Ollama's NAME:latest at MLflow's alias `champion` until Ctrl-C"""
     from flows.reconcile import loop
@@ -92,7 +98,7 @@ def rollback(arguments) -> None:
     rollback(arguments.why)
 
 
-COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve": serve, "ui": ui,
+COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve": serve, "ui": ui, "doctor": doctor,
             "reconcile": reconcile, "promote": promote, "rollback": rollback}
 
 

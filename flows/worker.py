@@ -6,9 +6,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flows import runs
-from flows.processes import answers
+from flows.processes import answers, locked
 from pipeline.core.errors import UserError
 
 PATIENCE = 60       # seconds for a server that is being started again
@@ -30,7 +31,12 @@ def main() -> None:
     until = time.monotonic() + PATIENCE
     while not answers(f"{api}/health") and time.monotonic() < until:
         time.sleep(0.5)
-    if settled := runs.settle(pool=True):
+    lock = locked(runs.home() / ".state" / "worker.lock")
+    if lock is None:
+        sys.exit("error: another worker runs over this checkout; one is enough")
+    os.set_inheritable(lock.fileno(), True)     # the worker that this process becomes holds it on
+    # a server elsewhere may have other checkouts' runs in the pool
+    if settled := runs.settle(pool=urlsplit(api).hostname in ("127.0.0.1", "localhost")):
         print(f"marked as Crashed, their processes are gone: {', '.join(settled)}", flush=True)
     try:
         deploy(prefect)

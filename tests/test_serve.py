@@ -80,7 +80,11 @@ def test_the_schedule_is_worked_off_and_outlives_its_worker(built, tmp_path):
         assert "Completed" in served.prefect("deployment", "run", "retrain/retrain", "--watch")
         shown = served.prefect("deployment", "inspect", "retrain/retrain", "--output", "json")
         shown = json.loads(shown[shown.index("{"):])
-        assert shown["schedules"][0]["schedule"]["cron"] == "0 3 * * *" and shown["global_concurrency_limit"]["limit"] == 1
+        assert shown["schedules"][0]["schedule"]["cron"] == "0 3 * * *" and not shown["schedules"][0]["active"]
+        assert shown["global_concurrency_limit"]["limit"] == 1
+
+        served.prefect("work-pool", "create", "robo-kubernetes", "--type", "kubernetes", "--base-job-template",
+                       "deploy/kubernetes/base-job-template.json")      # the server checks it
 
         before = (served.root / "configs/training/small.yaml").read_text()
         edit(served.root, "configs/training/small.yaml", max_steps=100_000, learning_rate=2e-3)
@@ -186,7 +190,7 @@ def postgres():
 def test_a_team_on_postgres(built, tmp_path, postgres, ollama):
     """Flow, promotion and reconciler with both databases on PostgreSQL and the files in a shared folder."""
     import psycopg2
-    settings = {"MLFLOW_BACKEND_STORE_URI": f"postgresql://{postgres}/mlflow", "MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path / "store"),
+    settings = {"MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://{postgres}/mlflow", "MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path / "store"),
                 "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{postgres}/prefect", "OLLAMA_HOST": ollama}
     with serving(built, tmp_path, **settings) as served:
         first = states(served.robo("run"))
@@ -194,7 +198,8 @@ def test_a_team_on_postgres(built, tmp_path, postgres, ollama):
         assert "Completed" in served.prefect("deployment", "run", "retrain/retrain", "--watch")
         served.robo("promote", "candidate", "--why", "it is the first")
         assert "robo-micropython:latest" in call(served.root, sys.executable, "-c", "import ollama; print(ollama.list())", **settings)
-        assert re.search(r"reconciler \|.*version 1", served.said + read_log(served.root, "reconciler"))
+        assert "robo-micropython:latest is version 1" in (told := served.robo("doctor")) and "nothing to mend" in told
+        assert re.search(r"reconciler \|.*robo-micropython/1 now: wanted by", served.said + read_log(served.root, "reconciler"))
 
         def count(database: str, table: str) -> int:
             with psycopg2.connect(f"postgresql://{postgres}/{database}") as connection, connection.cursor() as cursor:
