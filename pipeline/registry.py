@@ -21,6 +21,7 @@ from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 
 ALIAS = "candidate"
+TRAINED_ARTIFACT = "trained"
 PING_SECONDS = 5
 BATCH = {"metrics": 1000, "params": 100}        # MLflow's limits for one call
 
@@ -127,6 +128,7 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], de
         for folder in lineage.MEASUREMENTS:
             client.log_artifacts(run_id, str(root / folder), folder)
         client.log_artifact(run_id, str(root / "data" / "tokenizer" / "tokenizer.json"), "tokenizer")
+        client.log_artifacts(run_id, str(root / "models" / "trained"), TRAINED_ARTIFACT)     # to fine-tune from; the served file is quantized
         generation = config.serving.parameters
         model = mlflow.pyfunc.log_model(
             name=config.serving.name, python_model=str(Path(__file__).with_name("mlflow_model.py")),
@@ -159,3 +161,13 @@ def register(config: Config, tracking_uri: str) -> Registered:
             client.set_registered_model_alias(name, ALIAS, str(number))
             reason += f", {ALIAS} moved to it"
         return Registered(name, number, version.run_id, created, reason)
+
+
+def download_trained(name: str, version: str, tracking_uri: str, folder: Path) -> Path:
+    """Puts a version's trained weights into `folder` and returns where. Raises UserError when MLflow has no such version, or not its weights."""
+    with connected(tracking_uri) as client:
+        run_id = client.get_model_version(name, version).run_id
+        if TRAINED_ARTIFACT not in {item.path for item in client.list_artifacts(run_id)}:
+            raise UserError(f"MLflow at {tracking_uri}: version {version} of {name} has no trained weights, only the served file; register it again, "
+                            "or start from a folder under checkpoints/")
+        return Path(client.download_artifacts(run_id, TRAINED_ARTIFACT, str(folder)))
