@@ -196,7 +196,7 @@ from pathlib import Path
 from pipeline.train import Stop, train
 model, t, data, sidecar = json.loads(Path("run.json").read_text())
 with Stop() as stop:
-    train(model, t, data, sidecar, stop, checkpoints=Path("checkpoints"), out=Path("trained"))
+    train(model, t, data, sidecar, stop, resume_from=Path("checkpoints"), out=Path("trained"))
 """
 
 
@@ -210,7 +210,7 @@ def prepare_run(folder: Path, **changes) -> Path:
     tokens[:3000].astype("<u2").tofile(folder / "val.bin")
     data = dict(train_path="train.bin", val_path="val.bin", block_size=64, stride=64, dtype="uint16", batch_size=4, num_workers=0)
     sidecar = {"train": {"tokens": 20_000}, "tokenizer_sha256": "none"}
-    t = {**TRAINING, "max_steps": 24, "eval_every": 8, "checkpoint_every": 1, **changes}
+    t = {**TRAINING, "max_steps": 24, "eval_every": 8, "checkpoint_every": 1, "sample_prompts": [], **changes}
     (folder / "run.json").write_text(json.dumps([{**MODEL, "dropout": 0.1}, t, data, sidecar]))
     return folder
 
@@ -352,4 +352,4 @@ def test_a_diverging_run_stops_with_advice(tmp_path):
     folder = prepare_run(tmp_path, learning_rate=1e30, min_lr=0.0, grad_clip_norm=None, optimizer="adamw", muon_learning_rate=None)
     process = start(folder)
     output = process.communicate(timeout=120)[0]
-    assert process.returncode != 0 and "Halve learning_rate" in output and not (folder / "trained").exists()
+    assert process.returncode != 0 and "halve learning_rate" in output and not (folder / "trained").exists()

@@ -8,15 +8,16 @@ import lightning as L
 import torch
 
 from pipeline.model import Transformer
+from pipeline.training.clock import Clock
 from pipeline.training.optimizer import make_optimizer, rate_at
 
 
 class Trainee(L.LightningModule):
     """A Transformer with its training config `t` (the keys of configs/training/*.yaml)."""
 
-    def __init__(self, model: Transformer, t: dict, muon_dtype: torch.dtype):
+    def __init__(self, model: Transformer, t: dict, muon_dtype: torch.dtype, clock: Clock):
         super().__init__()
-        self.model, self.t, self.muon_dtype = model, t, muon_dtype
+        self.model, self.t, self.muon_dtype, self.clock = model, t, muon_dtype, clock
         # Kept out of the module tree, so that checkpoints do not depend on whether the step was compiled.
         self.__dict__["train_loss"] = torch.compile(model.loss) if t["compile"] else model.loss
 
@@ -29,6 +30,9 @@ class Trainee(L.LightningModule):
     def configure_optimizers(self):
         t = self.t
         optimizer = make_optimizer(self.model, t, self.muon_dtype)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_at(step, t["max_steps"], t["warmup_ratio"], t["min_lr"] / t["learning_rate"]))
+        def share(step: int) -> float:      # of the peak rate; by the clock where that is ahead of the steps
+            position = max(step, self.clock.share * (t["max_steps"] - 1))
+            return rate_at(position, t["max_steps"], t["warmup_ratio"], t["min_lr"] / t["learning_rate"])
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
