@@ -36,8 +36,10 @@ OURS = """
 import json, sys
 from pipeline.core.files import read_json
 from pipeline.train import train
+from pipeline.training.stop import Stop
 model, training, data, sidecar = json.loads(sys.argv[1])
-figures = train(model, training, data, sidecar)
+with Stop() as stop:
+    figures = train(model, training, data, sidecar, stop)
 print("RESULT", json.dumps({**figures, **read_json("metrics/speed.json")}))
 """
 # nanoGPT's model on every token of the validation text, in windows of its context, as pipeline.evaluation.evaluate reads them.
@@ -83,7 +85,7 @@ def configs(profile: str, **training) -> tuple[dict, dict, dict, dict]:
 
     data, batch = PROFILES[profile]
     model = {**read_yaml(ROOT / f"configs/models/{profile}.yaml"), "dropout": 0.0, "emb_dropout": 0.0, "attn_dropout": 0.0, "resid_dropout": 0.0}
-    t = {**read_yaml(ROOT / "configs/training/cpu-minutes.yaml"), **training}
+    t = {**read_yaml(ROOT / "configs/training/cpu-minutes.yaml"), "sample_prompts": [], **training}
     return model, t, {**read_yaml(ROOT / f"configs/data/{data}.yaml"), "batch_size": batch}, read_json(ROOT / SIDECAR)
 
 

@@ -9,6 +9,7 @@ from pipeline.advice import advice
 from pipeline.core.config import Config
 from pipeline.core.files import read_json
 from pipeline.core.paths import METRICS, SIDECAR
+from pipeline.train import number_of_steps
 
 
 def clock(seconds: float) -> str:
@@ -24,8 +25,9 @@ def show(config: Config, measured: bool) -> None:
                   [[part, f"{count:,}", f"{count / total:.1%}"] for part, count in parts.items()])])
 
     per_step = d.batch_size * d.block_size * t.accumulate_grad_batches * t.devices * t.num_nodes
-    tokens = t.max_steps * per_step
-    print(f"{t.max_steps:,} steps of {d.batch_size} x {d.block_size} x {t.accumulate_grad_batches} (batch x context x accumulation)"
+    steps = number_of_steps(t.model_dump(), per_step)
+    tokens = steps * per_step
+    print(f"{steps:,} steps of {d.batch_size} x {d.block_size} x {t.accumulate_grad_batches} (batch x context x accumulation)"
           f"{f' x {t.devices * t.num_nodes} devices' if t.devices * t.num_nodes > 1 else ''} = {per_step:,} tokens: {tokens:,} tokens", end="")
     packed = read_json(SIDECAR)["train"]["tokens"] if SIDECAR.exists() else None
     print(f", {tokens / packed:.2f} epochs of {packed:,}" if packed else f"; epochs are known when {SIDECAR} is there: dvc repro pack", end="\n\n")
@@ -45,7 +47,7 @@ def show(config: Config, measured: bool) -> None:
         print(f"Measuring for {plan.MEASURE_SECONDS} s{', after compiling for about a minute' if t.compile else ''} ...", flush=True)
         first, rate, precision = plan.measure(config)
         print(f"{rate:,.0f} tokens/s on one device here in {precision}; the first step took {first:.0f} s. "
-              f"Training: about {clock(first + tokens / rate / t.devices / t.num_nodes)}\n")
+              f"Training: about {clock(first + tokens / rate / t.devices / t.num_nodes)}{t.max_time and f', stopped at {t.max_time}' or ''}\n")
 
     if packed and (rows := plan.reference(config, packed)):
         show_tables([("Where the reference would choose otherwise", ["key", "here", "reference", "because"],
