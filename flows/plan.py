@@ -47,7 +47,7 @@ def show(config: Config, measured: bool) -> None:
         print(f"Measuring for {plan.MEASURE_SECONDS} s{', after compiling for about a minute' if t.compile else ''} ...", flush=True)
         first, rate, precision = plan.measure(config)
         print(f"{rate:,.0f} tokens/s on one device here in {precision}; the first step took {first:.0f} s. "
-              f"Training: about {clock(first + tokens / rate / t.devices / t.num_nodes)}{t.max_time and f', stopped at {t.max_time}' or ''}\n")
+              f"Training: about {clock(first + tokens / rate / t.devices / t.num_nodes)}{(t.max_time and f', stopped at {t.max_time}') or ''}\n")
 
     if packed and (rows := plan.reference(config, packed)):
         show_tables([("Where the reference would choose otherwise", ["key", "here", "reference", "because"],
