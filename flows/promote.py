@@ -22,7 +22,7 @@ from pipeline.registry import default_tracking_uri
 def served(subject: str, said: str, happened: str) -> State:
     """What became of a promotion, as a run with an artifact: Completed where the version serves, Failed where it was refused."""
     get_run_logger().info(said)
-    create_markdown_artifact(f"# {subject}\n\n{said}\n", key="serving", description=subject)
+    create_markdown_artifact(said, key="serving", description=subject)
     return Completed(message=subject) if happened == "served" else Failed(message=said)
 
 

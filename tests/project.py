@@ -82,3 +82,20 @@ def retrain(project):
     with open(project / "models/trained/config.json", "a") as file:
         file.write("\n")
     commit(project)
+
+
+def register_versions(root: Path, uri: str, count: int) -> None:
+    """That many versions of one model, told apart by the temperature that they are served with, 0.1 to 0.N; the last is the candidate."""
+    from pipeline.core.config import Config
+    from pipeline.registry import register
+
+    for number in range(1, count + 1):
+        settings = Config(root).serving.parameters.model_dump()
+        change_config(root, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": number / 10})
+        assert register(Config(root), uri).version == number
+
+
+def served_temperature(client, tag: str = "latest") -> float:
+    """Which of them Ollama serves."""
+    shown = client.show(f"robo-micropython:{tag}").parameters
+    return float(next(line.split()[1] for line in shown.splitlines() if line.startswith("temperature")))
