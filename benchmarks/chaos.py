@@ -272,6 +272,9 @@ def strike(site: Site, victim: str, work: Work, moment: float) -> str | None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(target, signal.SIGKILL)
         if targets:
+            for started in (site.serving, site.ollama):
+                if started.pid in targets:
+                    started.wait()
             return at
         time.sleep(0.05)
     return None
@@ -379,12 +382,13 @@ def main() -> int:
         number = 0
         while number < arguments.rounds:
             kind = "training anew" if number % 3 == 0 else "measuring anew"
-            rate, tokens = setting
+            before, (rate, tokens) = setting, setting
             setting = (2e-3 if rate == 3e-3 else 3e-3, tokens) if kind == "training anew" else (rate, 256 if tokens == 512 else 512)
             if setting not in expected:         # what an undisturbed `dvc repro` brings
-                change(site, setting)
-                site.call("dvc", "repro")
-                expected[setting] = site.outs()
+                for wanted in (setting, before):        # and back, or nothing would be left to do
+                    change(site, wanted)
+                    site.call("dvc", "repro")
+                    expected[wanted] = site.outs()
             site.bring_up()
             if kind not in usual:       # nobody strikes
                 site.forget()
@@ -407,7 +411,8 @@ def main() -> int:
     finally:
         site.close()
         if not bad:
-            shutil.rmtree(folder, ignore_errors=True)
+            for left in folder.parent.glob(f"{folder.name}*"):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
     print(f"{arguments.rounds - bad} of {arguments.rounds} rounds good" + (f"; logs: {folder}-*.log" if bad else ""))
     return 1 if bad else 0
 

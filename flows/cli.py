@@ -122,6 +122,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not Path("dvc.yaml").exists():
         sys.exit("error: no dvc.yaml here; run robo in the folder of the project")
+    from flows.servers import credentials
+    os.environ.update(credentials())
     try:
         arguments.function(arguments)
     except UserError as error:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from logging import INFO, LogRecord
 from logging.handlers import RotatingFileHandler
@@ -141,12 +141,12 @@ def wait_until_ready(children: list[Child], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def watch(children: list[Child], until: Callable[[], bool] = lambda: False) -> None:
+def watch(children: list[Child]) -> None:
     """Starts again each child that ends, with all its descendants gone first, for ever.
 
     Better than ending with it: a training of hours need not die because a page did. Raises UserError when one ends too often.
     """
-    while not until():
+    while True:
         for child in children:
             if child.process.poll() is not None:
                 said = why_ended(child)
@@ -173,7 +173,10 @@ def foreground(children: list[Child]) -> Iterator[None]:
     def leave(*_):
         raise KeyboardInterrupt
 
-    before = {kind: signal.signal(kind, leave) for kind in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    kinds = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:       # as nohup has it
+        kinds.append(signal.SIGHUP)
+    before = {kind: signal.signal(kind, leave) for kind in kinds}
     try:
         yield
     except KeyboardInterrupt:

@@ -17,8 +17,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from flows import processes, runs
 from flows.processes import Child, answers, say
@@ -164,9 +165,8 @@ def pages(root: Path, host: str) -> list[Child]:
 
 def workers(root: Path) -> list[Child]:
     """Who works by itself: Prefect's worker on the schedule, the reconciler on MLflow's alias."""
-    environment = {**os.environ, **credentials(), **prefect_environment(root), "MLFLOW_TRACKING_URI": default_tracking_uri(root),
-                   "ROBO_HOME": str(Path(root).resolve()), "PYTHONUNBUFFERED": "1",
-                   "PREFECT_WORKER_QUERY_SECONDS": "3"}
+    environment = {**os.environ, **prefect_environment(root), "MLFLOW_TRACKING_URI": default_tracking_uri(root),
+                   "ROBO_HOME": str(Path(root).resolve()), "PYTHONUNBUFFERED": "1", "PREFECT_WORKER_QUERY_SECONDS": "3"}
     # Killed outright, not asked: told to end, Prefect's worker may take minutes.
     return [Child(name, [sys.executable, "-m", *module], environment, state(root) / "logs" / f"{name}.log", shown=True, orphaned=signal.SIGKILL)
             for name, module in (("worker", ["flows.worker"]), ("reconciler", ["flows.cli", "reconcile"]))]
@@ -203,14 +203,18 @@ def serve(root: Path = Path("."), host: str = LOCALHOST, work: bool = True) -> N
                 address.unlink(missing_ok=True)
 
 
-def lock_prefect(root: Path):
-    """Waits until nobody else has a Prefect server on this folder's database, and returns the open lock file."""
+def lock_prefect(root: Path, never_mind: Callable[[], bool] = lambda: False) -> IO | None:
+    """Waits until nobody else has a Prefect server on this folder's database, and returns the open lock file; None where meanwhile
+    `never_mind` came true."""
     path = state(root) / "prefect.lock"
-    if (lock := processes.locked(path)) is None:
-        say("waits for another `robo` in this folder that has Prefect's database open")
-        while (lock := processes.locked(path)) is None:
-            time.sleep(0.5)
-    return lock
+    if lock := processes.locked(path):
+        return lock
+    say("waits for another `robo` in this folder that has Prefect's database open")
+    while not never_mind():
+        if lock := processes.locked(path):
+            return lock
+        time.sleep(0.5)
+    return None
 
 
 # --- the run's side ---------------------------------------------------------------------------------------------------
@@ -246,13 +250,10 @@ def prefect_for_a_run(root: Path = Path(".")) -> Iterator[None]:
     Prefect would start one too, but that one outlives a killed flow, and two of them lock each other out of the database. Raises
     UserError when the server does not start.
     """
-    lock, said = None, False
-    while "PREFECT_API_URL" not in (environment := prefect_environment(root)) and not (lock := processes.locked(state(root) / "prefect.lock")):
-        if not said:
-            print("Waits for another `robo` in this folder that has Prefect's database open ...", flush=True)
-            said = True
-        time.sleep(0.5)
-    running = []
+    lock, running, environment = None, [], prefect_environment(root)
+    if "PREFECT_API_URL" not in environment:
+        lock = lock_prefect(root, lambda: "PREFECT_API_URL" in prefect_environment(root))
+        environment = prefect_environment(root)
     if lock:
         with socket.socket() as probe:
             probe.bind((LOCALHOST, 0))
@@ -264,7 +265,7 @@ def prefect_for_a_run(root: Path = Path(".")) -> Iterator[None]:
         for server in running:
             processes.start(server)
         processes.wait_until_ready(running, START_SECONDS)
-        os.environ.update({**credentials(), **environment})
+        os.environ.update(environment)
         from prefect import tags
         settle(environment["PREFECT_API_URL"], pool=bool(lock))
         with tags(runs.here()):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dvc.repo  # noqa: F401 (its log keeps the stdout of its first import, which must not be that of one test)
 import pytest
 from project import REPOSITORY
 from real import free_port
