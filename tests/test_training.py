@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import textwrap
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from safetensors.torch import load_file
 
 from pipeline.core.errors import UserError
 from pipeline.model import ModelConfig, Transformer
-from pipeline.train import check_packed, run_key
+from pipeline.train import check_packed, run_key, smaller
 from pipeline.training import precision
+from pipeline.training.callbacks import diverged, overfitting
 from pipeline.training.data import Blocks, Order
 from pipeline.training.optimizer import make_optimizer, orthogonalise, rate_at
+from pipeline.training.utilisation import flops_per_token, peak
 
 
 def model(**changes) -> Transformer:
@@ -238,26 +240,11 @@ def curve(folder: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, optimizer):
-    """SIGKILL three times, at whatever step the run has come to: the same weights to the bit, the same metrics, no checkpoint left."""
-    dials = {"optimizer": optimizer, "muon_learning_rate": 5e-3 if optimizer == "muon" else None}
-    whole = prepare_run(tmp_path / "whole", **dials)
-    finish(whole)
-    killed = prepare_run(tmp_path / "killed", **dials)
-    for after in (2, 9, 17):
-        process = start(killed)
-        until = time.monotonic() + 120
-        while not any(int(p.stem.split("-")[1]) >= after for p in killed.rglob("step-*.ckpt")):
-            assert process.poll() is None and time.monotonic() < until
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert "going on from step" in finish(killed)
-    a, b = load_file(whole / "trained/model.safetensors"), load_file(killed / "trained/model.safetensors")
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    assert curve(whole) == curve(killed) and [int(row["step"]) for row in curve(killed)] == list(range(1, 25))
-    assert not list(killed.rglob("*.ckpt"))
+def test_a_killed_run_goes_on_as_if_nothing_had_happened():
+    """SIGKILL at three of the places of benchmarks/resume.py: the same weights to the bit, the same metrics."""
+    done = subprocess.run([sys.executable, "benchmarks/resume.py", "--kills", "3"], cwd=REPOSITORY, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=500)
+    assert done.returncode == 0 and "3 of 3 killed runs ended as the runs that were not killed" in done.stdout, done.stdout
 
 
 # A signal to oneself at an exact place: before the call of that name for the n-th time.
@@ -353,3 +340,82 @@ def test_a_diverging_run_stops_with_advice(tmp_path):
     process = start(folder)
     output = process.communicate(timeout=120)[0]
     assert process.returncode != 0 and "halve learning_rate" in output and not (folder / "trained").exists()
+
+
+@pytest.mark.slow
+def test_little_memory_says_which_dials_to_turn(tmp_path):
+    """A real limit on the address space, which the step's activations do not fit in."""
+    import json
+    folder = prepare_run(tmp_path)
+    spec = json.loads((folder / "run.json").read_text())
+    spec[2]["batch_size"] = 250
+    (folder / "run.json").write_text(json.dumps(spec))
+    limit = ("import resource\nimport lightning, pipeline.training.callbacks, pipeline.training.module\n"
+             "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+             "resource.setrlimit(resource.RLIMIT_AS, (used + 150_000_000,) * 2)\n")
+    done = run(folder, limit + RUN + "\n")
+    assert done.returncode == 1 and not (folder / "trained").exists()
+    assert "memory ran out: set batch_size: 125 in the data config and accumulate_grad_batches: 4 in the training config, which keeps" in done.stdout
+
+
+def test_smaller_keeps_the_effective_batch():
+    assert "batch_size: 16 in" in smaller(32, 4) and "accumulate_grad_batches: 8 in" in smaller(32, 4) and "keeps" in smaller(32, 4)
+    assert "batch_size: 1 in" in smaller(3, 1) and "accumulate_grad_batches: 3 in" in smaller(3, 1) and "about keeps" in smaller(3, 1)
+    assert "shorter block_size" in smaller(1, 4)
+
+
+def test_divergence_is_a_loss_far_above_its_start_that_stays_there():
+    assert diverged(9.0, [14.0] * 10) and not diverged(9.0, [14.0] * 9) and not diverged(9.0, [9.0] * 9 + [40.0]) and not diverged(9.0, [13.0] * 10)
+    assert diverged(1.5, [3.6] * 10) and not diverged(1.5, [3.4] * 10)      # a fine-tuning begins low
+
+
+def test_overfitting_is_three_rises_in_a_row():
+    def losses(*values):
+        return list(enumerate(values, 1))
+    assert overfitting(losses(5, 4, 4.1, 4.2, 4.3, 4.0)) == 2
+    assert overfitting(losses(5, 4, 4.1, 4.2, 4.1, 4.2, 4.3)) is None and overfitting(losses(5, 4)) is None is overfitting([])
+
+
+def test_utilisation_counts_what_the_operators_do():
+    """Against torch's own count of the operators' FLOPs in one forward and backward pass."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+    for shape in (dict(tie_embeddings=False), dict(architecture="qwen3", n_kv_heads=1, d_ff=192)):
+        network = model(**shape)
+        ids = torch.zeros(2, 64, dtype=torch.long)
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:     # whose matrix products it can see
+            network.loss(ids, ids).backward()
+        assert flops_per_token(network.config) * ids.numel() == pytest.approx(counter.get_total_flops(), rel=1e-6), shape
+    assert peak("NVIDIA L4", "bf16-mixed") == 121e12 and peak("NVIDIA L4", "32-true") is None is peak("AMD EPYC", "bf16-mixed")
+
+
+# --- several devices --------------------------------------------------------------------------------------------------
+
+@pytest.mark.slow
+def test_two_devices_are_one_with_twice_the_accumulation(tmp_path):
+    """Two processes over gloo: the same losses and weights but for rounding, written once; a signal to one ends both with one checkpoint."""
+    dials = {"max_steps": 12, "eval_every": 5, "checkpoint_every": 100}
+    one = prepare_run(tmp_path / "one", **dials, accumulate_grad_batches=2)
+    finish(one)
+    two = prepare_run(tmp_path / "two", **dials, accumulate_grad_batches=1, devices=2)
+    for signalled in (True, False):
+        before = AT.replace("signal_before", "_signal_before") + textwrap.dedent("""
+            def signal_before(*arguments):
+                if os.environ.get("LOCAL_RANK", "0") == "1":
+                    _signal_before(*arguments)
+            signal_before("pipeline.training.module.Trainee.training_step", 7, [signal.SIGTERM])
+        """) if signalled else ""
+        (two / "run.py").write_text("if __name__ == '__main__':\n" + textwrap.indent(before + RUN, "    "))
+        done = subprocess.run([sys.executable, "run.py"], cwd=two, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=300)
+        if signalled:
+            assert done.returncode != 0 and not (two / "trained").exists(), done.stdout
+            assert [p.name for p in two.rglob("*.ckpt*")] == ["step-00000007.ckpt"], done.stdout
+    assert done.returncode == 0, done.stdout
+    assert "going on from step 7" in done.stdout and done.stdout.count("parameters on CPU x 2") == 1
+    ours, theirs = curve(two), curve(one)
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs] and [row["tokens"] for row in ours] == [row["tokens"] for row in theirs]
+    for column in ("loss", "val_loss", "learning_rate"):
+        assert [float(r[column] or 0) for r in ours] == pytest.approx([float(r[column] or 0) for r in theirs], abs=2e-4), column
+    a, b = load_file(one / "trained/model.safetensors"), load_file(two / "trained/model.safetensors")
+    assert all(torch.allclose(a[name], b[name], atol=1e-3) for name in a)

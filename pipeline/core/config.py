@@ -414,6 +414,9 @@ def rules(c: Config) -> list[str]:
         ((t.optimizer == "muon") == (t.muon_learning_rate is not None),
          f"{at['training']}: muon_learning_rate: " + ("missing; optimizer muon needs it (0.005 is a start)" if t.optimizer == "muon"
                                                       else "only optimizer: muon reads it; remove it")),
+        (t.strategy != "fsdp" or (t.optimizer, t.keep, t.sample_prompts) == ("adamw", "last", []),
+         f"{at['training']}: strategy: fsdp splits every matrix over the devices, so it needs optimizer: adamw (Muon works on whole matrices), "
+         "keep: last and sample_prompts: []; models of this size train as well with strategy: ddp"),
         (len(names) == len(set(names)),
          f"{at['corpus']}: sources: two are the same package: {', '.join(sorted(n for n in set(names) if names.count(n) > 1))}"),
         (not overlaps(c.corpus.sources),
