@@ -1,4 +1,4 @@
-# make run: the whole chain.  make test: the tests.  make ui: the pages.  Everything else is `robo` and `dvc` in .venv.
+# make run: the whole chain.  make test: the tests.  make serve: everything that keeps it running.  Everything else is `robo` and `dvc` in .venv.
 # Where it is set, nothing keeps its bytecode and every import takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -15,12 +15,9 @@ test: $(READY)
 test-slow: $(READY) ollama
 	@.venv/bin/python -m pytest -m slow
 
-ui: $(READY)
-	@.venv/bin/robo ui
-
-# Puts the schedule of prefect.yaml on the server that `make ui` started, and works it off.
-worker: $(READY)
-	@.venv/bin/robo worker
+# Pages, schedule and reconciler, until Ctrl-C.
+serve: $(READY)
+	@.venv/bin/robo serve
 
 setup: $(READY)
 
@@ -41,4 +38,4 @@ lock: $(READY)
 clean:
 	rm -rf .venv .state data models metrics reports
 
-.PHONY: run test test-slow ui worker setup ollama lint lock clean
+.PHONY: run test test-slow serve setup ollama lint lock clean

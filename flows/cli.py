@@ -1,6 +1,7 @@
 """`robo`: the commands a person types. Heavy packages are imported by the command that needs them."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -24,14 +25,24 @@ def run(arguments) -> None:
 
 
 def print_completion() -> None:
+    """What the served file says, and Q4_K_M, the type that most people know."""
     from pipeline.core.config import load
     from pipeline.export.llama import LlamaFile
     from pipeline.lineage import served_gguf
     config = load()
-    path, prompt = served_gguf(config), config.serving.smoke_prompt
-    with LlamaFile(path) as file:
-        answer = file.complete(prompt, config.params.evaluate.max_new_tokens)
-    print(f"\n{path} goes on, greedily, after ▸:\n\n{prompt}▸{answer}\n")
+    served, prompt = served_gguf(config), config.serving.smoke_prompt
+    for path in dict.fromkeys((served.with_name("Q4_K_M.gguf"), served)):
+        if path.stem in config.params.quants:
+            with LlamaFile(path) as file:
+                answer = file.complete(prompt, config.params.evaluate.max_new_tokens)
+            print(f"\n{path}{' (served)' if path == served else ''} goes on, greedily, after ▸:\n\n{prompt}▸{answer}\n")
+
+
+def plan(arguments) -> None:
+    """print what a run would take and make: parameters, memory, time, file sizes, stages, and the reference's advice"""
+    from flows.plan import show
+    from pipeline.core.config import load
+    show(load(), measured=not arguments.no_measure)
 
 
 def import_(arguments) -> None:
@@ -51,16 +62,22 @@ def trace(arguments) -> None:
     print(trace(arguments.model, config, default_tracking_uri(config.root)))
 
 
+def serve(arguments) -> None:
+    """open Prefect's and MLflow's pages, work off prefect.yaml's schedule and follow MLflow's alias, until Ctrl-C"""
+    from flows.servers import serve
+    serve(host=arguments.host)
+
+
 def ui(arguments) -> None:
-    """serve Prefect's and MLflow's pages on 127.0.0.1 until Ctrl-C"""
-    from flows.servers import ui
-    ui()
+    """open Prefect's and MLflow's pages alone, until Ctrl-C"""
+    from flows.servers import serve
+    serve(host=arguments.host, work=False)
 
 
-def worker(arguments) -> None:
-    """deploy prefect.yaml's schedule to the server of `robo ui` and work it off until Ctrl-C"""
-    from flows.servers import worker
-    worker()
+def doctor(arguments) -> None:
+    """say what is there, what listens where and what disagrees, with the command that mends each; status 1 where something needs it"""
+    from flows.doctor import examine, show
+    sys.exit(0 if show(examine()) else 1)
 
 
 def reconcile(arguments) -> None:
@@ -81,8 +98,8 @@ def rollback(arguments) -> None:
     rollback(arguments.why)
 
 
-COMMANDS = {"run": run, "import": import_, "trace": trace, "ui": ui, "worker": worker, "reconcile": reconcile, "promote": promote,
-            "rollback": rollback}
+COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve": serve, "ui": ui, "doctor": doctor,
+            "reconcile": reconcile, "promote": promote, "rollback": rollback}
 
 
 def main() -> None:
@@ -91,8 +108,13 @@ def main() -> None:
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.set_defaults(function=function)
+        if name == "plan":
+            command.add_argument("--no-measure", action="store_true", help="leave out the speed and with it the time")
         if name == "trace":
             command.add_argument("model", help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate")
+        if name in ("serve", "ui"):
+            command.add_argument("--host", default=os.environ.get("ROBO_HOST") or "127.0.0.1",
+                                 help="address to listen on (or ROBO_HOST); any but this machine's own needs passwords, see README.md")
         if name == "promote":
             command.add_argument("version", help="its number, or an alias such as candidate")
         if name in ("promote", "rollback"):
@@ -100,6 +122,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not Path("dvc.yaml").exists():
         sys.exit("error: no dvc.yaml here; run robo in the folder of the project")
+    from flows.servers import credentials
+    os.environ.update(credentials())
     try:
         arguments.function(arguments)
     except UserError as error:

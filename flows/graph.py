@@ -19,6 +19,7 @@ from prefect import get_run_logger, task
 from prefect.states import Completed, State
 
 from flows import console
+from flows.changes import why
 from pipeline.core.stage import EX_TEMPFAIL
 
 # What DVC says around a stage, which the line of the stage itself says better.
@@ -45,33 +46,25 @@ class Outcome:
     why: str
 
 
-def why(status: list) -> str:
-    """DVC's account of what changed, in a word or two, dials before files before code; empty when nothing did."""
-    keys, files, code, outs = [], [], [], []
-    for change in status:
-        if change == "changed command":
-            code.append("command")
-            continue
-        for file, how in change.get("changed deps", {}).items():
-            if isinstance(how, dict):       # a params file: key -> new, modified, deleted
-                keys += how
-            else:
-                (code if file.startswith("pipeline/") else files).append(file)
-        outs += change.get("changed outs", {}).items()
-    missing = [file for file, how in outs if how in ("new", "deleted", "not in cache")]
-    if missing and not keys:
-        return f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''} not there yet"
-    words = keys + files + code
-    if not words:
-        return f"{', '.join(file for file, _ in outs[:2])} changed by hand" if outs else ""
-    return f"{', '.join(words[:2])}{f' and {len(words) - 2} more' if len(words) > 2 else ''} changed"
-
-
 def changes(stage: str) -> str:
     """Why a stage would run now; empty when it is up to date."""
     from dvc.repo import Repo
     with _dvc, Repo(".", _wait_for_lock=True) as repo:
         return why(repo.status(targets=[stage]).get(stage, []))
+
+
+def pending() -> dict[str, str]:
+    """Stage -> why it would run, of those that would; one that merely follows may turn out Cached or unchanged when its turn comes."""
+    from dvc.repo import Repo
+    with _dvc, Repo(".", _wait_for_lock=True) as repo:
+        status = repo.status()
+    found: dict[str, str] = {}
+    for stage, needs in graph().items():
+        if reason := why(status.get(stage, [])):
+            found[stage] = reason
+        elif before := [need for need in needs if need in found]:
+            found[stage] = f"after {before[0]}"
+    return found
 
 
 def graph() -> dict[str, list[str]]:

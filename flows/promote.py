@@ -9,6 +9,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import Completed, Failed, State
 
+from flows import runs
 from flows.reconcile import follow, look, report
 from pipeline import promotion
 from pipeline.core.config import load
@@ -17,7 +18,7 @@ from pipeline.promotion import Round
 from pipeline.registry import default_tracking_uri
 
 
-@flow(name="serving", flow_run_name="{subject}", persist_result=False)
+@flow(name="serving", flow_run_name="{subject}", persist_result=False, on_running=[runs.on_running])
 def served(subject: str, said: str, good: bool) -> State:
     """What became of a promotion, as a run with an artifact: Completed where the version serves, Failed where it was refused."""
     get_run_logger().info(said)

@@ -5,7 +5,6 @@ what happens becomes a flow run, with a report as its artifact, after the fact: 
 """
 
 import contextlib
-import fcntl
 import getpass
 import logging
 import os
@@ -14,8 +13,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from flows import runs
 from flows.notices import notify
-from flows.servers import foreground, prefect_environment
+from flows.processes import foreground, locked
+from flows.servers import prefect_environment
 from pipeline import promotion
 from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError
@@ -34,15 +35,12 @@ def whoami() -> str:
 @contextlib.contextmanager
 def only_one(root: Path) -> Iterator[bool]:
     """Yields whether this process is now the one reconciler of this checkout. The lock goes with the process, however that ends."""
-    path = root / STATE / "reconcile.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    file = locked(root / STATE / "reconcile.lock")
+    try:
+        yield file is not None
+    finally:
+        if file:
+            file.close()
 
 
 def look(config: Config) -> Round:
@@ -76,8 +74,11 @@ def report(config: Config, done: Round) -> None:
             log.warning("no Prefect server answers, so its page will not show this; the version's tags in MLflow do")
             return
         try:
+            from prefect import tags
+
             from flows.promote import served
-            served(subject, done.said, good, return_state=True)
+            with tags(runs.here()):
+                served(subject, done.said, good, return_state=True)
         except Exception as error:      # whatever Prefect's client meets
             log.warning("Prefect's page will not show this (%s: %s); the version's tags in MLflow do", type(error).__name__, error)
 

@@ -14,7 +14,7 @@ from prefect.logging import get_logger
 from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import acts, console
+from flows import acts, console, runs
 from flows.graph import Outcome, finish, graph, run_stage, stop_children
 from flows.notices import notify
 from flows.summary import report
@@ -81,13 +81,14 @@ def tell_of_failure(flow, run, state: State) -> None:
            "failure")
 
 
-@flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE), persist_result=False, on_failure=[tell_of_failure],
-      on_crashed=[tell_of_failure])
+@flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE), persist_result=False, on_running=[runs.on_running],
+      on_failure=[tell_of_failure], on_crashed=[tell_of_failure])
 def retrain() -> list[Outcome]:
     """Brings every file up to date, registers and judges what came out, and serves it as the candidate.
 
     Raises RuntimeError with the messages of what failed.
     """
+    runs.take_turn(console.say)
     for line in advice(load()):     # a mistake in a config is said before anything runs
         console.say(f"note: {line}")
         get_run_logger().warning(line)

@@ -1,56 +1,55 @@
-"""Prefect's and MLflow's pages for one machine, over the very files that the flow uses when no server runs.
+"""`robo serve` and `robo ui`: Prefect, MLflow, the worker and the reconciler of one machine, over the very files that the flow uses when
+no server runs; and how a run finds those servers.
 
-Nothing depends on the pages: the flow writes .state/prefect and .state/mlflow.db itself, and talks to Prefect's server only while
-one of ours answers, because two writers on one SQLite file lock each other out.
+Nothing depends on the pages. A run talks to our servers only while they answer, and else writes .state/prefect and .state/mlflow.db
+itself. Two Prefect servers on one database lock each other out, so who starts one holds .state/prefect.lock.
 
-Each server leads a process group of its own. So Ctrl-C reaches only us, and we stop group by group, which leaves no grandchild;
-and where we are killed outright, Linux tells each server to stop.
+All listen on 127.0.0.1. Told to open them to others, we refuse until each has a password. Passwords and database addresses pass through
+the environment alone: an argument would show them to everyone on the machine.
 """
 
 import contextlib
+import ipaddress
 import logging
 import os
+import secrets
 import signal
 import socket
-import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
+from flows import processes, runs
+from flows.processes import Child, answers, say
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_text
-from pipeline.core.stage import die_with_parent
-from pipeline.registry import artifact_root, local_tracking_uri
+from pipeline.registry import address_file, artifact_root, default_tracking_uri, local_tracking_uri
 
-HOST = "127.0.0.1"
+LOCALHOST = "127.0.0.1"
 START_SECONDS = 180         # a first start creates the databases; 20 s is usual
-STOP_SECONDS = 20
-POOL = "robo"               # the process work pool that prefect.yaml names
-
-
-@dataclass
-class Server:
-    name: str
-    port: int
-    health: str             # path that answers 200 when it is ready
-    command: list[str]
-    environment: dict[str, str]
-    log: Path
-    process: subprocess.Popen | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://{HOST}:{self.port}"
+PREFECT_PASSWORD, MLFLOW_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
+MLFLOW_PASSWORD_LENGTH = 12         # MLflow's own rule
+# The users table needs a database beside MLflow's, whose address MLflow takes from a file only; so it never is one with a password.
+MLFLOW_AUTH = """[mlflow]
+default_permission = READ
+database_uri = sqlite:///{database}
+admin_username = admin
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+"""
 
 
 def state(root: Path) -> Path:
     return Path(root).resolve() / ".state"
 
 
-def port_of(name: str, default: int) -> int:
+def address_of(name: str, root: Path) -> Path:
+    """The file that says where our server answers while it runs."""
+    return address_file(root) if name == "mlflow" else state(root) / f"{name}.url"
+
+
+def port_of(name: str, default: int, host: str) -> int:
     """The port for a server from ROBO_PREFECT_PORT or ROBO_MLFLOW_PORT. Raises UserError when it is none, or taken."""
     variable = f"ROBO_{name.upper()}_PORT"
     text = os.environ.get(variable) or str(default)
@@ -59,11 +58,62 @@ def port_of(name: str, default: int) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)     # a server stopped a moment ago is no hindrance
         try:
-            probe.bind((HOST, int(text)))
+            probe.bind((host, int(text)))
         except OSError:
-            raise UserError(f"port {text} of {HOST} is in use, perhaps by pages opened before; to open {name} elsewhere set {variable}, "
+            raise UserError(f"port {text} of {host} is in use, perhaps by pages opened before; to open {name} elsewhere set {variable}, "
                             f"for example {variable}={int(text) % 60000 + 1100}") from None
     return int(text)
+
+
+# --- who may come in --------------------------------------------------------------------------------------------------
+
+def is_local(host: str) -> bool:
+    """Whether only this machine reaches `host`. Raises UserError where it is no address to listen on."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.IPv4Address(host).is_loopback
+    except ValueError:
+        raise UserError(f"--host (or ROBO_HOST): {host!r} is no IPv4 address; {LOCALHOST} is this machine alone, 0.0.0.0 everybody") from None
+
+
+def guard(host: str, passwords: list[str]) -> None:
+    """Raises UserError where others could come in without one of `passwords`, or a password could not work."""
+    missing = [name for name in passwords if not os.environ.get(name)]
+    if not is_local(host) and missing:
+        raise UserError(f"{host} would open the servers to others, so they need passwords: set {' and '.join(missing)} in the environment "
+                        f"({PREFECT_PASSWORD}=user:password; MLflow's user is admin), or leave out --host and ROBO_HOST")
+    if (text := os.environ.get(PREFECT_PASSWORD)) and not all(text.partition(":")[::2]):
+        raise UserError(f"{PREFECT_PASSWORD}: must have the form user:password")
+    if (text := os.environ.get(MLFLOW_PASSWORD)) and len(text) < MLFLOW_PASSWORD_LENGTH:
+        raise UserError(f"{MLFLOW_PASSWORD}: MLflow refuses passwords of less than {MLFLOW_PASSWORD_LENGTH} characters")
+
+
+def credentials() -> dict[str, str]:
+    """What clients on this machine need, from what the servers are given; what is set already stays."""
+    found = {}
+    if text := os.environ.get(PREFECT_PASSWORD):
+        found["PREFECT_API_AUTH_STRING"] = text
+    if text := os.environ.get(MLFLOW_PASSWORD):
+        found |= {"MLFLOW_TRACKING_USERNAME": os.environ.get("MLFLOW_AUTH_ADMIN_USERNAME") or "admin", "MLFLOW_TRACKING_PASSWORD": text}
+    return {key: value for key, value in found.items() if key not in os.environ}
+
+
+def names_of(host: str) -> list[str]:
+    """What others may call this machine in a browser's address line."""
+    if host != "0.0.0.0":
+        return [host]
+    found = {socket.gethostname(), socket.getfqdn()}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(("192.0.2.1", 9))         # sends nothing; the system picks the address that others see
+        found.add(probe.getsockname()[0])
+    return sorted(found)
+
+
+# --- the servers ------------------------------------------------------------------------------------------------------
+
+def local_prefect(root: Path) -> dict[str, str]:
+    return {"PREFECT_HOME": str(state(root) / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 
 
 def inherited() -> dict[str, str]:
@@ -71,142 +121,126 @@ def inherited() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
 
 
-def prefect_server(root: Path, port: int, log: Path) -> Server:
-    return Server("Prefect", port, "/api/health", [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)],
-                  {**inherited(), **local_prefect(root), "PREFECT_SERVER_API_HOST": HOST, "PREFECT_SERVER_API_PORT": str(port)}, log)
+def url(host: str, port: int) -> str:
+    return f"http://{LOCALHOST if host == '0.0.0.0' else host}:{port}"
 
 
-def servers(root: Path) -> list[Server]:
-    prefect, mlflow, logs = port_of("Prefect", 4200), port_of("MLflow", 5000), state(root) / "logs"
-    if prefect == mlflow:
-        raise UserError(f"ROBO_PREFECT_PORT and ROBO_MLFLOW_PORT are both {prefect}; they must differ")
-    return [
-        prefect_server(root, prefect, logs / "prefect.log"),
-        # One worker and no job runner: 0.5 GB and 8 s instead of 2.4 GB and 20 s.
-        Server("MLflow", mlflow, "/health",
-               [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(mlflow), "--workers", "1",
-                "--backend-store-uri", local_tracking_uri(root), "--default-artifact-root", artifact_root(root)],
-               {**inherited(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}, logs / "mlflow.log"),
-    ]
+def prefect_server(root: Path, port: int, log: Path, host: str = LOCALHOST) -> Child:
+    # A page of another site must not reach the API through a browser here, which Prefect's own default allows.
+    own = {"PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url(host, port), "PREFECT_UI_API_URL": "/api"}
+    return Child("prefect", [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)],
+                 {**own, **inherited(), **local_prefect(root), "PREFECT_SERVER_API_HOST": host, "PREFECT_SERVER_API_PORT": str(port)}, log,
+                 health=f"{url(host, port)}/api/health")
 
 
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
+def mlflow_server(root: Path, port: int, log: Path, host: str = LOCALHOST) -> Child:
+    # One worker and no job runner: 0.5 GB and 8 s instead of 2.4 GB and 20 s.
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    shared = os.environ.get("MLFLOW_ARTIFACTS_DESTINATION")         # clients on other machines send files through the server
+    settings = {"MLFLOW_BACKEND_STORE_URI": local_tracking_uri(root), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_DEFAULT_ARTIFACT_ROOT": "mlflow-artifacts:/" if shared else artifact_root(root)}
+    if not is_local(host):      # MLflow answers only to names it was told, and lets pages change things only from there
+        settings["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join(f"{name}:{port}" for name in [*names_of(host), LOCALHOST, "localhost"])
+        settings["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(f"http://{name}:{port}" for name in names_of(host))
+    if os.environ.get(MLFLOW_PASSWORD):
+        command += ["--app-name", "basic-auth"]
+        config = state(root) / "mlflow-auth.ini"
+        write_text(config, MLFLOW_AUTH.format(database=state(root) / "mlflow-auth.db"))
+        settings |= {"MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32)}
+    return Child("mlflow", command, {**settings, **inherited()}, log, health=f"{url(host, port)}/health")
 
 
-def start(server: Server) -> None:
-    server.log.parent.mkdir(parents=True, exist_ok=True)
-    with open(server.log, "w") as log:
-        server.process = subprocess.Popen(server.command, env=server.environment, stdin=subprocess.DEVNULL, stdout=log,
-                                          stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=die_with_parent)
+def pages(root: Path, host: str) -> list[Child]:
+    """Our servers, not yet started: all but those that the environment names elsewhere. Raises UserError when a port is no good, or
+    others could come in unasked."""
+    known = {"prefect": (prefect_server, "PREFECT_API_URL", 4200, PREFECT_PASSWORD),
+             "mlflow": (mlflow_server, "MLFLOW_TRACKING_URI", 5000, MLFLOW_PASSWORD)}
+    wanted = {name: one for name, one in known.items() if not os.environ.get(one[1])}
+    guard(host, [password for *_, password in wanted.values()])
+    ports = {name: port_of(name, default, host) for name, (_, _, default, _) in wanted.items()}
+    if len(set(ports.values())) < len(ports):
+        raise UserError(f"ROBO_PREFECT_PORT and ROBO_MLFLOW_PORT are both {ports['mlflow']}; they must differ")
+    return [make(root, ports[name], state(root) / "logs" / f"{name}.log", host) for name, (make, *_) in wanted.items()]
 
 
-def check(running: list[Server]) -> None:
-    """Raises UserError when a server has ended."""
-    for server in running:
-        if (status := server.process.poll()) is not None:
-            last = server.log.read_text(errors="replace").strip().splitlines()[-1:] or ["it wrote nothing"]
-            how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-            raise UserError(f"{server.name}'s server {how}: {last[0]}\nIts whole log is {server.log}")
+def workers(root: Path) -> list[Child]:
+    """Who works by itself: Prefect's worker on the schedule, the reconciler on MLflow's alias."""
+    environment = {**os.environ, **prefect_environment(root), "MLFLOW_TRACKING_URI": default_tracking_uri(root),
+                   "ROBO_HOME": str(Path(root).resolve()), "PYTHONUNBUFFERED": "1", "PREFECT_WORKER_QUERY_SECONDS": "3"}
+    # Killed outright, not asked: told to end, Prefect's worker may take minutes.
+    return [Child(name, [sys.executable, "-m", *module], environment, state(root) / "logs" / f"{name}.log", shown=True, orphaned=signal.SIGKILL)
+            for name, module in (("worker", ["flows.worker"]), ("reconciler", ["flows.cli", "reconcile"]))]
 
 
-def wait_until_ready(running: list[Server]) -> None:
-    """Raises UserError when a server ends or does not answer in time."""
-    until = time.monotonic() + START_SECONDS
-    while not all(answers(server.url + server.health) for server in running):
-        check(running)
-        if time.monotonic() > until:
-            raise UserError(f"the servers did not answer in {START_SECONDS} s; see {', '.join(str(server.log) for server in running)}")
-        time.sleep(0.2)
+def serve(root: Path = Path("."), host: str = LOCALHOST, work: bool = True) -> None:
+    """Opens both pages and, where `work`, works off the schedule and follows the alias, until Ctrl-C or SIGTERM; then stops everything.
 
-
-def stop(running: list[Server]) -> None:
-    """Ends every server with all its children, politely first. The order does not matter: neither needs the other."""
-    for kind, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
-        for server in running:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.process.pid, kind)
-        until = time.monotonic() + patience
-        while any(alive(server) for server in running) and time.monotonic() < until:
-            time.sleep(0.1)
-
-
-def alive(server: Server) -> bool:
-    """Whether any process of the server's group is left."""
-    server.process.poll()       # takes note of its end, or it would stay in the group as a zombie
-    try:
-        os.killpg(server.process.pid, 0)
-        return True
-    except ProcessLookupError:
-        return False
-
-
-@contextlib.contextmanager
-def foreground(running: list[Server]) -> Iterator[None]:
-    """Turns Ctrl-C and SIGTERM inside the block into its end, and stops everything in `running` when it ends, however it does."""
-    def leave(*_):
-        raise KeyboardInterrupt
-
-    before = {kind: signal.signal(kind, leave) for kind in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("Stopping ...", flush=True)
-    finally:
-        for kind in before:         # an impatient second Ctrl-C must not leave anything running
-            signal.signal(kind, signal.SIG_IGN)
-        stop([server for server in running if server.process])
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
-
-
-def ui(root: Path = Path(".")) -> None:
-    """Opens both pages and stays until Ctrl-C or SIGTERM, then stops both.
-
-    Raises UserError when a port is in use, or a server does not start or ends by itself.
+    Raises UserError when the servers cannot start, or one of the processes dies again and again.
     """
-    address = state(root) / "prefect.url"
-    running: list[Server] = []
-    with foreground(running):
-        chosen = servers(root)
-        print("Starting the pages of Prefect and MLflow, about 20 seconds ...", flush=True)
+    children: list[Child] = []
+    with processes.foreground(children):
+        servers = pages(root, host)
+        addresses = [address_of(server.name, root) for server in servers]
+        if servers and servers[0].name == "prefect":
+            servers[0].holds = lock_prefect(root)
+        if servers:
+            say(f"starts {' and '.join(server.name for server in servers)}, about 20 seconds; what they say stands in {state(root) / 'logs'}")
         try:
-            for server in chosen:
-                running.append(server)
-                start(server)
-            wait_until_ready(running)
-            write_text(address, running[0].url)
-            for server in running:
-                print(f"{server.name:8}{server.url}")
-            print("Ctrl-C stops both.", flush=True)
-            while True:
-                check(running)
-                time.sleep(0.5)
+            for server in servers:
+                children.append(server)
+                processes.start(server)
+            processes.wait_until_ready(servers, START_SECONDS)
+            for server, address in zip(servers, addresses, strict=True):
+                write_text(address, server.health.removesuffix("/api/health").removesuffix("/health"))
+                say(f"{server.name:<8} {address.read_text()}")
+            for child in workers(root) if work else []:
+                children.append(child)
+                processes.start(child)
+            say("Ctrl-C stops everything")
+            processes.watch(children)
         finally:
-            address.unlink(missing_ok=True)
+            for address in addresses:
+                address.unlink(missing_ok=True)
 
 
-# --- the flow's side --------------------------------------------------------------------------------------------------
+def lock_prefect(root: Path, never_mind: Callable[[], bool] = lambda: False) -> IO | None:
+    """Waits until nobody else has a Prefect server on this folder's database, and returns the open lock file; None where meanwhile
+    `never_mind` came true."""
+    path = state(root) / "prefect.lock"
+    if lock := processes.locked(path):
+        return lock
+    say("waits for another `robo` in this folder that has Prefect's database open")
+    while not never_mind():
+        if lock := processes.locked(path):
+            return lock
+        time.sleep(0.5)
+    return None
 
-def local_prefect(root: Path) -> dict[str, str]:
-    return {"PREFECT_HOME": str(state(root) / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 
+# --- the run's side ---------------------------------------------------------------------------------------------------
 
 def prefect_environment(root: Path = Path(".")) -> dict[str, str]:
     """What to put into os.environ before prefect is imported: Prefect keeps everything under .state, says nothing on the terminal
     (the flow prints its own lines; the page has the logs), and goes through the user's server or ours while one answers."""
     found = {**local_prefect(root), "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
-    if set_by_user := os.environ.get("PREFECT_API_URL"):
-        return {**found, "PREFECT_API_URL": set_by_user}
-    with contextlib.suppress(FileNotFoundError):
-        url = (state(root) / "prefect.url").read_text()
-        if answers(f"{url}/api/health"):
-            found["PREFECT_API_URL"] = f"{url}/api"
+    if prefect := os.environ.get("PREFECT_API_URL"):
+        found["PREFECT_API_URL"] = prefect
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            if answers((prefect := address_of("prefect", root).read_text()) + "/api/health"):
+                found["PREFECT_API_URL"] = f"{prefect}/api"
     return found
+
+
+def settle(api: str, pool: bool) -> None:
+    """runs.settle, the first that a run asks of Prefect. Raises UserError where the server does not let us in."""
+    from prefect.exceptions import PrefectHTTPStatusError
+    try:
+        runs.settle(pool)
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != 401:
+            raise
+        raise UserError(f"Prefect's server at {api} asks for a password: set PREFECT_API_AUTH_STRING=user:password in the environment") from None
 
 
 @contextlib.contextmanager
@@ -216,43 +250,29 @@ def prefect_for_a_run(root: Path = Path(".")) -> Iterator[None]:
     Prefect would start one too, but that one outlives a killed flow, and two of them lock each other out of the database. Raises
     UserError when the server does not start.
     """
-    environment = prefect_environment(root)
-    running = []
+    lock, running, environment = None, [], prefect_environment(root)
     if "PREFECT_API_URL" not in environment:
+        lock = lock_prefect(root, lambda: "PREFECT_API_URL" in prefect_environment(root))
+        environment = prefect_environment(root)
+    if lock:
         with socket.socket() as probe:
-            probe.bind((HOST, 0))
+            probe.bind((LOCALHOST, 0))
             port = probe.getsockname()[1]
         running = [prefect_server(root, port, state(root) / "logs" / "prefect-run.log")]
-        environment["PREFECT_API_URL"] = f"{running[0].url}/api"
+        running[0].holds = lock
+        environment["PREFECT_API_URL"] = f"{url(LOCALHOST, port)}/api"
     try:
         for server in running:
-            start(server)
-        wait_until_ready(running)
+            processes.start(server)
+        processes.wait_until_ready(running, START_SECONDS)
         os.environ.update(environment)
-        yield
+        from prefect import tags
+        settle(environment["PREFECT_API_URL"], pool=bool(lock))
+        with tags(runs.here()):
+            yield
     finally:
         for handler in logging.getLogger("prefect.flow_runs").handlers:
             handler.flush()     # the last lines of the log, while somebody is there to take them
-        stop([server for server in running if server.process])
-
-
-def worker(root: Path = Path(".")) -> None:
-    """Deploys prefect.yaml to the running server and works off its runs, one at a time, until Ctrl-C.
-
-    Raises UserError when no Prefect server answers or it refuses the deployment.
-    """
-    environment = {**os.environ, **prefect_environment(root), "ROBO_HOME": str(root.resolve())}
-    if "PREFECT_API_URL" not in environment:
-        raise UserError("no Prefect server answers; start one with `robo ui`, or name yours in PREFECT_API_URL")
-    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
-    for command in (["work-pool", "create", POOL, "--type", "process", "--overwrite"], ["deploy", "--all"]):
-        done = subprocess.run([*prefect, *command], env=environment, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        if done.returncode:
-            raise UserError(f"prefect {' '.join(command)} ended with status {done.returncode}:\n{done.stdout.strip()[-1500:]}")
-    print(f"prefect.yaml is deployed; a worker of the pool {POOL} waits for its runs. Ctrl-C stops it.", flush=True)
-    # A child and not this process itself: told to stop, Prefect's worker may take minutes, and it would leave a run's process behind.
-    child = Server("Prefect's worker", 0, "", [*prefect, "worker", "start", "--pool", POOL], environment, state(root) / "logs" / "worker.log")
-    with foreground([child]):
-        child.process = subprocess.Popen(child.command, env=environment, cwd=root, start_new_session=True, preexec_fn=die_with_parent)
-        if status := child.process.wait():
-            raise UserError(f"Prefect's worker ended with status {status}; what it said stands above")
+        processes.stop([server for server in running if server.process])
+        if lock:
+            lock.close()

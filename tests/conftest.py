@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from chain import call, make_chain
 from project import make_project
 from real import find_ollama, free_port, start_ollama
+from ruamel.yaml import YAML
 from tiny import DOCUMENTS, make_checkpoint, make_tokenizer
 
 
@@ -70,6 +72,23 @@ def mlflow(uri):
     """MLflow's client for it."""
     import mlflow
     return mlflow.MlflowClient(uri, registry_uri=uri)
+
+
+@pytest.fixture(scope="session")
+def record(tmp_path_factory):
+    return tmp_path_factory.mktemp("record")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory, record):
+    """A project that `dvc repro` built, alone and with no server; a record for each stage of what it read."""
+    root = make_chain(tmp_path_factory.mktemp("chain"))
+    stages = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
+    # one stage at a time, so that each has a record of its own
+    for stage in stages:
+        call(root, "dvc", "repro", "--single-item", stage, PYTHONPATH=f"{root}{os.pathsep}{Path(__file__).parent / 'recorder'}",
+             ROBO_RECORD=str(record / stage))
+    return root
 
 
 @pytest.fixture(scope="session")

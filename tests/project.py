@@ -45,6 +45,7 @@ def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, step
         run_llama_cpp(gguf / "model-f16.gguf", path, quant)
         write(root / f"metrics/quantize/{quant}.json", {**contents(path), "fell_back": {"count": 0, "why": {}}, "completion": "led", "imatrix": None})
     write(root / "data/raw/some/main.py", "import machine\n")
+    write(root / "data/raw/licenses.jsonl", "")
     write(root / "data/processed/train_corpus.jsonl", '{"source": "periph", "version": "1.2.1", "license": "MIT", "text": "import machine"}\n')
     write(root / "data/processed/val_corpus.jsonl", '{"source": "lbutils-mp", "version": "0.2.4", "license": "MIT", "text": "import time\\n"}\n')
     write(root / "metrics/prepare.json", {"files": {"train": 1, "val": 1}, "rejected": {"too short": 3}})

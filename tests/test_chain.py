@@ -1,7 +1,6 @@
 """The whole chain for real, on a small project: what runs when, what is read, what is left behind by a kill, and DVC's own commands."""
 
 import ast
-import json
 import os
 import re
 import shutil
@@ -12,31 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from chain import call, edit, environment, make_chain, metrics, robo, states
-from real import free_port
+from chain import call, edit, environment, make_chain, metrics, processes_in, robo, states
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
 TRAIN_ON = {"train", "evaluate", "export", "quantize@F16", "quantize@Q8_0", "quantize@Q4_K_M", "assess", "release"}
 NEW_VERSION = {"register", "judge"}
 ALL = {"collect", "prepare", "tokenizer", "pack"} | TRAIN_ON
-
-
-@pytest.fixture(scope="module")
-def record(tmp_path_factory):
-    return tmp_path_factory.mktemp("record")
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory, record):
-    """A project that `dvc repro` built, alone and with no server; a record for each stage of what it read."""
-    root = make_chain(tmp_path_factory.mktemp("chain"))
-    stages = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
-    # one stage at a time, so that each has a record of its own
-    for stage in stages:
-        call(root, "dvc", "repro", "--single-item", stage, PYTHONPATH=f"{root}{os.pathsep}{Path(__file__).parent / 'recorder'}",
-             ROBO_RECORD=str(record / stage))
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +63,7 @@ def test_every_stage_lists_exactly_what_it_reads(built, record):
                  and "unfinished" not in row[1] and not Path(built, row[1]).is_dir()}
         undeclared = {path for path in code | files if not inside(path, deps) and not inside(path, outs)}
         assert not undeclared, f"{name} reads what dvc.yaml does not list: {undeclared}"
-        unread = {dep for dep in deps if not any(inside(path, [dep]) for path in code | files)}
+        unread = {dep for dep in deps if not any(inside(path, [dep]) for path in code | files)} - {"checkpoints"}   # read where init_from names one
         assert not unread, f"{name} lists what it does not read: {unread}"
 
 
@@ -116,8 +97,11 @@ def test_the_judge_measures_as_the_evaluate_stage_does(built):
 def test_one_changed_key_runs_just_what_reads_it(chain, file, key, value, expected):
     before = (chain / file).read_text()
     robo(chain, "run")
+    assert "would run nothing" in robo(chain, "plan", "--no-measure")
     try:
         edit(chain, file, **{key: value})
+        planned = robo(chain, "plan", "--no-measure")
+        assert all(re.search(rf"^ +{re.escape(stage)} ", planned, re.MULTILINE) for stage in expected - {"register"})
         ran = {name for name, state in states(robo(chain, "run")).items() if state == "Executed"}
         assert ran == expected
     finally:
@@ -128,42 +112,27 @@ def test_one_changed_key_runs_just_what_reads_it(chain, file, key, value, expect
     assert ran <= ({"assess", "release"} | NEW_VERSION if key == "quants" else NEW_VERSION)
 
 
-def processes_in(folder: Path) -> list[str]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if (process / "cwd").resolve() == folder and command and "forkserver" not in command and "resource_tracker" not in command:
-                found.append(f"{process.name} {command}")
-        except OSError:
-            continue
-    return found
-
-
 @pytest.mark.parametrize("victim", ["flow", "dvc"])
 def test_a_killed_flow_leaves_nobody_writing_and_goes_on(built, tmp_path, victim):
     root = Path(shutil.copytree(built, tmp_path / "project")).resolve()
     edit(root, "configs/training/small.yaml", max_steps=4000, checkpoint_every=5)
     flow = subprocess.Popen([sys.executable, "-m", "flows.cli", "run"], cwd=root, env=environment(root), stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT)
-    until = time.monotonic() + 120
+    until = time.monotonic() + 400
     checkpoints = root / ".state/checkpoints"
     while not list(checkpoints.rglob("step-*.ckpt")):
         assert time.monotonic() < until and flow.poll() is None, "training did not begin"
         time.sleep(0.1)
     stage = [line for line in processes_in(root) if "pipeline.train" in line]
     assert stage, "the stage runs"
-    if victim == "flow":
-        flow.kill()
-    else:
-        child = next(line for line in processes_in(root) if "flows.dvc_child" in line)
-        os.kill(int(child.split()[0]), signal.SIGKILL)
-    flow.communicate(timeout=90)
+    killed = f"{flow.pid} flows.cli" if victim == "flow" else next(line for line in processes_in(root) if "flows.dvc_child" in line)
+    os.kill(int(killed.split()[0]), signal.SIGKILL)
+    said = flow.communicate(timeout=300)[0].decode(errors="replace")
     until = time.monotonic() + 30
     while left := [line for line in processes_in(root) if "pipeline." in line or "dvc" in line]:
-        assert time.monotonic() < until, f"still there: {left}"
+        assert time.monotonic() < until, f"still there: {left}\n{said}"
         time.sleep(0.2)
-    assert not (root / "models/trained").exists(), "half a model"
+    assert not (root / "models/trained").exists(), f"killed {killed}, and yet there is a model; the flow said:\n{said}"
     # the next run goes on from the checkpoint
     edit(root, "configs/training/small.yaml", max_steps=4000, checkpoint_every=5)
     done = list(checkpoints.rglob("step-*.ckpt"))
@@ -203,42 +172,3 @@ def test_the_data_stages_are_the_same_bytes_elsewhere(built, tmp_path):
         stages = YAML(typ="safe").load(project / "dvc.lock")["stages"]
         return {stage: stages[stage]["outs"] for stage in ("collect", "prepare", "tokenizer", "pack")}
     assert locked(root) == locked(built)
-
-
-def test_the_schedule_is_deployed_and_worked_off(built, tmp_path):
-    """`robo ui` and `robo worker` as a server would run them: prefect.yaml's deployment runs, one at a time, and its schedule stands."""
-    root = Path(shutil.copytree(built, tmp_path / "project"))
-    ports = {"ROBO_PREFECT_PORT": str(free_port()), "ROBO_MLFLOW_PORT": str(free_port())}
-    api = {"PREFECT_API_URL": f"http://127.0.0.1:{ports['ROBO_PREFECT_PORT']}/api", "PREFECT_HOME": str(root / ".state/prefect")}
-    started = []
-
-    def serve(command: str, ready: str) -> None:
-        process = subprocess.Popen([sys.executable, "-m", "flows.cli", command], cwd=root, env=environment(root, **ports), text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        started.append(process)
-        said = ""
-        while ready not in said:
-            line = process.stdout.readline()
-            assert line, said
-            said += line
-
-    try:
-        assert "no Prefect server answers" in robo(root, "worker", ok=False, **ports)
-        serve("ui", "Ctrl-C")
-        serve("worker", "started!")
-        call(root, "prefect", "deployment", "run", "retrain/retrain", "--watch", **api)
-        deployment = call(root, "prefect", "deployment", "inspect", "retrain/retrain", "--output", "json", **api)
-        shown = json.loads(deployment[deployment.index("{"):])
-        schedule, = shown["schedules"]
-        assert schedule["schedule"]["cron"] == "0 3 * * *" and not schedule["active"]       # off until somebody switches it on
-        assert shown["global_concurrency_limit"]["limit"] == 1
-    finally:
-        for process in reversed(started):
-            process.send_signal(signal.SIGINT)
-        try:
-            for process in started:
-                process.communicate(timeout=60)
-        finally:
-            for process in started:
-                process.kill()
-    assert not [line for line in processes_in(root.resolve()) if "prefect" in line or "mlflow" in line]

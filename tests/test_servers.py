@@ -1,4 +1,5 @@
-"""`robo ui` with the real servers: both pages come up over what the flow wrote, and nothing outlives it."""
+"""`robo serve` and `robo ui` with the real servers: both pages come up over what the flow wrote, others need a password, and nothing outlives
+them. What works beside the pages is in test_serve.py."""
 
 import os
 import re
@@ -14,12 +15,20 @@ from browser import browser
 from project import REPOSITORY, retrain
 from real import free_port
 
-from flows.servers import answers, prefect_environment
+from flows.processes import RESTARTS, answers, locked
+from flows.servers import MLFLOW_PASSWORD, PREFECT_PASSWORD, credentials, guard, is_local, prefect_environment
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 
-OPEN = "from flows.servers import ui\nfrom pipeline.core.errors import UserError\nimport sys\ntry:\n    ui()\nexcept UserError as error:\n" \
-       "    sys.exit(f'error: {error}')"
+OPEN = """
+import sys
+from flows.servers import serve
+from pipeline.core.errors import UserError
+try:
+    serve(work=False)
+except UserError as error:
+    sys.exit(f"error: {error}")
+"""
 FLOW = """
 from prefect import flow, get_run_logger, task
 @task
@@ -173,13 +182,22 @@ def test_killed_outright_leaves_nothing(opened, ready):
 
 
 @pytest.mark.slow
-def test_one_dies_both_stop(opened):
+def test_one_that_dies_comes_back_until_it_dies_too_often(opened):
     opened.wait_until_open()
-    mlflow = [process for process, command in opened.left() if "mlflow server" in command]
-    os.kill(mlflow[0], signal.SIGKILL)
+    for death in range(RESTARTS + 1):
+        mlflow = [process for process, command in opened.left() if "mlflow server" in command]
+        os.kill(mlflow[0], signal.SIGKILL)
+        line = opened.process.stdout.readline() if death < RESTARTS else ""
+        assert death == RESTARTS or ("mlflow was killed by signal 9" in line and str(opened.root / ".state/logs/mlflow.log") in line)
+        if death == 0:
+            assert "mlflow is there again" in opened.process.stdout.readline() and answers(f"{opened.url('MLflow')}/health")
+        until = time.monotonic() + 30
+        while death < RESTARTS and not any("mlflow server" in command for _, command in opened.left()):
+            assert time.monotonic() < until
+            time.sleep(0.1)
     assert opened.process.wait(60) == 1 and opened.gone_in(2)
     said = opened.process.stderr.read()
-    assert "MLflow's server was killed by signal 9" in said and str(opened.root / ".state/logs/mlflow.log") in said and "Traceback" not in said
+    assert f"That was the {RESTARTS + 1}th time" in said and "Traceback" not in said
 
 
 @pytest.mark.parametrize("name", ["Prefect", "MLflow"])
@@ -198,11 +216,11 @@ def test_port_in_use(opened, name):
 
 @pytest.mark.parametrize("port", ["no", "80", "70000"])
 def test_no_port(tmp_path, monkeypatch, port):
-    from flows.servers import ui
+    from flows.servers import serve
     monkeypatch.setenv("ROBO_MLFLOW_PORT", port)
     monkeypatch.setenv("ROBO_PREFECT_PORT", str(free_port()))
     with pytest.raises(UserError, match=f"ROBO_MLFLOW_PORT: '{port}' is no port"):
-        ui(tmp_path)
+        serve(tmp_path)
 
 
 def test_the_flow_asks_who_answers(tmp_path, monkeypatch):
@@ -214,3 +232,53 @@ def test_the_flow_asks_who_answers(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://team:4200/api")
     assert prefect_environment(tmp_path)["PREFECT_API_URL"] == "http://team:4200/api"
     assert not answers(f"http://127.0.0.1:{free_port()}/")
+
+
+def test_only_one_holds_a_lock(tmp_path):
+    with locked(tmp_path / "lock") as file:
+        assert locked(tmp_path / "lock") is None
+        holder = subprocess.Popen(["sleep", "60"], pass_fds=[file.fileno()])
+    assert locked(tmp_path / "lock") is None        # the child lives and holds it
+    holder.kill()
+    holder.wait()
+    locked(tmp_path / "lock").close()
+
+
+@pytest.mark.parametrize("host, right", [("0.0.0.0", False), ("192.168.1.7", False), ("127.0.0.1", True), ("localhost", True)])
+def test_who_listens_to_others(monkeypatch, host, right):
+    for name in (PREFECT_PASSWORD, MLFLOW_PASSWORD):
+        monkeypatch.delenv(name, raising=False)
+    assert is_local(host) is right
+    if right:
+        guard(host, [PREFECT_PASSWORD, MLFLOW_PASSWORD])
+        return
+    with pytest.raises(UserError, match=f"{host} would open the servers to others.*{PREFECT_PASSWORD} and {MLFLOW_PASSWORD}"):
+        guard(host, [PREFECT_PASSWORD, MLFLOW_PASSWORD])
+    monkeypatch.setenv(PREFECT_PASSWORD, "me:sesame")
+    with pytest.raises(UserError, match=f"passwords: set {MLFLOW_PASSWORD} in"):
+        guard(host, [PREFECT_PASSWORD, MLFLOW_PASSWORD])
+    monkeypatch.setenv(MLFLOW_PASSWORD, "twelve-letters")
+    guard(host, [PREFECT_PASSWORD, MLFLOW_PASSWORD])
+    assert credentials()["PREFECT_API_AUTH_STRING"] == "me:sesame" and credentials()["MLFLOW_TRACKING_USERNAME"] == "admin"
+
+
+@pytest.mark.parametrize("variable, value, says", [(PREFECT_PASSWORD, "sesame", "user:password"), (MLFLOW_PASSWORD, "short", "12 characters")])
+def test_passwords_that_cannot_work(monkeypatch, variable, value, says):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UserError, match=f"{variable}.*{says}"):
+        guard("127.0.0.1", [])
+
+
+def test_no_address():
+    with pytest.raises(UserError, match="'everywhere' is no IPv4 address"):
+        is_local("everywhere")
+
+
+def test_a_database_of_the_server_needs_the_server(tmp_path, monkeypatch):
+    from pipeline.registry import default_tracking_uri
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert default_tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/.state/mlflow.db"
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql://robo:secret@db/mlflow")
+    with pytest.raises(UserError, match="start it") as raised:
+        default_tracking_uri(tmp_path)
+    assert "secret" not in str(raised.value)

@@ -1,0 +1,197 @@
+"""`robo doctor`: what is there, what listens where, what disagrees, and the command that mends each, on one screen.
+
+It changes nothing, and imports nothing heavy: versions come from the packages' metadata, files from DVC, the rest by asking who answers.
+Only a comparison of MLflow's alias with Ollama needs MLflow's client, a second and a half.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+
+from flows.processes import answers, locked
+from flows.servers import address_of, state
+from pipeline import serving
+from pipeline.core.config import Config, load
+from pipeline.core.errors import UserError
+
+SHOWN = ("dvc", "prefect", "mlflow", "torch", "lightning", "llama-cpp-python", "gguf")
+FREE_BYTES = 5e9        # a run with its caches needs a few gigabytes
+SIGNS = {"good": "✓", "note": "·", "bad": "✗"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    what: str
+    how: str            # good, note (worth knowing) or bad (needs mending)
+    said: str
+    mend: str = ""      # the command
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def locked_versions(path: Path) -> dict[str, str]:
+    """Package -> version that requirements.lock asks for on this machine."""
+    from packaging.requirements import Requirement
+    found = {}
+    for line in path.read_text().splitlines():
+        if match := re.match(r"(\S+==[^\s\\]+(?:\s*;[^\\]+)?)\s*\\?$", line):
+            requirement = Requirement(match[1])
+            if requirement.marker is None or requirement.marker.evaluate():
+                found[normal(requirement.name)] = next(iter(requirement.specifier)).version
+    return found
+
+
+def packages(root: Path) -> Iterator[Finding]:
+    installed = {normal(found.name): found.version for found in distributions()}
+    yield Finding("python", "good", f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} CPUs; "
+                  + ", ".join(f"{name} {installed.get(name, 'missing')}" for name in SHOWN))
+    wanted = locked_versions(root / "requirements.lock")
+    other = [f"{name} {installed.get(name, 'missing')} instead of {version}" for name, version in sorted(wanted.items())
+             if installed.get(name) != version]
+    if other:
+        yield Finding("packages", "bad", f"{len(other)} of {len(wanted)} are not as in requirements.lock: {shortened(other)}",
+                      "rm .venv/.complete; make setup")
+    else:
+        yield Finding("packages", "good", f"{len(wanted)} as in requirements.lock")
+
+
+def shortened(items: list[str], count: int = 3) -> str:
+    return ", ".join(items[:count]) + (f" and {len(items) - count} more" if len(items) > count else "")
+
+
+def git(root: Path) -> Iterator[Finding]:
+    def ask(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.rstrip()
+    try:
+        commit, changed = ask("log", "-1", "--format=%h %s"), ask("status", "--porcelain").splitlines()
+    except (OSError, subprocess.CalledProcessError) as error:
+        yield Finding("git", "bad", f"no git repository with a commit here, and DVC needs one ({error})",
+                      "git init && git add -A && git commit -m start")
+        return
+    if changed:
+        names = shortened([line[3:] for line in changed])
+        yield Finding("git", "note", f"{names} not committed: a version registered now is not that of {commit.split()[0]}", "git commit -am ...")
+    else:
+        yield Finding("git", "good", commit)
+
+
+def files() -> Iterator[Finding]:
+    """DVC's stages against the files; what DVC says is wrong with its own files too."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    from flows.changes import why
+    try:
+        with Repo(".") as repo:
+            status = repo.status()
+            remote = repo.config["core"].get("remote")
+    except DvcException as error:
+        yield Finding("files", "bad", str(error), "git checkout dvc.lock dvc.yaml")
+        return
+    if status:
+        mend = "robo run" + (f", or dvc pull (from {remote})" if remote else "")
+        yield Finding("files", "bad", shortened([f"{stage} ({why(changes)})" for stage, changes in status.items()]), mend)
+    else:
+        yield Finding("files", "good", "all stages are up to date with dvc.lock")
+
+
+def servers(root: Path) -> Iterator[Finding]:
+    for name, health, variable in (("prefect", "/api/health", "PREFECT_API_URL"), ("mlflow", "/health", "MLFLOW_TRACKING_URI")):
+        if given := os.environ.get(variable):
+            good = not given.startswith("http") or answers(given.removesuffix("/api") + health)
+            yield Finding(name, "good" if good else "bad", f"{given}, from {variable}{'' if good else ', does not answer'}",
+                          "" if good else f"start it there, or unset {variable}")
+            continue
+        try:
+            address = address_of(name, root).read_text()
+        except FileNotFoundError:
+            yield Finding(name, "note", "no server of ours runs; runs keep their own books", "robo serve")
+            continue
+        if answers(address + health):
+            yield Finding(name, "good", address)
+        else:
+            yield Finding(name, "bad", f"{address} does not answer, and {address_of(name, root)} says it should", "robo serve")
+    serves = locked_by(root, "prefect.lock") and address_of("prefect", root).exists()
+    for name, file in (("worker", "worker.lock"), ("reconciler", "reconcile.lock")):
+        runs = locked_by(root, file)
+        yield Finding(name, "good" if runs else "note", "runs" if runs else "does not run" + (" (`robo ui` is pages alone)" if serves else ""),
+                      "" if runs else "robo serve")
+
+
+def locked_by(root: Path, name: str) -> bool:
+    """Whether somebody holds this lock file."""
+    path = state(root) / name
+    if not path.exists():
+        return False
+    if file := locked(path):
+        file.close()
+    return file is None
+
+
+def ollama(config: Config, root: Path) -> Iterator[Finding]:
+    version, url = serving.is_reachable(), serving.address()
+    if version is None:
+        yield Finding("ollama", "note", f"does not answer at {url}; imports are skipped", "ollama serve")
+        return
+    yield Finding("ollama", "good", f"{version} at {url}")
+    from pipeline.promotion import champion, latest
+    from pipeline.registry import connected, default_tracking_uri
+    name = config.serving.name
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not any((state(root) / file).exists() for file in ("mlflow.db", "mlflow.url")):
+        yield Finding("champion", "note", "nothing is registered yet", "robo run")
+        return
+    with connected(default_tracking_uri(root)) as client:
+        _, wish = champion(client, name)
+    with serving.connected(None, Path(name)) as client:
+        fact = serving.held(client, latest(name))
+    if wish is None:
+        yield Finding("champion", "note", f"no version of {name} has the alias champion", "robo promote candidate")
+    elif fact is None or fact["file"] != wish.tags.get("served_sha256"):
+        yield Finding("champion", "bad", f"the alias stands at version {wish.version}, but {latest(name)} " +
+                      ("is not in Ollama" if fact is None else "is another file"), "robo serve (or robo reconcile), or robo rollback")
+    else:
+        yield Finding("champion", "good", f"{latest(name)} is version {wish.version}")
+
+
+def disk(root: Path) -> Iterator[Finding]:
+    free = shutil.disk_usage(root).free
+    yield Finding("disk", "good" if free > FREE_BYTES else "bad", f"{free / 1e9:.0f} GB free", "" if free > FREE_BYTES else "dvc gc --workspace")
+
+
+def examine(root: Path = Path(".")) -> Iterator[Finding]:
+    """Every finding, one after the other as they come; a part that cannot be asked is a finding itself."""
+    config = None
+    try:
+        config = load(root)
+        yield Finding("configs", "good", f"{config.params.corpus}, {config.params.model}, {config.params.training}")
+    except UserError as error:
+        yield Finding("configs", "bad", str(error), "mend the file that it names")
+    parts = [("packages", packages(root)), ("git", git(root)), ("servers", servers(root)), ("disk", disk(root))]
+    if config:
+        parts += [("files", files()), ("ollama", ollama(config, root))]
+    for name, findings in parts:
+        try:
+            yield from findings
+        except UserError as error:
+            yield Finding(name, "bad", str(error))
+
+
+def show(findings: Iterator[Finding]) -> bool:
+    """Prints them; returns whether nothing needs mending."""
+    bad = 0
+    for finding in findings:
+        bad += finding.how == "bad"
+        first, *others = finding.said.splitlines() or [""]
+        print(f"{SIGNS[finding.how]} {finding.what:<10} {first}", *(f"{'':13}{line}" for line in others), sep="\n")
+        if finding.mend:
+            print(f"{'':13}→ {finding.mend}", flush=True)
+    print(f"\n{bad} to mend" if bad else "\nnothing to mend")
+    return not bad

@@ -1,0 +1,106 @@
+"""Which flow runs are alive on this machine, and what becomes of those that are not.
+
+A process that is killed tells nobody, so Prefect would show its run as Running for ever. Each run's process therefore holds a lock
+on a file of its own, which the system releases however the process ends. A run that counts as active and whose file nobody holds has
+no process, for certain, and is marked Crashed: by a worker before it takes work, and by `robo run`. Process ids would not do: they are
+reused, and after a restart of the machine soon so.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from flows.processes import locked
+
+POOL = "robo"                       # the process pool that prefect.yaml names; its runs are this checkout's
+KEEP_SECONDS = 24 * 3600            # of a lock file that nobody holds
+_held: dict[str, IO] = {}
+
+
+def home() -> Path:
+    """The checkout; Prefect starts an engine in a folder of its own."""
+    return Path(os.environ.get("ROBO_HOME", ".")).resolve()
+
+
+def here() -> str:
+    """The tag of runs that `robo run` makes, which stand in no pool."""
+    return f"on {socket.gethostname()}:{home()}"
+
+
+def folder() -> Path:
+    return home() / ".state" / "runs"
+
+
+def hold(run_id: str) -> None:
+    """Shows until this process ends that it works on the run."""
+    if run_id not in _held:
+        _held[run_id] = locked(folder() / run_id)
+
+
+def on_running(flow, run, state) -> None:
+    """`hold` as a hook of a Prefect flow, for runs that no engine of ours started."""
+    hold(str(run.id))
+
+
+def is_held(run_id: str) -> bool:
+    if run_id in _held:
+        return True
+    file = locked(folder() / run_id)
+    if file:
+        file.close()
+    return file is None
+
+
+def settle(pool: bool) -> list[str]:
+    """Marks this checkout's runs without a process as Crashed, and returns their names. `pool`: those of the pool too, also where they
+    have not begun; right only while no worker lives, which may just be starting one.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterId,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+        TaskRunFilter,
+        TaskRunFilterState,
+        TaskRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Crashed
+
+    active = [StateType.RUNNING, StateType.CANCELLING, *([StateType.PENDING] if pool else [])]
+    crashed = Crashed(message="Its process is gone")
+    settled = []
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=active))))
+        for run in runs:
+            if ((pool and run.work_pool_name == POOL) or here() in run.tags) and not is_held(str(run.id)):
+                tasks = client.read_task_runs(
+                    flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
+                    task_run_filter=TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(
+                        any_=[StateType.RUNNING, StateType.PENDING]))))
+                for task in tasks:
+                    client.set_task_run_state(task.id, crashed, force=True)
+                client.set_flow_run_state(run.id, crashed)      # not forced: the rules free its place in the queue
+                settled.append(run.name)
+    for file in folder().glob("*") if folder().exists() else ():
+        if file.stat().st_mtime < time.time() - KEEP_SECONDS and not is_held(file.name):
+            file.unlink()
+    return settled
+
+
+def take_turn(say: Callable[[str], None]) -> None:
+    """Lets one run at a time work in this checkout, wherever it was started: waits until no other does, and keeps them out until this
+    process ends."""
+    said = False
+    while "turn" not in _held:
+        if lock := locked(home() / ".state" / "run.lock"):
+            _held["turn"] = lock
+        else:
+            if not said:
+                say("waits for another run in this folder to end")
+            said = True
+            time.sleep(0.5)
