@@ -1,6 +1,7 @@
 """What export, parity and the quantized files cost in time, on the model that stands in this folder. Prints one table for each.
 
-    python benchmarks/export.py                            the parity check's share of the stage; tokens/s of each type
+    python benchmarks/export.py                            the parity check's share of the stage; export and all types of the tiny
+                                                           profile; tokens/s of each type
     python benchmarks/export.py --llama-cpp CHECKOUT       also the float16 export beside llama.cpp's own converter
 
 llama.cpp's converter refuses every tokenizer that it was not told of, ours too, so it is told of ours here, in memory; and it is started
@@ -95,6 +96,38 @@ def parity_share() -> None:
     table(["export", "seconds", "share"], [[name, f"{took:.1f}", f"{took / whole:.0%}"] for name, took in rows])
 
 
+def every_file(profile: str = "robo-tiny-25m") -> None:
+    """Export and all types of a larger profile, with random weights: what time takes, the contents do not matter to."""
+    import torch
+
+    from pipeline.core.config import read_yaml
+    from pipeline.core.files import read_json, sha256
+    from pipeline.core.paths import METRICS, TOKENIZER, TOKENIZER_FOLDER, TRAINING, VALIDATION
+    from pipeline.export import gguf
+    from pipeline.export.importance import read_importance
+    from pipeline.export.quantize import quantize
+    from pipeline.model import ModelConfig, Transformer
+    from pipeline.model.checkpoint import save_model
+
+    params, rows = read_yaml(ROOT / "params.yaml"), []
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        model = Transformer(ModelConfig.from_dict(read_yaml(ROOT / f"configs/models/{profile}.yaml")))
+        save_model(model, sha256(ROOT / TOKENIZER), folder / "trained")
+        begun = last = time.perf_counter()
+        gguf.export(params["export"]["outtypes"], folder / "trained", ROOT / TOKENIZER_FOLDER, ROOT / VALIDATION, ROOT / TRAINING, "benchmark",
+                    read_json(ROOT / METRICS / "evaluate.json"), folder / "gguf", folder / "huggingface")
+        matrix = read_importance(folder / "gguf/imatrix.gguf")
+        for name in ("export", *params["quants"]):
+            if name != "export":
+                quantize(name, folder / "gguf/model-f16.gguf", folder / "quantized", ROOT / TOKENIZER_FOLDER, ROOT / VALIDATION, matrix)
+            now = time.perf_counter()
+            rows.append([name, f"{now - last:.1f}"])
+            last = now
+    table([profile, "seconds"], [*rows, ["all", f"{last - begun:.1f}"]])
+
+
 def generation() -> None:
     from pipeline.core.paths import QUANTIZED
     from pipeline.evaluation.speed import THREADS, measure
@@ -117,6 +150,7 @@ def main() -> None:
             sys.exit(f"error: {arguments.llama_cpp}: no convert_hf_to_gguf.py there; give a checkout of llama.cpp")
         conversion(arguments.llama_cpp)
     parity_share()
+    every_file()
     generation()
 
 

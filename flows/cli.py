@@ -25,14 +25,24 @@ def run(arguments) -> None:
 
 
 def print_completion() -> None:
+    """What the served file says, and Q4_K_M, the type that most people know."""
     from pipeline.core.config import load
     from pipeline.export.llama import LlamaFile
     from pipeline.lineage import served_gguf
     config = load()
-    path, prompt = served_gguf(config), config.serving.smoke_prompt
-    with LlamaFile(path) as file:
-        answer = file.complete(prompt, config.params.evaluate.max_new_tokens)
-    print(f"\n{path} goes on, greedily, after ▸:\n\n{prompt}▸{answer}\n")
+    served, prompt = served_gguf(config), config.serving.smoke_prompt
+    for path in dict.fromkeys((served.with_name("Q4_K_M.gguf"), served)):
+        if path.stem in config.params.quants:
+            with LlamaFile(path) as file:
+                answer = file.complete(prompt, config.params.evaluate.max_new_tokens)
+            print(f"\n{path}{' (served)' if path == served else ''} goes on, greedily, after ▸:\n\n{prompt}▸{answer}\n")
+
+
+def plan(arguments) -> None:
+    """print what a run would take and make: parameters, memory, time, file sizes, stages, and the reference's advice"""
+    from flows.plan import show
+    from pipeline.core.config import load
+    show(load(), measured=not arguments.no_measure)
 
 
 def import_(arguments) -> None:
@@ -88,8 +98,8 @@ def rollback(arguments) -> None:
     rollback(arguments.why)
 
 
-COMMANDS = {"run": run, "import": import_, "trace": trace, "serve": serve, "ui": ui, "doctor": doctor, "reconcile": reconcile, "promote": promote,
-            "rollback": rollback}
+COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve": serve, "ui": ui, "doctor": doctor,
+            "reconcile": reconcile, "promote": promote, "rollback": rollback}
 
 
 def main() -> None:
@@ -98,6 +108,8 @@ def main() -> None:
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.set_defaults(function=function)
+        if name == "plan":
+            command.add_argument("--no-measure", action="store_true", help="leave out the speed and with it the time")
         if name == "trace":
             command.add_argument("model", help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate")
         if name in ("serve", "ui"):

@@ -53,6 +53,20 @@ def changes(stage: str) -> str:
         return why(repo.status(targets=[stage]).get(stage, []))
 
 
+def pending() -> dict[str, str]:
+    """Stage -> why it would run, of those that would; one that merely follows may turn out Cached or unchanged when its turn comes."""
+    from dvc.repo import Repo
+    with _dvc, Repo(".", _wait_for_lock=True) as repo:
+        status = repo.status()
+    found: dict[str, str] = {}
+    for stage, needs in graph().items():
+        if reason := why(status.get(stage, [])):
+            found[stage] = reason
+        elif before := [need for need in needs if need in found]:
+            found[stage] = f"after {before[0]}"
+    return found
+
+
 def graph() -> dict[str, list[str]]:
     """Every stage of dvc.yaml with the stages it needs, in an order in which they can run."""
     import networkx as nx

@@ -6,6 +6,7 @@ block sends. A notice that cannot be sent is said in the log and stops nothing.
 """
 
 import functools
+import logging
 import os
 from typing import Literal
 
@@ -31,6 +32,8 @@ def block(operations: Operations, kind: KINDS):
         return any_url()(url=url, notify_type=kind)
     if operations.notify_block:
         from prefect.blocks.core import Block
+        from prefect.settings import PREFECT_API_URL
+        assert PREFECT_API_URL.value(), "no Prefect server answers"      # its client would start one of its own
         return Block.load(operations.notify_block)
     return None
 
@@ -38,6 +41,7 @@ def block(operations: Operations, kind: KINDS):
 def notify(operations: Operations, log, subject: str, body: str, kind: KINDS = "info") -> None:
     """Sends a notice; what goes wrong is a warning in `log` and no more, since no notice is worth a promotion."""
     try:
+        logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)     # it repeats a URL that it does not understand
         if (found := block(operations, kind)) is not None:
             with found.raise_on_failure():
                 found.notify(body, subject)

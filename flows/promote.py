@@ -19,19 +19,19 @@ from pipeline.registry import default_tracking_uri
 
 
 @flow(name="serving", flow_run_name="{subject}", persist_result=False, on_running=[runs.on_running])
-def served(subject: str, said: str, happened: str) -> State:
+def served(subject: str, said: str, good: bool) -> State:
     """What became of a promotion, as a run with an artifact: Completed where the version serves, Failed where it was refused."""
     get_run_logger().info(said)
-    create_markdown_artifact(f"# {subject}\n\n{said}\n", key="serving", description=subject)
-    return Completed(message=subject) if happened == "served" else Failed(message=said)
+    create_markdown_artifact(said, key="serving", description=subject)
+    return Completed(message=subject) if good else Failed(message=said)
 
 
 @flow(name="promote", flow_run_name="promote {version}", persist_result=False)
-def promote(version: str, why: str = "") -> None:
+def promote(version: int | str, why: str = "") -> None:
     """Makes a registered version (a number or an alias such as candidate) the champion and serves it. Raises UserError where it is refused."""
     config = load()
     asked = promotion.now()
-    number, said = promotion.promote(config, default_tracking_uri(config.root), version, "the flow promote in Prefect", why)
+    number, said = promotion.promote(config, default_tracking_uri(config.root), str(version), "the flow promote in Prefect", why)
     get_run_logger().info(said)
     finish(follow(config, number, asked))
 

@@ -5,7 +5,6 @@ what happens becomes a flow run, with a report as its artifact, after the fact: 
 """
 
 import contextlib
-import fcntl
 import getpass
 import logging
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from flows import runs
 from flows.notices import notify
-from flows.processes import foreground
+from flows.processes import foreground, locked
 from flows.servers import prefect_environment
 from pipeline import promotion
 from pipeline.core.config import Config, load
@@ -36,15 +35,12 @@ def whoami() -> str:
 @contextlib.contextmanager
 def only_one(root: Path) -> Iterator[bool]:
     """Yields whether this process is now the one reconciler of this checkout. The lock goes with the process, however that ends."""
-    path = root / STATE / "reconcile.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    file = locked(root / STATE / "reconcile.lock")
+    try:
+        yield file is not None
+    finally:
+        if file:
+            file.close()
 
 
 def look(config: Config) -> Round:
@@ -57,31 +53,34 @@ def look(config: Config) -> Round:
 
 # --- what happened ----------------------------------------------------------------------------------------------------
 
+@contextlib.contextmanager
+def prefect_server(config: Config) -> Iterator[str | None]:
+    """Lets Prefect's client talk to the server that answers now, in the block; yields its address, or None where there is none."""
+    environment = prefect_environment(config.root)
+    url = environment.pop("PREFECT_API_URL", None)      # not for good: the next time another server may answer, or none
+    os.environ.update(environment)
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    with temporary_settings({PREFECT_API_URL: url}):
+        yield url
+
+
 def report(config: Config, done: Round) -> None:
-    """Tells people and Prefect's page what a round did."""
+    """Tells people and Prefect's page what a round did: a flow run with an artifact. What goes wrong is a warning."""
     good = done.happened == "served"
     subject = f"{config.serving.name}: version {done.version} {done.happened}"
-    notify(config.operations, log, subject, done.said, "success" if good else "failure")
-    if problem := record(config, subject, done):
-        log.warning(problem)
+    with prefect_server(config) as url:
+        notify(config.operations, log, subject, done.said, "success" if good else "failure")
+        if url is None:
+            log.warning("no Prefect server answers, so its page will not show this; the version's tags in MLflow do")
+            return
+        try:
+            from prefect import tags
 
-
-def record(config: Config, subject: str, done: Round) -> str:
-    """Makes it a flow run with an artifact; returns what went wrong, empty when nothing did."""
-    environment = prefect_environment(config.root)
-    if "PREFECT_API_URL" not in environment:
-        return "no Prefect server answers, so its page will not show this; the version's tags in MLflow do"
-    os.environ.update(environment)
-    try:
-        from prefect import tags
-        from prefect.settings import PREFECT_API_URL, temporary_settings
-
-        from flows.promote import served
-        with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}), tags(runs.here()):
-            served(subject, done.said, done.happened)
-    except Exception as error:      # whatever Prefect's client meets
-        return f"Prefect's page will not show this ({type(error).__name__}: {error})"
-    return ""
+            from flows.promote import served
+            with tags(runs.here()):
+                served(subject, done.said, good, return_state=True)
+        except Exception as error:      # whatever Prefect's client meets
+            log.warning("Prefect's page will not show this (%s: %s); the version's tags in MLflow do", type(error).__name__, error)
 
 
 # --- the loop ---------------------------------------------------------------------------------------------------------
@@ -121,7 +120,12 @@ def loop(root: Path = Path(".")) -> None:
         log.info("keeps Ollama's %s at MLflow's alias %s of %s, looking every %g s; Ctrl-C stops it", promotion.latest(config.serving.name), CHAMPION,
                  config.serving.name, operations.reconcile_every)
         while True:
-            done = look(config)
+            try:
+                done = look(config)
+            except Exception as error:      # a full disk, say: whatever it is, the next look may do better
+                done = Round(None, False, f"{type(error).__name__}: {error}")
+                if done.said != last:
+                    log.exception("this look failed")
             if done.happened or done.said != last:
                 (log.info if done.agrees else log.warning)(done.said)
             last = done.said
@@ -131,7 +135,8 @@ def loop(root: Path = Path(".")) -> None:
             if drift.too_long(done.agrees, time.monotonic()):
                 said = f"alias {CHAMPION} and Ollama have disagreed for more than {operations.drift_after:g} s: {done.said}"
                 log.warning(said)
-                notify(operations, log, f"{config.serving.name}: drift", said, "warning")
+                with prefect_server(config):
+                    notify(operations, log, f"{config.serving.name}: drift", said, "warning")
             time.sleep(operations.reconcile_every)
 
 

@@ -41,14 +41,20 @@ def report(outcomes: list[Outcome]) -> str:
 
 def show(outcomes: list[Outcome]) -> None:
     """The same tables on the terminal."""
+    show_tables([stages(outcomes), held_out(), files()])
+
+
+def show_tables(tables: list[Table]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
     console = Console(width=None if Console().is_terminal else 140)
-    for title, headings, rows in (stages(outcomes), held_out(), files()):
+    for title, headings, rows in tables:
         table = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
-        for heading in headings:
-            table.add_column(heading, justify="right" if heading in ("seconds", "bytes", "bits per weight", "bits per byte", "loss") else "left")
+        for column, heading in enumerate(headings):
+            # figures stand right, so that their digits do under each other
+            figures = all(row[column][:1].isdigit() for row in rows) and heading not in ("", "tensors really in it")
+            table.add_column(heading, justify="right" if figures else "left")
         for row in rows:
             table.add_row(*row)
         console.print(table)

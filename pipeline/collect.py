@@ -13,18 +13,19 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import struct
 import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import TemporaryError, UserError, suggestion
 from pipeline.core.files import sha256, write_text
-from pipeline.core.paths import RAW, STATE
+from pipeline.core.paths import LICENSES, RAW, STATE
 from pipeline.core.progress import bar
 
 DOWNLOADS = STATE / "downloads"
@@ -35,6 +36,8 @@ MAX_HEADER_BYTES = 2**20            # a member's name and attributes
 ANSWER_SECONDS = (10, 60)           # to connect to the package index, and between two pieces of what it sends
 # What tarfile, zipfile and what they stand on raise for a damaged archive; RuntimeError stands for encryption and endless nesting.
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError, LookupError, RuntimeError, struct.error)
+# Texts of licences, by name, at the top of a source or in REUSE's folder; only these files' text is kept, never as training text.
+LICENSE = re.compile(r"(?!.*\.py$)((LICEN[CS]E|COPYING|NOTICE)([-._][^/]*)?|LICENSES/[^/]+)", re.IGNORECASE)
 RESERVED = {"con", "prn", "aux", "nul", *(f"{n}{i}" for n in ("com", "lpt") for i in range(1, 10))}
 
 
@@ -196,8 +199,8 @@ def matches(path: str, include: list[str], exclude: list[str]) -> bool:
     return any_of(include) and not any_of(exclude)
 
 
-def sdist_files(archive: Path, include: list[str], exclude: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Yields (path inside the distribution, content) of the files asked for.
+def sdist_files(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Yields (path inside the distribution, content) of the files whose path is `wanted`.
 
     Raises UserError for an archive that is broken, too large or holds unsafe names.
     """
@@ -205,7 +208,7 @@ def sdist_files(archive: Path, include: list[str], exclude: list[str]) -> Iterat
         for name, size, read in archive_members(archive):
             path = safe_path(name)
             inside = str(PurePosixPath(*path.parts[1:])) if len(path.parts) > 1 else ""
-            if inside and matches(inside, include, exclude):
+            if inside and wanted(inside):
                 if size > MAX_FILE_BYTES:
                     raise UserError(f"{inside} has {size} bytes; at most {MAX_FILE_BYTES} are taken")
                 yield inside, read()
@@ -215,8 +218,8 @@ def sdist_files(archive: Path, include: list[str], exclude: list[str]) -> Iterat
         raise UserError(f"not a readable archive ({error})") from error
 
 
-def folder_files(folder: Path, include: list[str], exclude: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Yields (path inside the folder, content) of the files asked for; links are not followed.
+def folder_files(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Yields (path inside the folder, content) of the files whose path is `wanted`; links are not followed.
 
     Raises UserError when the folder is not there or holds too much.
     """
@@ -229,7 +232,7 @@ def folder_files(folder: Path, include: list[str], exclude: list[str]) -> Iterat
         raise UserError(f"more than {MAX_FILES} files")
     for path in found:
         inside = path.relative_to(folder).as_posix()
-        if matches(inside, include, exclude):
+        if wanted(inside):
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise UserError(f"{inside} has {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are taken")
             yield str(safe_path(inside)), path.read_bytes()
@@ -254,27 +257,31 @@ class Names:
 
 
 def collect(sources: list, out: Path = RAW) -> list[dict]:
-    """Writes out/SOURCE/PATH for every file, and out/provenance.jsonl: source, kind, version, path, licence, split, sha256, bytes.
+    """Writes out/SOURCE/PATH for every file, out/provenance.jsonl (source, kind, version, path, license, split, sha256, bytes) and
+    out/licenses.jsonl (source, version, license, path, text) with every licence text that a source ships. Returns the provenance.
 
     Raises UserError, and leaves no output, when a source cannot be had whole or none of its files is wanted.
     """
     unfinished = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    provenance, names = [], Names()
-    names.add("provenance.jsonl")
+    provenance, licenses, names = [], [], Names()
+    for file in ("provenance.jsonl", LICENSES.name):
+        names.add(file)
     try:
         with bar(len(sources), "collect", " sources") as progress:
             for number, source in enumerate(sources):
                 progress.set_postfix_str(source.name, refresh=False)
                 try:
                     if source.kind == "sdist":
-                        archive = fetch_sdist(source.name, source.version, source.sha256)
-                        files, version = sdist_files(archive, source.include, source.exclude), source.version
+                        files, place, version = sdist_files, fetch_sdist(source.name, source.version, source.sha256), source.version
                     else:
-                        files, version = folder_files(Path(source.path), source.include, source.exclude), None
+                        files, place, version = folder_files, Path(source.path), None
+                    licenses += [{"source": source.name, "version": version, "license": source.license, "path": path,
+                                  "text": content.decode(errors="replace").replace("\r\n", "\n").strip()}
+                                 for path, content in files(place, LICENSE.fullmatch)]
                     before = len(provenance)
-                    for path, content in files:
+                    for path, content in files(place, lambda path, source=source: matches(path, source.include, source.exclude)):
                         names.add(f"{source.name}/{path}")
                         target = unfinished / source.name / path
                         target.parent.mkdir(parents=True, exist_ok=True)
@@ -288,8 +295,9 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
                 except UserError as error:
                     raise type(error)(f"sources.{number} ({source.name}): {error}") from error
                 progress.update()
-        provenance.sort(key=lambda row: (row["source"], row["path"]))
-        write_text(unfinished / "provenance.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in provenance))
+        for file, rows in (("provenance.jsonl", provenance), (LICENSES.name, licenses)):
+            rows.sort(key=lambda row: (row["source"], row["path"]))
+            write_text(unfinished / file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished.rename(out)

@@ -112,7 +112,7 @@ def judge(config: Config, uri: str) -> Judged:
                            *gates.changed_parameters(run.params, other.params)]
             first, _, rest = run.tags.get(DESCRIPTION, "").partition("\n")
             # MLflow's table of versions shows the first words only.
-            description = [f"{'Passes' if good else 'Fails'}: {first}", "", *report, "", "---", "## Files", rest]
+            description = [f"{'Passes' if good else 'Fails'}: {first}", "", *report, "", "---", "## Figures", rest]
             client.update_model_version(name, version.version, "\n".join(description))
             promotion.tag(client, version, {**{f"gate.{each.gate}": str(each) for each in verdicts}, VERDICT: "pass" if good else "fail"})
             promotion.tag(client, version, {RESTS_ON: rests_on})

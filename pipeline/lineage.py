@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pipeline.core.config import Config, Serving, read_yaml
 from pipeline.core.errors import UserError
-from pipeline.core.files import read_json, sha256
-from pipeline.core.paths import METRICS, TRAINING, VALIDATION
+from pipeline.core.files import read_json, read_jsonl, sha256
+from pipeline.core.paths import LICENSES, METRICS, TRAINING, VALIDATION
 from pipeline.export.origin import corpus_sources, source_line
 
 MEASUREMENTS = ("metrics", "reports")           # folders of outs that say how it went, not what came out
@@ -87,8 +87,9 @@ def content_hash(config: Config) -> str:
 
 def handed_out(config: Config) -> str:
     """JSON of what must go with the served file to serve it as it was meant, whatever the configs say by then; see promotion.Package."""
-    return json.dumps({"serving": serving(config).model_dump(), "license": license_text(config), "prompts": config.params.evaluate.prompts}, indent=2,
-                      ensure_ascii=False) + "\n"
+    found = {"serving": serving(config).model_dump(), "license": license_text(config.root, config.corpus.sources),
+             "prompts": config.params.evaluate.prompts}
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
 def flat(value, prefix: str) -> Iterator[tuple[str, object]]:
@@ -180,8 +181,16 @@ def description(config: Config) -> str:
     return "\n".join(lines)
 
 
-def license_text(config: Config) -> str:
-    """Which sources the model read, each with its version and licence, as a person or Ollama's `show --license` reads it."""
-    lines = [f"- {source.name} {getattr(source, 'version', '') or '(local)'}: {source.license}"
-             for source in config.corpus.sources if source.split == "train"]
-    return "Trained on code from these sources, under their licences:\n" + "\n".join(lines) + "\n"
+def license_text(root: Path, sources: list) -> str:
+    """Which sources the model read, each with its version and licence, then the licence texts that they ship, each once: what
+    Ollama's `show --license` prints. `sources` are those of the corpus config."""
+    read = {source.name: source for source in sources if source.split == "train"}
+    holders: dict[str, list[str]] = {}
+    for row in read_jsonl(root / LICENSES):
+        if row["source"] in read:
+            holders.setdefault(row["text"].replace('"""', "'''"), []).append(f"{row['source']} ({row['path']})")   # a Modelfile quotes by three
+    with_text = {holder.split()[0] for those in holders.values() for holder in those}
+    lines = [f"- {name} {getattr(source, 'version', '') or '(local)'}: {source.license}{'' if name in with_text else ', ships no licence text'}"
+             for name, source in read.items()]
+    texts = [f"---- {', '.join(those)}\n\n{text}\n" for text, those in holders.items()]
+    return "\n".join(["Trained on code from these sources, under their licences:", *lines, "", *texts])

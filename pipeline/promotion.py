@@ -180,6 +180,8 @@ def record(client, version, proof: str) -> str:
     """Writes down who wanted this version, when and why, and that it is served; returns the same in words."""
     known = {str(v.version): v for v in with_status(client, version.name, "served", "superseded", "refused")}
     before = [v for v in known.values() if v.tags[STATUS] == "served" and v.version != version.version]
+    before.sort(key=lambda v: v.tags[AT], reverse=True)
+    proof = proof or "Ollama held it so already"
     if WISHED_BY not in version.tags and version.tags.get(STATUS) == "served":      # it was lost in Ollama, and nobody wished anything
         tag(client, version, {AT: now(), REASON: proof})
         return f" again: {proof}"
@@ -194,7 +196,7 @@ def record(client, version, proof: str) -> str:
     for key in (WISHED_BY, WISHED_WHY):
         if key in version.tags:
             client.delete_model_version_tag(version.name, version.version, key)
-    return f" now{''.join(f', no longer {label(old)}' for old in before)}: wanted by {by} ({why}){proof and f'; {proof}'}"
+    return f" now{''.join(f', no longer {label(old)}' for old in before)}: wanted by {by} ({why}); {proof}"
 
 
 def prune(client, name: str, keep: int, folder: Path, host: str | None) -> None:

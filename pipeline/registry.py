@@ -27,6 +27,7 @@ from pipeline.core.paths import VALIDATION
 ALIAS, CHAMPION = "candidate", "champion"       # the newest, and the one that a person (or promotion: auto) wants served
 SETTINGS = "serving.json"                       # beside the GGUF file among a version's artifacts: how it is to be served
 HELD_OUT = "held_out"                           # folder of the run with the validation text
+TRAINED_ARTIFACT = "trained"
 PING_SECONDS = 5
 BATCH = {"metrics": 1000, "params": 100}        # MLflow's limits for one call
 
@@ -186,6 +187,7 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], de
             client.log_artifacts(run_id, str(root / folder), folder)
         client.log_artifact(run_id, str(root / "data" / "tokenizer" / "tokenizer.json"), "tokenizer")
         client.log_artifact(run_id, str(root / VALIDATION), HELD_OUT)      # a later version is measured on it; see judge.py
+        client.log_artifacts(run_id, str(root / "models" / "trained"), TRAINED_ARTIFACT)     # to fine-tune from; the served file is quantized
         generation = config.serving.parameters
         handed_out = Path(scratch, SETTINGS)
         write_text(handed_out, lineage.handed_out(config))
@@ -220,3 +222,13 @@ def register(config: Config, tracking_uri: str) -> Registered:
             client.set_registered_model_alias(name, ALIAS, str(number))
             reason += f", {ALIAS} moved to it"
         return Registered(name, number, version.run_id, created, reason)
+
+
+def download_trained(name: str, version: str, tracking_uri: str, folder: Path) -> Path:
+    """Puts a version's trained weights into `folder` and returns where. Raises UserError when MLflow has no such version, or not its weights."""
+    with connected(tracking_uri) as client:
+        run_id = client.get_model_version(name, version).run_id
+        if TRAINED_ARTIFACT not in {item.path for item in client.list_artifacts(run_id)}:
+            raise UserError(f"MLflow at {tracking_uri}: version {version} of {name} has no trained weights, only the served file; register it again, "
+                            "or start from a folder under checkpoints/")
+        return Path(client.download_artifacts(run_id, TRAINED_ARTIFACT, str(folder)))

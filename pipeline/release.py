@@ -1,11 +1,12 @@
 """The release stage: what is handed to others, each folder whole in itself.
 
 models/release/gguf holds the served file with a Modelfile for `ollama create NAME -f Modelfile`, models/release/huggingface what
-transformers loads, and both a model card. They are copies: the stages that made the files could not know yet what evaluating them
-would say, and a file must not change after the stage that owns it.
+transformers loads, and both a model card and the sources' licence texts. They are copies: the stages that made the files could not
+know yet what evaluating them would say, and a file must not change after the stage that owns it.
 """
 
 import shutil
+from pathlib import Path
 
 from pipeline import lineage, serving
 from pipeline.core.config import Serving
@@ -31,9 +32,11 @@ def main(config) -> None:
         shutil.copytree(HUGGINGFACE, unfinished / "huggingface")
         (unfinished / "gguf").mkdir()
         shutil.copyfile(QUANTIZED / f"{served.quant}.gguf", unfinished / "gguf" / gguf)
-        write_text(unfinished / "gguf" / "Modelfile", serving.modelfile(served, gguf, lineage.license_text(config)))
+        licenses = lineage.license_text(Path(), config.corpus.sources)
+        write_text(unfinished / "gguf" / "Modelfile", serving.modelfile(served, gguf, licenses))
         for folder in ("gguf", "huggingface"):
             write_text(unfinished / folder / "README.md", text)
+            write_text(unfinished / folder / "LICENSES.txt", licenses)
         shutil.rmtree(RELEASE, ignore_errors=True)
         unfinished.rename(RELEASE)
     finally:

@@ -1,29 +1,38 @@
 """Trains the model: data/processed/*.bin -> models/trained, with metrics that DVC can compare and plot.
 
 DVC deletes a stage's outputs before it runs, so checkpoints to resume from stand outside them, in a folder named by the hash
-of everything that decides the run: a changed config never meets an old config's checkpoint.
+of everything that decides the run: a changed config, text or line of code never meets an old checkpoint.
 """
 
 import hashlib
 import json
 import logging
+import math
+import re
 import shutil
 import warnings
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import read_json, write_json
-from pipeline.core.paths import METRICS, SIDECAR, STATE, TRAINED
-from pipeline.model import ModelConfig, Transformer
-from pipeline.model.checkpoint import save_model
+from pipeline.core.files import read_json, sha256, write_json
+from pipeline.core.paths import METRICS, REPORTS, SIDECAR, STATE, TOKENIZER, TRAINED
+from pipeline.training.stop import Stop
 
-CHECKPOINTS = STATE / "checkpoints"
-CURVE, SPEED = METRICS / "train.csv", METRICS / "speed.json"
+RESUME = STATE / "checkpoints"
+SAMPLE_TOKENS = 48
+CODE = ("train.py", "training/*.py", "model/*.py")
+# what torch says where memory is short, on a GPU and on a CPU
+NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
 
 def run_key(*parts: dict) -> str:
     """A hash of everything that decides a run."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def code_hashes() -> dict[str, str]:
+    here = Path(__file__).parent
+    return {str(path.relative_to(here)): sha256(path) for pattern in CODE for path in sorted(here.glob(pattern))}
 
 
 def check_packed(model: dict, data: dict, sidecar: dict) -> None:
@@ -33,66 +42,135 @@ def check_packed(model: dict, data: dict, sidecar: dict) -> None:
             raise UserError(f"{SIDECAR}: {key}: {sidecar[key]}, but the configs say {asked}: the bins come from another config; run `dvc repro`")
 
 
-def train(model_config: dict, t: dict, data: dict, sidecar: dict, checkpoints: Path = CHECKPOINTS, out: Path = TRAINED) -> dict:
-    """Trains and writes `out`; returns the figures of the run. Arguments are the keys of the model, training and data configs.
+def number_of_steps(t: dict, tokens_per_step: int) -> int:
+    """The steps that max_steps and max_tokens allow. Raises UserError where that is not even one."""
+    if t["max_tokens"] is None:
+        return t["max_steps"]
+    if t["max_tokens"] < tokens_per_step:
+        raise UserError(f"max_tokens: {t['max_tokens']:,} is less than one step of {tokens_per_step:,} tokens (batch_size x block_size x "
+                        "accumulate_grad_batches x devices x num_nodes)")
+    return min(t["max_steps"], t["max_tokens"] // tokens_per_step)
 
-    Raises UserError on divergence, a checkpoint that does not fit, or a precision that this machine is no good at.
+
+def smaller(batch_size: int, accumulate: int) -> str:
+    """Which dials need less memory, for the same effective batch."""
+    if batch_size == 1:
+        return "batch_size is 1 already: choose a shorter block_size (and context_length), or a smaller model"
+    half = batch_size // 2
+    more = math.ceil(accumulate * batch_size / half)
+    return (f"set batch_size: {half} in the data config and accumulate_grad_batches: {more} in the training config, which "
+            f"{'keeps' if batch_size % 2 == 0 else 'about keeps'} the effective batch")
+
+
+def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, tokenizer=None, resume_from: Path = RESUME,
+          out: Path = TRAINED) -> dict:
+    """Trains and writes `out`, metrics and samples; returns the figures of the run.
+
+    The dicts hold the keys of the model, training and data configs and of pack.json; `tokenizer` may be None without sample_prompts.
+    Raises UserError on divergence, too little memory, weights in init_from that do not fit, or a precision that this machine is no
+    good at; SystemExit when a signal came, see `Stop`.
     """
     import lightning as L
     import torch
 
+    from pipeline.model import ModelConfig, Transformer
+    from pipeline.model.checkpoint import save_model
+    from pipeline.training import start, utilisation
+    from pipeline.training.callbacks import CHECKPOINT_SHARE, Checkpoints, Metrics, overfitting
+    from pipeline.training.clock import Clock
     from pipeline.training.data import BinData
-    from pipeline.training.module import Checkpoints, Metrics, Trainee
+    from pipeline.training.module import Trainee
     from pipeline.training.precision import choose, cpu_has_bfloat16
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")      # about loggers and workers that we leave out on purpose
-    precision, why = choose(t["precision"])
+    world = t["devices"] * t["num_nodes"]
+    tokens_per_step = data["batch_size"] * data["block_size"] * t["accumulate_grad_batches"] * world
+    t = {**t, "max_steps": number_of_steps(t, tokens_per_step)}
+    precision, why = choose(t["precision"], t["force_precision"])
     on_gpu = torch.cuda.is_available()
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(t["seed"])
     model = Transformer(ModelConfig.from_dict(model_config))
-    muon_dtype = torch.bfloat16 if on_gpu or cpu_has_bfloat16() else torch.float32
-    module = Trainee(model, t, muon_dtype)
-    tokens_per_step = data["batch_size"] * data["block_size"] * t["accumulate_grad_batches"] * t["devices"] * t["num_nodes"]
-    print(f"train: {model.count_parameters():,} parameters on {'GPU' if on_gpu else 'CPU'}, precision {precision} ({why}), {t['optimizer']}, "
-          f"{t['max_steps']} steps of {tokens_per_step:,} tokens = {t['max_steps'] * tokens_per_step / sidecar['train']['tokens']:.2f} epochs"
-          + (", compiling the first step" if t["compile"] else ""), flush=True)
+    if t["init_from"]:
+        model.load_state_dict(start.weights(t["init_from"], model.config, sidecar["tokenizer_sha256"]))
+    clock = Clock(t["max_time"])
+    module = Trainee(model, t, torch.bfloat16 if on_gpu or cpu_has_bfloat16() else torch.float32, clock)
 
-    folder = checkpoints / run_key(model_config, {k: v for k, v in t.items() if k not in ("eval_every", "checkpoint_every")}, data, sidecar,
-                                   {"precision": precision})
+    def complete(prompt: str) -> str:
+        return tokenizer.decode(model.generate(tokenizer.encode(prompt).ids, SAMPLE_TOKENS, sidecar["eos"]))
+
+    initial = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest() if t["init_from"] else None
+    folder = resume_from / run_key(model_config, {k: v for k, v in t.items() if k != "checkpoint_every"}, data, sidecar, code_hashes(), {
+        "precision": precision, "init": initial, "torch": torch.__version__, **{path: sha256(data[path]) for path in ("train_path", "val_path")}})
     resume = Checkpoints.last(folder)
-    metrics, keeper = Metrics(CURVE, tokens_per_step), Checkpoints(folder, t["checkpoint_every"])
+    peak = utilisation.peak(torch.cuda.get_device_name(), precision) if on_gpu else None
+    metrics = Metrics(t, tokens_per_step, stop, clock, complete if t["sample_prompts"] else None, peak and peak * world)
+    keeper = Checkpoints(folder, t["checkpoint_every"], stop)
     trainer = L.Trainer(
         accelerator="gpu" if on_gpu else "cpu", devices=t["devices"], num_nodes=t["num_nodes"], strategy=t["strategy"], precision=precision,
         max_steps=t["max_steps"], accumulate_grad_batches=t["accumulate_grad_batches"], gradient_clip_val=t["grad_clip_norm"],
-        val_check_interval=min(t["eval_every"], t["max_steps"]) * t["accumulate_grad_batches"], check_val_every_n_epoch=None,
-        num_sanity_val_steps=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        limit_val_batches=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, callbacks=[metrics, keeper])
-    loaders = BinData(data, t["seed"], t["accumulate_grad_batches"], t["max_steps"], resume[1] if resume else 0)
+
+    def say(text: str) -> None:
+        if trainer.is_global_zero:
+            print(f"train: {text}", flush=True)
+
+    say(f"{model.count_parameters():,} parameters{' from ' + t['init_from'] if t['init_from'] else ''} on {'GPU' if on_gpu else 'CPU'}"
+        f"{f' x {world}' if world > 1 else ''}, precision {precision} ({why}), {t['optimizer']}, {'at most ' if clock.limit else ''}{t['max_steps']} "
+        f"steps of {tokens_per_step:,} tokens = {t['max_steps'] * tokens_per_step / sidecar['train']['tokens']:.2f} epochs"
+        + (", compiling the first step" if t["compile"] else ""))
     if resume:
-        print(f"train: going on from step {resume[1]} ({resume[0]})", flush=True)
-    trainer.fit(module, loaders, ckpt_path=resume[0] if resume else None, weights_only=True)
-    if trainer.global_step < t["max_steps"]:        # SIGTERM and Ctrl-C end fit early
-        raise UserError(f"training was stopped at step {trainer.global_step} of {t['max_steps']}; run again to go on from the last checkpoint")
-    if not metrics.rows[-1][-1]:
-        trainer.validate(module, loaders, verbose=False)
-        metrics.write()
-    save_model(model, sidecar["tokenizer_sha256"], out)
-    write_json(SPEED, {"tokens_per_second": round(metrics.tokens_per_second or 0), "precision": precision})
+        stop.step = resume[1]
+        say(f"going on from step {resume[1]} ({resume[0]})")
+    loaders = BinData(data, t["seed"], t["accumulate_grad_batches"], t["max_steps"], resume[1] if resume else 0)
+    try:
+        trainer.fit(module, loaders, ckpt_path=resume[0] if resume else None, weights_only=True)
+    except (RuntimeError, MemoryError) as error:
+        if not NO_MEMORY.search(str(error)) and not isinstance(error, MemoryError):
+            raise
+        remedy = smaller(data["batch_size"], t["accumulate_grad_batches"])
+        raise UserError(f"memory ran out: {remedy}. ({(str(error) or 'MemoryError').splitlines()[0][:200]})") from None
+    stop.check()
+    if not trainer.is_global_zero:
+        return {}
+
+    steps, best = metrics.rows[-1][0], metrics.best
+    kept = best["step"] if t["keep"] == "best" else steps
+    if kept != steps:
+        model.load_state_dict(best["weights"])
+        say(f"keeps the weights of step {kept}, whose val loss is the lowest")
+    if keeper.written > 2 and keeper.seconds > CHECKPOINT_SHARE * clock.elapsed():
+        every = math.ceil(t["checkpoint_every"] * keeper.seconds / clock.elapsed() / CHECKPOINT_SHARE)
+        say(f"note: checkpoints took {keeper.seconds / clock.elapsed():.1%} of the time; checkpoint_every: {every} would take {CHECKPOINT_SHARE:.0%}")
+    figures = {"steps": steps, "tokens": steps * tokens_per_step, "tokens_per_step": tokens_per_step, "parameters": model.count_parameters(),
+               "loss": float(metrics.rows[kept - 1][2]), "val_loss": float(metrics.rows[kept - 1][-1]), "kept_step": kept,
+               "ended": metrics.ended or ("max_tokens" if t["max_tokens"] and (steps + 1) * tokens_per_step > t["max_tokens"] else "max_steps"),
+               "overfitting_since": overfitting(metrics.val_losses)}
+    speed = {"tokens_per_second": round(metrics.tokens_per_second or 0), "precision": precision}
+    if mfu := metrics.utilisation(module):
+        speed["mfu"] = round(mfu, 4)
+    metrics.write(METRICS / "train.csv")
+    metrics.write_samples(REPORTS / "training_samples.md")
+    write_json(METRICS / "speed.json", speed)
+    write_json(METRICS / "train.json", figures)
+    save_model(model, sidecar["tokenizer_sha256"], out)     # the last, so that where it is everything is
+    say(f"loss {figures['loss']:.4f}, val loss {figures['val_loss']:.4f}" + (f", ended by {metrics.ended}" if metrics.ended else ""))
     shutil.rmtree(folder, ignore_errors=True)
-    return {"steps": t["max_steps"], "tokens": t["max_steps"] * tokens_per_step, "parameters": model.count_parameters(),
-            "loss": float(metrics.rows[-1][2]), "val_loss": float(metrics.rows[-1][-1])}
+    return figures
 
 
-def main(config) -> None:
+def main(config, stop: Stop) -> None:
+    from pipeline.tokenizer import load_tokenizer
     model, data, sidecar = config.model.as_dict(), config.data.as_dict(), read_json(SIDECAR)
     check_packed(model, data, sidecar)
-    figures = train(model, config.training.as_dict(), data, sidecar)
-    write_json(METRICS / "train.json", figures)
-    print(f"train: loss {figures['loss']:.4f}, val loss {figures['val_loss']:.4f}")
+    if sha256(TOKENIZER) != sidecar["tokenizer_sha256"]:
+        raise UserError(f"{TOKENIZER}: not the tokenizer that {SIDECAR} was packed with; run `dvc repro`")
+    train(model, config.training.as_dict(), data, sidecar, stop, load_tokenizer())
 
 
 if __name__ == "__main__":
     from pipeline.core.stage import run
-    run("train", main)
+    with Stop() as stop:
+        run("train", main, stop=stop)

@@ -17,7 +17,8 @@ TEXT = {"train": ["textwrap", "string", "bisect", "heapq", "shlex", "fnmatch", "
 MODEL = dict(architecture="gpt2", vocab_size=512, context_length=64, d_model=64, n_layers=1, n_heads=2, d_ff=256, tie_embeddings=True, dropout=0.0)
 TRAINING = dict(optimizer="muon", learning_rate=3e-3, muon_learning_rate=5e-3, warmup_ratio=0.2, min_lr=3e-4, weight_decay=0.1, betas=[0.9, 0.95],
                 grad_clip_norm=1.0, precision="32-true", accumulate_grad_batches=2, max_steps=6, eval_every=3, checkpoint_every=2, compile=False,
-                seed=7, devices=1, strategy="auto", num_nodes=1)
+                seed=7, devices=1, strategy="auto", num_nodes=1, init_from=None, force_precision=False, max_tokens=None, max_time=None, patience=None,
+                keep="best", sample_prompts=["import "])
 QUANTS = ["F16", "Q8_0", "Q4_K_M"]
 
 

@@ -45,6 +45,7 @@ def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, step
         run_llama_cpp(gguf / "model-f16.gguf", path, quant)
         write(root / f"metrics/quantize/{quant}.json", {**contents(path), "fell_back": {"count": 0, "why": {}}, "completion": "led", "imatrix": None})
     write(root / "data/raw/some/main.py", "import machine\n")
+    write(root / "data/raw/licenses.jsonl", "")
     write(root / "data/processed/train_corpus.jsonl", '{"source": "periph", "version": "1.2.1", "license": "MIT", "text": "import machine"}\n')
     write(root / "data/processed/val_corpus.jsonl", '{"source": "lbutils-mp", "version": "0.2.4", "license": "MIT", "text": "import time\\n"}\n')
     write(root / "metrics/prepare.json", {"files": {"train": 1, "val": 1}, "rejected": {"too short": 3}})
@@ -81,3 +82,20 @@ def retrain(project):
     with open(project / "models/trained/config.json", "a") as file:
         file.write("\n")
     commit(project)
+
+
+def register_versions(root: Path, uri: str, count: int) -> None:
+    """That many versions of one model, told apart by the temperature that they are served with, 0.1 to 0.N; the last is the candidate."""
+    from pipeline.core.config import Config
+    from pipeline.registry import register
+
+    for number in range(1, count + 1):
+        settings = Config(root).serving.parameters.model_dump()
+        change_config(root, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": number / 10})
+        assert register(Config(root), uri).version == number
+
+
+def served_temperature(client, tag: str = "latest") -> float:
+    """Which of them Ollama serves."""
+    shown = client.show(f"robo-micropython:{tag}").parameters
+    return float(next(line.split()[1] for line in shown.splitlines() if line.startswith("temperature")))

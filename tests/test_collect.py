@@ -20,7 +20,7 @@ import pytest
 from stages import copy_configs, files_under, run_stage
 
 from pipeline import collect as module
-from pipeline.collect import collect, safe_path, sdist_files
+from pipeline.collect import collect, matches, safe_path, sdist_files
 from pipeline.core.config import FolderSource, SdistSource
 from pipeline.core.errors import TemporaryError, UserError
 
@@ -65,7 +65,7 @@ def zipped(*members, method=zipfile.ZIP_DEFLATED) -> bytes:
 def taken(content: bytes, include=("*.py",), exclude=()) -> dict[str, bytes]:
     """What sdist_files hands out of an archive of these bytes."""
     Path("archive").write_bytes(content)
-    return dict(sdist_files(Path("archive"), list(include), list(exclude)))
+    return dict(sdist_files(Path("archive"), lambda path: matches(path, list(include), list(exclude))))
 
 
 # --- a package index --------------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_fetches_once_and_writes_what_was_asked_with_its_provenance(index, html)
     sources = [sdist(digest, exclude=["setup.py"]), folder()]
     rows = collect(sources)
 
-    assert {p: c for p, c in files_under(Path("data/raw")).items() if p != "provenance.jsonl"} == {
+    assert {p: c for p, c in files_under(Path("data/raw")).items() if not p.endswith(".jsonl")} == {
         "robo/src/blink.py": CODE, "robo/src/b.py": b"b = 2\n", "mine/a.py": CODE, "mine/deep/b.py": b"\xff\xfe\r\n"}
     assert [json.loads(line) for line in Path("data/raw/provenance.jsonl").read_text().splitlines()] == rows
     assert rows == sorted(rows, key=lambda row: (row["source"], row["path"]))
@@ -194,6 +194,22 @@ def test_a_zip_gives_the_same_as_a_tar(index):
     assert len(list(Path("data/raw/robo").rglob("*.*"))) == 1
 
 
+def test_licence_texts_are_kept_and_are_no_training_text(index):
+    members = {"LICENSE": b"MIT\r\nsaid by A\r\n", "COPYING.md": b"GPL", "LICENSES/CC0-1.0.txt": b"CC0 \xff", "src/LICENSE": b"of a part",
+               "license.py": CODE, "licensed.txt": b"no"}
+    digest = index.add("robo", targz(*(member(f"robo-1.0/{name}", content) for name, content in members.items())))
+    Path("corpora/mine").mkdir(parents=True)
+    Path("corpora/mine/a.py").write_bytes(CODE)
+    Path("corpora/mine/Licence.txt").write_text("of the folder")
+    rows = collect([sdist(digest), folder()])
+    assert [row["path"] for row in rows] == ["a.py", "license.py"]
+    kept = [json.loads(line) for line in Path("data/raw/licenses.jsonl").read_text().splitlines()]
+    assert [(row["source"], row["path"], row["text"]) for row in kept] == [
+        ("mine", "Licence.txt", "of the folder"), ("robo", "COPYING.md", "GPL"), ("robo", "LICENSE", "MIT\nsaid by A"),
+        ("robo", "LICENSES/CC0-1.0.txt", "CC0 \ufffd")]
+    assert kept[1]["version"] == "1.0" and kept[1]["license"] == "MIT"
+
+
 def test_a_tar_that_ends_in_a_zip_is_a_tar():
     inner = zipped(("other/evil.py", b"evil = 1\n"), method=zipfile.ZIP_STORED)
     content = gzip.compress(targz_raw(member("robo-1.0/a.py"), member("robo-1.0/test.zip", inner)), compresslevel=0)
@@ -211,7 +227,8 @@ def test_what_lay_there_before_goes_when_all_is_well(index):
     Path("data/.raw.unfinished/robo").mkdir(parents=True)
     Path("data/.raw.unfinished/robo/left-by-a-kill.py").write_text("half")
     collect([sdist(index.add("robo", GOOD))])
-    assert set(files_under(Path("data"))) == {"raw/robo/src/blink.py", "raw/robo/src/b.py", "raw/robo/setup.py", "raw/provenance.jsonl"}
+    assert set(files_under(Path("data"))) == {"raw/robo/src/blink.py", "raw/robo/src/b.py", "raw/robo/setup.py", "raw/provenance.jsonl",
+                                             "raw/licenses.jsonl"}
 
 
 def test_setup_py_is_never_run(index, workplace):

@@ -50,12 +50,19 @@ def test_every_model_composes_with_every_config_of_its_size(root, model):
         assert load(root).model.d_model == shape["d_model"]
 
 
+def test_a_url_in_place_of_a_block_is_not_repeated(root):
+    set_keys(root / OPERATIONS, {"notify_block": "https://hooks.example.org/T0KEN"})
+    with pytest.raises(UserError, match=r"notify_block: must be a Prefect block as TYPE/NAME.*ROBO_NOTIFY_URL") as raised:
+        load(root)
+    assert "T0KEN" not in str(raised.value)
+
+
 # --- wrong input ------------------------------------------------------------------------------------------------------
 
 PARAMS, MODEL, LLAMA = "params.yaml", "configs/models/robo-nano-5m.yaml", "configs/models/robo-nano-llama.yaml"
 DATA, TOKENIZER = "configs/data/robo-code-8k-256.yaml", "configs/tokenizers/robo-code-8k.yaml"
 TRAINING, SERVING = "configs/training/cpu-minutes.yaml", "configs/serving/robo-micropython.yaml"
-CORPUS = "configs/corpora/micropython-permissive.yaml"
+CORPUS, OPERATIONS = "configs/corpora/micropython-permissive.yaml", "configs/operations/robo-micropython.yaml"
 DROP = object()
 
 
@@ -135,6 +142,9 @@ WRONG = {
     "a path for a name": (PARAMS, keys(model="../models/robo-nano-5m"), ["model", "a name of letters, digits"]),
     "unknown key inside": (PARAMS, keys(prepare__min_byte=3), ["prepare.min_byte: unknown key", "did you mean 'min_bytes'"]),
     "section is a number": (PARAMS, keys(prepare=3), ["prepare: must hold keys and values, not 3"]),
+    "gate": (OPERATIONS, keys(gates__max_loss=3), ["gates.max_loss: unknown key", "max_val_loss"]),
+    "promotion": (OPERATIONS, keys(promotion="automatic"), ["promotion: 'automatic' is not known", "auto"]),
+    "keep": (OPERATIONS, keys(keep=0), ["keep: ", "greater than or equal to 1"]),
     "key inside serving.parameters": (SERVING, keys(parameters__num_predicts=3), [
         "parameters.num_predicts: unknown key", "did you mean 'num_predict'"]),
     "key inside a source": (CORPUS, only_source(lisense="MIT"), ["sources.1.lisense: unknown key", "did you mean 'license'"]),
@@ -181,6 +191,11 @@ WRONG = {
     "precision": (TRAINING, keys(precision="bf16"), ["precision: 'bf16' is not known", "32-true, 16-mixed, bf16-mixed"]),
     "muon without its rate": (TRAINING, keys(muon_learning_rate=DROP), ["muon_learning_rate: missing", "muon needs it"]),
     "rate without muon": (TRAINING, keys(optimizer="adamw"), ["muon_learning_rate", "only optimizer: muon reads it"]),
+    "time": (TRAINING, keys(max_time="5 minutes"), ["max_time", 'such as "00:05:00"', "'5 minutes'"]),
+    "start anywhere": (TRAINING, keys(init_from="models/trained"), ["init_from", "under checkpoints/", "robo-micropython/3", "'models/trained'"]),
+    "muon under fsdp": (TRAINING, keys(strategy="fsdp"), ["strategy: fsdp", "optimizer: adamw"]),
+    "best under fsdp": (TRAINING, keys(strategy="fsdp", optimizer="adamw", muon_learning_rate=DROP), ["strategy: fsdp", "keep: last"]),
+    "patience of none": (TRAINING, keys(patience=0), ["patience", "greater than or equal to 1"]),
     "stride": (DATA, keys(stride=257), ["stride: 257", "larger than block_size 256"]),
     "train_path": (DATA, keys(train_path="data/train.bin"), ["train_path: data/train.bin", "data/processed/train.bin"]),
     "val_path is train's": (DATA, keys(val_path="data/processed/train.bin"), ["val_path: data/processed/train.bin", "data/processed/val.bin"]),

@@ -58,10 +58,11 @@ def test_every_form_is_the_same_model_everywhere(tmp_path, tiny_tokenizer, archi
     assert kl < 1e-2        # q8_0 has no limit; it is only near
 
 
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_gpt2_without_biases(tmp_path, tiny_tokenizer, tied):
+def test_a_gpt2_without_biases(tmp_path, tiny_tokenizer, tied, width):
     """It has none of its own; where others ask for them they are zero, and the model is the same."""
-    vocabulary, model = load_vocabulary(tiny_tokenizer), make_model("gpt2", bias=False, tie_embeddings=tied)
+    vocabulary, model = load_vocabulary(tiny_tokenizer), make_model("gpt2", d_model=width, n_heads=width // 32, bias=False, tie_embeddings=tied)
     assert not [name for name in model.state_dict() if name.endswith("bias")]
     save_model(model, "x", tmp_path / "trained")
     assert not ModelConfig(**read_json(tmp_path / "trained/config.json")["model"]).bias

@@ -7,7 +7,9 @@ import sys
 
 import ollama as package
 import pytest
-from project import REPOSITORY, change_config
+from project import REPOSITORY
+from project import register_versions as versions
+from project import served_temperature as temperature
 from real import free_port
 
 from pipeline import promotion, serving
@@ -28,25 +30,12 @@ def client(ollama):
             client.delete(model.model)
 
 
-def versions(project, uri, count):
-    """That many versions of one model, told apart by their temperature, 0.1 to 0.N; only the last has the alias candidate."""
-    for number in range(1, count + 1):
-        settings = Config(project).serving.parameters.model_dump()
-        change_config(project, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": number / 10})
-        assert register(Config(project), uri).version == number
-
-
 def look(project, uri, host):
     return promotion.reconcile(Config(project), uri, host)
 
 
 def ours(client):
     return sorted(model.model.removeprefix(f"{NAME}:") for model in client.list().models if model.model.startswith(f"{NAME}:"))
-
-
-def temperature(client, tag="latest"):
-    """Which version it is, by the temperature that it is served with."""
-    return float(next(line.split()[1] for line in client.show(f"{NAME}:{tag}").parameters.splitlines() if line.startswith("temperature")))
 
 
 def tags(mlflow, number):

@@ -61,6 +61,23 @@ def test_everything_is_there(project, uri):
     assert f"| Q8_0 | {(project / 'models/quantized/Q8_0.gguf').stat().st_size:,} |" in version.description
 
 
+def test_a_registered_version_can_be_trained_on(project, uri, monkeypatch, tmp_path):
+    """init_from: robo-micropython/1 starts from the very weights that were trained, not from the quantized file."""
+    from pipeline.training import start
+    register(Config(project), uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.chdir(project)
+    trained, weights = start.read_model(project / "models/trained", "")
+    config = start.ModelConfig(**trained["model"])
+    for name in ("robo-micropython/1", "models:/robo-micropython/1"):
+        found = start.weights(name, config, trained["tokenizer_sha256"])
+        assert found.keys() == weights.keys() and all((found[key] == weights[key]).all() for key in weights)
+    with pytest.raises(UserError, match="robo-micropython/1 does not fit this run: tokenizer"):
+        start.weights("robo-micropython/1", config, "another")
+    with pytest.raises(UserError, match="version=7"):
+        start.weights("robo-micropython/7", config, trained["tokenizer_sha256"])
+
+
 def test_the_registered_model_completes(project, uri, tmp_path):
     register(Config(project), uri)
     # In a process and folder that know nothing of this repository.

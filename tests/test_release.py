@@ -55,16 +55,18 @@ def test_shares_are_of_the_text(tiny_validation):
 def test_the_release_is_whole(tmp_path, ollama):
     """Built by DVC; the folder of the GGUF file alone is enough for `ollama create`, the other for transformers."""
     import transformers
-    from chain import call, edit, make_chain
+    from chain import call, make_chain
 
     root = make_chain(tmp_path / "chain")
-    edit(root, "configs/serving/small.yaml", quant="auto")
+    (root / "corpora/train/LICENSE").write_text("Take it \"as is\".\n\n   Indented.\n")
     call(root, "dvc", "repro")
     release = root / "models/release"
     best = json.loads((root / "metrics/assess.json").read_text())["recommended"]
     gguf = release / f"gguf/robo-micropython-{best}.gguf"
     assert sha256(gguf) == sha256(root / f"models/quantized/{best}.gguf")
-    assert sorted(p.name for p in (release / "gguf").iterdir()) == ["Modelfile", "README.md", gguf.name]
+    assert sorted(p.name for p in (release / "gguf").iterdir()) == ["LICENSES.txt", "Modelfile", "README.md", gguf.name]
+    for file in ("gguf/LICENSES.txt", "huggingface/LICENSES.txt", "gguf/Modelfile"):
+        assert "---- stdlib-train (LICENSE)\n\nTake it \"as is\"." in (release / file).read_text()
     assert (release / "huggingface/README.md").read_text() == (root / "reports/model_card.md").read_text()
     assert transformers.AutoModelForCausalLM.from_pretrained(release / "huggingface", local_files_only=True).num_parameters() == 86_976
     assert (root / "reports/quantization.svg").read_text().startswith("<?xml")
@@ -96,8 +98,8 @@ def test_a_gpt2_whose_feed_forward_width_llama_cpp_cannot_run(tmp_path, tiny_tok
 
 @pytest.mark.parametrize("file, schema, old, new, said", [
     ("params.yaml", Params, "Q4_K_M", "Q4_K_N", r"quants.3: 'Q4_K_N' is not known; did you mean 'Q4_K_"),
-    ("configs/serving/robo-micropython.yaml", Serving, "quant: Q4_K_M", "quant: Q4KM", r"quant: 'Q4KM' is not known; did you mean 'Q4_K_"),
-    ("configs/serving/robo-micropython.yaml", Serving, "quant: Q4_K_M", "quant: auot", r"quant: 'auot' is not known; did you mean 'auto'"),
+    ("configs/serving/robo-micropython.yaml", Serving, "quant: auto", "quant: Q4KM", r"quant: 'Q4KM' is not known; did you mean 'Q4_K_"),
+    ("configs/serving/robo-micropython.yaml", Serving, "quant: auto", "quant: auot", r"quant: 'auot' is not known; did you mean 'auto'"),
     ("params.yaml", Params, "imatrix: true", "imatrix: maybe", r"quantize.imatrix: .*not 'maybe'"),
 ])
 def test_a_typo_in_the_config(tmp_path, file, schema, old, new, said):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from browser import browser
 from project import REPOSITORY, retrain
 from real import free_port
 
@@ -39,7 +40,6 @@ def bakery():
 if __name__ == "__main__":
     bakery()
 """
-CHROMIUM = Path("/usr/bin/chromium")
 
 
 class Ui:
@@ -122,8 +122,6 @@ def test_pages_show_the_run(project, monkeypatch, tmp_path):
         assert register(Config(project), ui.url("MLflow")).run_id == registered.run_id      # both ways lead to one store
         retrain(project)
         assert register(Config(project), ui.url("MLflow")).version == 2
-        if not CHROMIUM.exists():
-            pytest.skip("no chromium here to open the pages with")
         look(ui, registered, tmp_path)
     finally:
         ui.process.send_signal(signal.SIGINT)
@@ -133,17 +131,9 @@ def test_pages_show_the_run(project, monkeypatch, tmp_path):
 
 
 def look(ui, registered, pictures):
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-                 "--disable-component-update", "--disable-sync"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch_persistent_context(str(pictures / "chromium"), executable_path=str(CHROMIUM), headless=True,
-                                                                args=arguments, viewport={"width": 1300, "height": 1000})
-        page = browser.pages[0]
-        page.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
-
+    with browser(pictures) as page:
         page.goto(f"{ui.url('MLflow')}/#/models/{registered.name}/versions/{registered.version}")
         expect(page.get_by_text("1,806,592 parameters")).to_be_visible()
         expect(page.get_by_text("content_hash")).to_be_visible()
@@ -166,7 +156,6 @@ def look(ui, registered, pictures):
         page.locator("a[href*='/runs/flow-run/']").first.click()
         expect(page.get_by_text("the oven is hot")).to_be_visible()
         page.screenshot(path=pictures / "flow-run.png")
-        browser.close()
 
 
 @pytest.mark.slow

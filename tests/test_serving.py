@@ -13,7 +13,7 @@ from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 from pipeline.serving import TRIAL, address, import_model, is_reachable, modelfile, parting
 
-LICENSE = "MIT License\n\nCopyright \"somebody\"\n"
+LICENSE = "From:\n- a 1.0: MIT\n\n---- a (LICENSE)\n\nMIT License\n\nCopyright \"somebody\" \u00a9 \\o/ %s\n\n   1. Indented\n\n\n" + "text\n" * 3000
 NAME = "robo-micropython-test"
 PROMPT = "from machine import Pin\nimport time\n\nled = Pin("
 

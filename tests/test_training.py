@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import textwrap
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from safetensors.torch import load_file
 
 from pipeline.core.errors import UserError
 from pipeline.model import ModelConfig, Transformer
-from pipeline.train import check_packed, run_key
+from pipeline.train import check_packed, run_key, smaller
 from pipeline.training import precision
+from pipeline.training.callbacks import diverged, overfitting
 from pipeline.training.data import Blocks, Order
 from pipeline.training.optimizer import make_optimizer, orthogonalise, rate_at
+from pipeline.training.utilisation import flops_per_token, peak
 
 
 def model(**changes) -> Transformer:
@@ -193,9 +195,10 @@ def test_bins_of_another_config_are_refused():
 RUN = """
 import json, sys
 from pathlib import Path
-from pipeline.train import train
+from pipeline.train import Stop, train
 model, t, data, sidecar = json.loads(Path("run.json").read_text())
-train(model, t, data, sidecar, checkpoints=Path("checkpoints"), out=Path("trained"))
+with Stop() as stop:
+    train(model, t, data, sidecar, stop, resume_from=Path("checkpoints"), out=Path("trained"))
 """
 
 
@@ -209,21 +212,26 @@ def prepare_run(folder: Path, **changes) -> Path:
     tokens[:3000].astype("<u2").tofile(folder / "val.bin")
     data = dict(train_path="train.bin", val_path="val.bin", block_size=64, stride=64, dtype="uint16", batch_size=4, num_workers=0)
     sidecar = {"train": {"tokens": 20_000}, "tokenizer_sha256": "none"}
-    t = {**TRAINING, "max_steps": 24, "eval_every": 8, "checkpoint_every": 1, **changes}
+    t = {**TRAINING, "max_steps": 24, "eval_every": 8, "checkpoint_every": 1, "sample_prompts": [], **changes}
     (folder / "run.json").write_text(json.dumps([{**MODEL, "dropout": 0.1}, t, data, sidecar]))
     return folder
 
 
-def start(folder: Path) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", RUN], cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
+def start(folder: Path, program: str = RUN) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", program], cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def run(folder: Path, program: str = RUN) -> subprocess.CompletedProcess:
+    process = start(folder, program)
+    output = process.communicate(timeout=300)[0]
+    return subprocess.CompletedProcess(program, process.returncode, output)
 
 
 def finish(folder: Path) -> str:
-    process = start(folder)
-    output = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, output
-    return output
+    done = run(folder)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def curve(folder: Path) -> list[dict]:
@@ -232,26 +240,74 @@ def curve(folder: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, optimizer):
-    """SIGKILL three times, at whatever step the run has come to: the same weights to the bit, the same metrics, no checkpoint left."""
-    dials = {"optimizer": optimizer, "muon_learning_rate": 5e-3 if optimizer == "muon" else None}
-    whole = prepare_run(tmp_path / "whole", **dials)
-    finish(whole)
-    killed = prepare_run(tmp_path / "killed", **dials)
-    for after in (2, 9, 17):
-        process = start(killed)
-        until = time.monotonic() + 120
-        while not any(int(p.stem.split("-")[1]) >= after for p in killed.rglob("step-*.ckpt")):
-            assert process.poll() is None and time.monotonic() < until
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert "going on from step" in finish(killed)
-    a, b = load_file(whole / "trained/model.safetensors"), load_file(killed / "trained/model.safetensors")
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    assert curve(whole) == curve(killed) and [int(row["step"]) for row in curve(killed)] == list(range(1, 25))
-    assert not list(killed.rglob("*.ckpt"))
+def test_a_killed_run_goes_on_as_if_nothing_had_happened():
+    """SIGKILL at three of the places of benchmarks/resume.py: the same weights to the bit, the same metrics."""
+    done = subprocess.run([sys.executable, "benchmarks/resume.py", "--kills", "3"], cwd=REPOSITORY, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=500)
+    assert done.returncode == 0 and "3 of 3 killed runs ended as the runs that were not killed" in done.stdout, done.stdout
+
+
+# A signal to oneself at an exact place: before the call of that name for the n-th time.
+AT = """
+import importlib, os, signal
+def signal_before(where, n, signals):
+    *path, name = where.split(".")
+    for length in range(len(path), 0, -1):
+        try:
+            holder = importlib.import_module(".".join(path[:length]))
+            break
+        except ModuleNotFoundError:
+            continue
+    for part in path[length:]:
+        holder = getattr(holder, part)
+    original, calls = getattr(holder, name), []
+    def call(*arguments, **options):
+        calls.append(1)
+        if len(calls) == n:
+            for one in signals:
+                os.kill(os.getpid(), one)
+        return original(*arguments, **options)
+    setattr(holder, name, call)
+"""
+TERM, INT = int(signal.SIGTERM), int(signal.SIGINT)
+MOMENTS = {     # place, how often it was passed before, signals, dials, step of the checkpoint that is left (0: none)
+    "before fit": ("lightning.Trainer.__init__", 1, [TERM], {}, 0),
+    "starting fit": ("pipeline.training.data.BinData.train_dataloader", 1, [INT], {}, 0),
+    "compiling": ("torch._inductor.compile_fx.compile_fx", 1, [TERM], {"compile": True}, 0),
+    "in a step": ("pipeline.training.module.Trainee.training_step", 7, [TERM], {"accumulate_grad_batches": 2}, 4),
+    "twice": ("pipeline.training.optimizer.MuonAdamW.step", 5, [TERM, INT, TERM], {}, 5),
+    "evaluating": ("pipeline.model.Transformer.loss", 8 + 5, [INT], {}, 8),
+    "writing a checkpoint": ("torch.save", 1, [TERM], {"checkpoint_every": 6}, 6),
+    "saving the model": ("pipeline.model.checkpoint.save", 1, [TERM, TERM], {}, 12),
+    "writing metrics": ("pipeline.training.callbacks.Metrics.write", 1, [INT], {}, 12),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_signal_ends_it_with_a_checkpoint_and_no_output(tmp_path, moment):
+    place, n, signals, dials, step = MOMENTS[moment]
+    folder = prepare_run(tmp_path, **{"max_steps": 12, "eval_every": 8, "checkpoint_every": 100, "accumulate_grad_batches": 1, **dials})
+    done = run(folder, AT + RUN.replace("with Stop", f"signal_before({place!r}, {n}, {signals})\nwith Stop"))
+    assert done.returncode == 1, done.stdout
+    name = "Ctrl-C" if signals[0] == signal.SIGINT else "SIGTERM"
+    where = f"at step {step}; run again to go on from there" if step else "before its first checkpoint; run again to start anew"
+    assert done.stdout.splitlines()[-1] == f"error: training was stopped by {name} {where}"
+    assert done.stdout.count("error") == 1 and "Traceback" not in done.stdout
+    assert [p.name for p in folder.rglob("*.ckpt*")] == ([f"step-{step:08d}.ckpt"] if step else [])
+    assert not (folder / "trained").exists() and (moment == "saving the model" or not (folder / "metrics").exists()), "an output after the signal"
+    if moment in ("evaluating", "saving the model"):        # nothing is left out and nothing is done twice
+        assert f"going on from step {step}" in finish(folder)
+        assert [row["step"] for row in curve(folder) if row["val_loss"]] == ["8", "12"]
+        whole = prepare_run(tmp_path / "whole", max_steps=12, eval_every=8, checkpoint_every=100, accumulate_grad_batches=1)
+        finish(whole)
+        assert curve(whole) == curve(folder)
+        assert (whole / "trained/model.safetensors").read_bytes() == (folder / "trained/model.safetensors").read_bytes()
+
+
+def test_a_signal_while_it_imports_ends_it_with_one_message(tmp_path):
+    done = run(prepare_run(tmp_path), "import os, signal\n" + RUN.replace("    train(", "    os.kill(os.getpid(), signal.SIGTERM)\n    train("))
+    assert (done.returncode, done.stdout) == (1, "error: training was stopped by SIGTERM before its first checkpoint; run again to start anew\n")
 
 
 @pytest.mark.slow
@@ -283,4 +339,83 @@ def test_a_diverging_run_stops_with_advice(tmp_path):
     folder = prepare_run(tmp_path, learning_rate=1e30, min_lr=0.0, grad_clip_norm=None, optimizer="adamw", muon_learning_rate=None)
     process = start(folder)
     output = process.communicate(timeout=120)[0]
-    assert process.returncode != 0 and "Halve learning_rate" in output and not (folder / "trained").exists()
+    assert process.returncode != 0 and "halve learning_rate" in output and not (folder / "trained").exists()
+
+
+@pytest.mark.slow
+def test_little_memory_says_which_dials_to_turn(tmp_path):
+    """A real limit on the address space, which the step's activations do not fit in."""
+    import json
+    folder = prepare_run(tmp_path)
+    spec = json.loads((folder / "run.json").read_text())
+    spec[2]["batch_size"] = 250
+    (folder / "run.json").write_text(json.dumps(spec))
+    limit = ("import resource\nimport lightning, pipeline.training.callbacks, pipeline.training.module\n"
+             "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+             "resource.setrlimit(resource.RLIMIT_AS, (used + 150_000_000,) * 2)\n")
+    done = run(folder, limit + RUN + "\n")
+    assert done.returncode == 1 and not (folder / "trained").exists()
+    assert "memory ran out: set batch_size: 125 in the data config and accumulate_grad_batches: 4 in the training config, which keeps" in done.stdout
+
+
+def test_smaller_keeps_the_effective_batch():
+    assert "batch_size: 16 in" in smaller(32, 4) and "accumulate_grad_batches: 8 in" in smaller(32, 4) and "keeps" in smaller(32, 4)
+    assert "batch_size: 1 in" in smaller(3, 1) and "accumulate_grad_batches: 3 in" in smaller(3, 1) and "about keeps" in smaller(3, 1)
+    assert "shorter block_size" in smaller(1, 4)
+
+
+def test_divergence_is_a_loss_far_above_its_start_that_stays_there():
+    assert diverged(9.0, [14.0] * 10) and not diverged(9.0, [14.0] * 9) and not diverged(9.0, [9.0] * 9 + [40.0]) and not diverged(9.0, [13.0] * 10)
+    assert diverged(1.5, [3.6] * 10) and not diverged(1.5, [3.4] * 10)      # a fine-tuning begins low
+
+
+def test_overfitting_is_three_rises_in_a_row():
+    def losses(*values):
+        return list(enumerate(values, 1))
+    assert overfitting(losses(5, 4, 4.1, 4.2, 4.3, 4.0)) == 2
+    assert overfitting(losses(5, 4, 4.1, 4.2, 4.1, 4.2, 4.3)) is None and overfitting(losses(5, 4)) is None is overfitting([])
+
+
+def test_utilisation_counts_what_the_operators_do():
+    """Against torch's own count of the operators' FLOPs in one forward and backward pass."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+    for shape in (dict(tie_embeddings=False), dict(architecture="qwen3", n_kv_heads=1, d_ff=192)):
+        network = model(**shape)
+        ids = torch.zeros(2, 64, dtype=torch.long)
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:     # whose matrix products it can see
+            network.loss(ids, ids).backward()
+        assert flops_per_token(network.config) * ids.numel() == pytest.approx(counter.get_total_flops(), rel=1e-6), shape
+    assert peak("NVIDIA L4", "bf16-mixed") == 121e12 and peak("NVIDIA L4", "32-true") is None is peak("AMD EPYC", "bf16-mixed")
+
+
+# --- several devices --------------------------------------------------------------------------------------------------
+
+@pytest.mark.slow
+def test_two_devices_are_one_with_twice_the_accumulation(tmp_path):
+    """Two processes over gloo: the same losses and weights but for rounding, written once; a signal to one ends both with one checkpoint."""
+    dials = {"max_steps": 12, "eval_every": 5, "checkpoint_every": 100}
+    one = prepare_run(tmp_path / "one", **dials, accumulate_grad_batches=2)
+    finish(one)
+    two = prepare_run(tmp_path / "two", **dials, accumulate_grad_batches=1, devices=2)
+    for signalled in (True, False):
+        before = AT.replace("signal_before", "_signal_before") + textwrap.dedent("""
+            def signal_before(*arguments):
+                if os.environ.get("LOCAL_RANK", "0") == "1":
+                    _signal_before(*arguments)
+            signal_before("pipeline.training.module.Trainee.training_step", 7, [signal.SIGTERM])
+        """) if signalled else ""
+        (two / "run.py").write_text("if __name__ == '__main__':\n" + textwrap.indent(before + RUN, "    "))
+        done = subprocess.run([sys.executable, "run.py"], cwd=two, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=300)
+        if signalled:
+            assert done.returncode != 0 and not (two / "trained").exists(), done.stdout
+            assert [p.name for p in two.rglob("*.ckpt*")] == ["step-00000007.ckpt"], done.stdout
+    assert done.returncode == 0, done.stdout
+    assert "going on from step 7" in done.stdout and done.stdout.count("parameters on CPU x 2") == 1
+    ours, theirs = curve(two), curve(one)
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs] and [row["tokens"] for row in ours] == [row["tokens"] for row in theirs]
+    for column in ("loss", "val_loss", "learning_rate"):
+        assert [float(r[column] or 0) for r in ours] == pytest.approx([float(r[column] or 0) for r in theirs], abs=2e-4), column
+    a, b = load_file(one / "trained/model.safetensors"), load_file(two / "trained/model.safetensors")
+    assert all(torch.allclose(a[name], b[name], atol=1e-3) for name in a)

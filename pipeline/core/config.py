@@ -37,9 +37,14 @@ NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
 SHA256 = r"^[0-9a-f]{64}$"
 CORPUS_FOLDER = r"^corpora/[^/.][^/]*(/[^/.][^/]*)*$"
 BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
-IN_WORDS = {BLOCK: "must be a Prefect block as TYPE/NAME, such as slack-webhook/team; a URL is a secret and goes into ROBO_NOTIFY_URL",
-            NAME: "must be a name of letters, digits, '.', '_' and '-'", SHA256: "must be 64 hexadecimal digits in lower case",
-            CORPUS_FOLDER: "must be a folder under corpora/, the only one that dvc.yaml watches"}
+CHECKPOINT = r"^(checkpoints/[^/.][^/]*|(models:/)?[a-zA-Z0-9][a-zA-Z0-9._-]*/[0-9]+)$"
+CLOCK = r"^[0-9]{2,}:[0-5][0-9]:[0-5][0-9]$"
+IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'", SHA256: "must be 64 hexadecimal digits in lower case",
+            CORPUS_FOLDER: "must be a folder under corpora/, the only one that dvc.yaml watches",
+            CHECKPOINT: "must be a folder like models/trained directly under checkpoints/, the only one that dvc.yaml watches, "
+                        "or a registered version such as robo-micropython/3",
+            BLOCK: "must be a Prefect block as TYPE/NAME, such as slack-webhook/team; a URL is a secret and goes into ROBO_NOTIFY_URL",
+            CLOCK: 'must be hours, minutes and seconds such as "00:05:00"'}
 
 Name = Annotated[str, Field(pattern=NAME)]
 Text = Annotated[str, Field(min_length=1)]
@@ -167,15 +172,22 @@ class Training(File):
     optimizer: Literal["adamw", "muon"]
     learning_rate: Annotated[float, Field(gt=0)]
     muon_learning_rate: Annotated[float, Field(gt=0)] | None = None     # for the matrices, where the optimizer is muon
-    warmup_ratio: Fraction                              # share of max_steps
+    init_from: Annotated[str, Field(pattern=CHECKPOINT)] | None     # weights to start from instead of random ones
+    warmup_ratio: Fraction                              # share of the steps, or of the time where max_time is nearer
     min_lr: Annotated[float, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)]
     grad_clip_norm: Annotated[float, Field(gt=0)] | None
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+    force_precision: bool                               # take bf16-mixed even on a CPU that is slow at it
     accumulate_grad_batches: Annotated[int, Field(ge=1)]
-    max_steps: Annotated[int, Field(ge=1)]              # optimizer steps
+    max_steps: Annotated[int, Field(ge=1)]              # optimizer steps; the smallest of the three limits wins
+    max_tokens: Annotated[int, Field(ge=1)] | None      # no step is begun that would exceed them
+    max_time: Annotated[str, Field(pattern=CLOCK)] | None       # HH:MM:SS in training, over all resumed runs
     eval_every: Annotated[int, Field(ge=1)]             # optimizer steps
+    patience: Annotated[int, Field(ge=1)] | None        # evaluations without a better val loss, after which training stops
+    keep: Literal["best", "last"]                       # which weights become models/trained; best is by val loss
+    sample_prompts: list[Text]                          # the model goes on with each at every evaluation
     checkpoint_every: Annotated[int, Field(ge=1)]       # optimizer steps
     compile: bool
     seed: Annotated[int, Field(ge=0)]
@@ -284,7 +296,8 @@ def explain(schema: type[File], fault: dict) -> str:
     if kind == "literal_error":
         return f"{key}: {given!r} is not known{suggestion(given, re.findall(QUOTED, fault['ctx']['expected']))}"
     if kind == "string_pattern_mismatch":
-        return f"{key}: {IN_WORDS[fault['ctx']['pattern']]}, not {given!r}"
+        pattern = fault["ctx"]["pattern"]
+        return f"{key}: {IN_WORDS[pattern]}" + ("" if pattern == BLOCK else f", not {given!r}")     # it may be the URL that must not be shown
     if kind in ("model_type", "model_attributes_type"):
         return f"{key}: must hold keys and values, not {given!r}"
     return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {given!r}"
@@ -402,6 +415,9 @@ def rules(c: Config) -> list[str]:
         ((t.optimizer == "muon") == (t.muon_learning_rate is not None),
          f"{at['training']}: muon_learning_rate: " + ("missing; optimizer muon needs it (0.005 is a start)" if t.optimizer == "muon"
                                                       else "only optimizer: muon reads it; remove it")),
+        (t.strategy != "fsdp" or (t.optimizer, t.keep, t.sample_prompts) == ("adamw", "last", []),
+         f"{at['training']}: strategy: fsdp splits every matrix over the devices, so it needs optimizer: adamw (Muon works on whole matrices), "
+         "keep: last and sample_prompts: []; models of this size train as well with strategy: ddp"),
         (len(names) == len(set(names)),
          f"{at['corpus']}: sources: two are the same package: {', '.join(sorted(n for n in set(names) if names.count(n) > 1))}"),
         (not overlaps(c.corpus.sources),

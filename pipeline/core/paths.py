@@ -6,6 +6,7 @@ from pathlib import Path
 SPLITS = ("train", "val", "test")
 
 RAW = Path("data/raw")
+LICENSES = RAW / "licenses.jsonl"                       # the licence texts that the sources ship
 PROCESSED = Path("data/processed")
 TRAINING = PROCESSED / "train_corpus.jsonl"
 VALIDATION = PROCESSED / "val_corpus.jsonl"
@@ -14,6 +15,7 @@ TOKENIZER_FOLDER = Path("data/tokenizer")
 TOKENIZER = TOKENIZER_FOLDER / "tokenizer.json"
 SPECIAL_TOKENS = TOKENIZER_FOLDER / "special_tokens.json"   # which text plays which part: {"eos": "<eos>", ...}
 
+CHECKPOINTS = Path("checkpoints")                       # trained models that a person put there to start from
 TRAINED = Path("models/trained")
 GGUF = Path("models/gguf")
 IMPORTANCE = GGUF / "imatrix.gguf"

@@ -220,7 +220,8 @@ def plot_rows(types: dict[str, dict]) -> str:
     """CSV of quality against size, smallest first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns := ["type", "bytes", "bits_per_weight", "bits_per_byte", "change_percent", "kl_mean"])
+    columns = ["type", "bytes", "bits_per_weight", "bits_per_byte", "change_percent", "kl_mean", "kl_p99", "same_top_token", "compiles"]
+    writer.writerow(columns)
     for name, t in sorted(types.items(), key=lambda item: item[1]["bytes"]):
         writer.writerow([name, *(t[column] for column in columns[1:])])
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""Measures the trained model on text whose packages it never read, and lets it write.
+"""Measures the trained model on text whose packages it never read, lets it write, and asks how much of that it has by heart.
 
 Bits per byte, not loss, is the figure to compare: it is per byte of raw text, so it means the same under any tokenizer.
 """
@@ -41,16 +41,25 @@ def nats(model: Transformer, tokens: np.ndarray, eos: int, what: str) -> float:
     return total
 
 
+def packed(split: str, sidecar: dict) -> np.ndarray:
+    return np.fromfile(PROCESSED / f"{split}.bin", dtype=np.dtype(sidecar["dtype"]).newbyteorder("<"))
+
+
 def held_out(model: Transformer, split: str, sidecar: dict) -> dict:
     """Loss (nats per token) and bits per byte of a packed split."""
-    tokens = np.fromfile(PROCESSED / f"{split}.bin", dtype=np.dtype(sidecar["dtype"]).newbyteorder("<"))
+    tokens = packed(split, sidecar)
     total = nats(model, tokens, sidecar["eos"], f"evaluate {split}")
     return {"loss": round(total / len(tokens), 6), "bits_per_byte": round(total / math.log(2) / sidecar[split]["bytes"], 6)}
 
 
-def complete(model: Transformer, tokenizer, prompt: str, max_new_tokens: int, eos: int) -> str:
-    """The greedy continuation of a prompt."""
-    return tokenizer.decode(model.generate(tokenizer.encode(prompt).ids, max_new_tokens, eos))
+def longest_copy(generated: list[int], text: np.ndarray) -> list[int]:
+    """The longest run of `generated` that stands in `text` (N,) token for token: the longest common substring, a row of its table at a
+    time, so that a million tokens of text take milliseconds for each token generated."""
+    lengths, best = np.zeros(len(text) + 1, dtype=np.int32), (0, 0)      # lengths[i]: of the run that ends before text[i]
+    for end, token in enumerate(generated, 1):
+        lengths[1:] = np.where(text == token, lengths[:-1] + 1, 0)
+        best = max(best, (int(lengths.max()), end))
+    return generated[best[1] - best[0]: best[1]]
 
 
 def main(config) -> None:
@@ -58,9 +67,17 @@ def main(config) -> None:
     figures = {split: held_out(model, split, sidecar) for split in ("val", "test")}
     e = config.params.evaluate
     samples = ["# Completions\n\nGreedy, by the trained model in float32. The prompt comes first, the model goes on after `▸`.\n"]
+    training, copies, generated = packed("train", sidecar), [], 0
     for prompt in e.prompts:
-        text = complete(model, tokenizer, prompt, e.max_new_tokens, sidecar["eos"])
-        samples.append(f"```python\n{prompt}▸{text}\n```\n")
+        ids = model.generate(tokenizer.encode(prompt).ids, e.max_new_tokens, sidecar["eos"])
+        samples.append(f"```python\n{prompt}▸{tokenizer.decode(ids)}\n```\n")
+        copies.append(longest_copy(ids, training))
+        generated += len(ids)
+    longest = max(copies, key=len)
+    memorised = {"longest_copy_tokens": len(longest), "longest_copy_characters": len(tokenizer.decode(longest)), "generated_tokens": generated}
+    samples.append(f"The longest passage above that stands word for word in the training text is {memorised['longest_copy_tokens']} tokens, "
+                   f"{memorised['longest_copy_characters']} characters.\n")
+    write_json(METRICS / "memorisation.json", memorised)
     write_text(REPORTS / "samples.md", "\n".join(samples))
     write_json(METRICS / "evaluate.json", figures)
     print("evaluate: " + ", ".join(f"{s} {f['bits_per_byte']:.4f} bits per byte (loss {f['loss']:.4f})" for s, f in figures.items()))

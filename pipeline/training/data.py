@@ -10,7 +10,7 @@ from pathlib import Path
 import lightning as L
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from pipeline.core.errors import UserError
 
@@ -81,5 +81,9 @@ class BinData(L.LightningDataModule):
                       self.trainer.global_rank, self.trainer.world_size)
         return self.loader(blocks, sampler=order)
 
-    def val_dataloader(self) -> DataLoader:
-        return self.loader(self.blocks(self.data["val_path"], self.data["block_size"]))
+    def evaluation_batches(self) -> DataLoader:
+        """Every block of val.bin once, over all devices: each takes every so-manieth block. Not `val_dataloader`, since Lightning's
+        validation would stand between a step and its checkpoint (see callbacks.py)."""
+        blocks = self.blocks(self.data["val_path"], self.data["block_size"])
+        own = range(self.trainer.global_rank, len(blocks), self.trainer.world_size)
+        return self.loader(Subset(blocks, own))

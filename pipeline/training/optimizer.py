@@ -97,7 +97,7 @@ def make_optimizer(model: nn.Module, t: dict, muon_dtype: torch.dtype) -> torch.
     return MuonAdamW(groups, muon_dtype, lr=t["learning_rate"], betas=tuple(t["betas"]), fused=True)
 
 
-def rate_at(step: int, max_steps: int, warmup_ratio: float, floor: float) -> float:
+def rate_at(step: float, max_steps: int, warmup_ratio: float, floor: float) -> float:
     """Share of the peak rate at optimizer step 0..max_steps-1: a linear warm-up, then a cosine that ends exactly at `floor`."""
     warmup = round(warmup_ratio * max_steps)
     if step < warmup:

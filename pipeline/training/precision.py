@@ -21,10 +21,10 @@ def cpu_has_bfloat16() -> bool:
     return bool({"amx_bf16", "avx512_bf16", "bf16"} & set(flags))
 
 
-def choose(precision: str) -> tuple[str, str]:
+def choose(precision: str, force: bool = False) -> tuple[str, str]:
     """Resolves a training config's `precision` to Lightning's name and says why.
 
-    Raises UserError where a CPU would crawl.
+    Raises UserError where a CPU would crawl, unless `force`.
     """
     if torch.cuda.is_available():
         if precision != "auto":
@@ -36,6 +36,8 @@ def choose(precision: str) -> tuple[str, str]:
     if precision == "16-mixed":
         raise UserError("precision: 16-mixed needs a GPU; on a CPU use auto")
     if precision == "bf16-mixed" and not fast:
-        raise UserError("precision: bf16-mixed: this CPU has no bfloat16 units, so training would run about 60 times slower than in float32; "
-                        "use auto or 32-true")
+        if not force:
+            raise UserError("precision: bf16-mixed: this CPU has no bfloat16 units, so training would run about 60 times slower than in float32; "
+                            "use auto or 32-true (force_precision: true takes it all the same)")
+        return precision, "forced, about 60 times slower than float32 on this CPU"
     return precision, "as configured"

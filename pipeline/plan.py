@@ -1,0 +1,159 @@
+"""What a run will take and make, said before it begins: parameters, memory, time, file sizes, and what the reference would choose.
+
+Nothing here is a rule of thumb where the real thing is cheap. Memory comes from a training step on fake tensors, which have shapes
+and no contents; file sizes from llama.cpp's own quantizer, on random weights of the shape; time from some steps on this machine.
+"""
+
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.config import Config
+
+MEASURE_SECONDS = 10
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
+# The reference's flowcharts, by tokens of training text: below how many, which profile, rate and steps.
+PROFILES = ((5e6, "robo-nano-5m", 3e-4, 500), (15e6, "robo-tiny-25m", 3e-4, 1000), (50e6, "robo-small-50m", 3e-4, 2000),
+            (math.inf, "robo-medium-80m", 2e-4, 3000))
+DROPOUTS = ((5e6, 0.2), (20e6, 0.1), (math.inf, 0.0))
+VAL_LOSS_GATE = 2.0
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One choice of the reference beside ours."""
+    key: str            # file: key
+    ours: str
+    reference: str
+    why: str
+
+
+def build(config: Config):
+    from pipeline.model import ModelConfig, Transformer
+    return Transformer(ModelConfig.from_dict(config.model.model_dump()))
+
+
+def part(tensor: str) -> str:
+    """The part of the model that a tensor belongs to, by its name in the checkpoint."""
+    layer = tensor.split(".")[-2]
+    whole = {"token_embd": "token embeddings", "position_embd": "positions", "output": "head"}
+    return whole.get(layer) or ("norms" if layer.endswith("norm") else "attention" if layer.startswith("attn") else "feed-forward")
+
+
+def parameters(config: Config) -> dict[str, int]:
+    """Numbers that are trained, by part; a tied head counts once, with the embeddings."""
+    import torch
+
+    found: dict[str, int] = {}
+    with torch.device("meta"):
+        for name, p in build(config).named_parameters():
+            found[part(name)] = found.get(part(name), 0) + p.numel()
+    return found
+
+
+def training_memory(config: Config, precision: str, batch_size: int) -> int:
+    """Bytes at the fullest moment of a training step without compiling: weights, gradients, optimizer state, activations."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.distributed._tools.mem_tracker import MemTracker
+
+    from pipeline.training.optimizer import make_optimizer
+
+    dtype = {"32-true": torch.float32, "16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}[precision]
+    with FakeTensorMode():
+        model = build(config)
+        optimizer = make_optimizer(model, config.training.model_dump(), torch.bfloat16)
+        ids = torch.zeros(batch_size, config.data.block_size, dtype=torch.int64)
+        tracker = MemTracker()
+        tracker.track_external(model, optimizer, ids)
+        with tracker:
+            for step in range(2):       # the optimizer's state is there from the second on
+                with torch.autocast("cpu", dtype, enabled=precision != "32-true"):
+                    loss = model.loss(ids, ids)
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                if step == 0:
+                    tracker.reset_mod_stats()
+    return next(iter(tracker.get_tracker_snapshot("peak").values()))["Total"]
+
+
+def file_sizes(config: Config, quants: list[str]) -> dict[str, dict]:
+    """Type -> contents() of the file that llama.cpp writes for this shape, with `fell_back`; the vocabulary's texts are made up."""
+    from pipeline.export.gguf import write_gguf
+    from pipeline.export.quantize import contents, fallbacks, run_llama_cpp
+    from pipeline.export.tokenization import Vocabulary
+
+    tokens = [f"t{i:05}" for i in range(config.model.vocab_size)]
+    vocabulary = Vocabulary(None, tokens, [], {"pad": 0, "eos": 1, "bos": 2, "unk": 3}, "gpt-2")
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "f16.gguf")
+        write_gguf(build(config).eval(), vocabulary, source, "f16")
+        for quant in quants:
+            path = Path(folder, f"{quant}.gguf")
+            log = run_llama_cpp(source, path, quant)
+            found[quant] = {**contents(path), "fell_back": fallbacks(log, path, quant)}
+            path.unlink()
+    return found
+
+
+def measure(config: Config, seconds: float = MEASURE_SECONDS) -> tuple[float, float, str]:
+    """(seconds of the first step, which compiles; tokens/s after it; precision and why), from training steps on random text.
+
+    Without Lightning, evaluations and checkpoints, which take a few percent more. Raises UserError as precision.choose does.
+    """
+    import torch
+
+    from pipeline.training.optimizer import make_optimizer
+    from pipeline.training.precision import choose, cpu_has_bfloat16
+
+    precision, why = choose(config.training.precision)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = {"32-true": torch.float32, "16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}[precision]
+    model = build(config).to(device).train()
+    loss_of = torch.compile(model.loss) if config.training.compile else model.loss
+    optimizer = make_optimizer(model, config.training.model_dump(), torch.bfloat16 if device == "cuda" or cpu_has_bfloat16() else torch.float32)
+    ids = torch.randint(config.model.vocab_size, (config.data.batch_size, config.data.block_size + 1), device=device)
+
+    def step() -> None:
+        for _ in range(config.training.accumulate_grad_batches):
+            with torch.autocast(device, dtype, enabled=precision != "32-true"):
+                loss = loss_of(ids[:, :-1], ids[:, 1:])
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    began = time.perf_counter()
+    step()
+    first = time.perf_counter() - began
+    step()                              # what the first left for later
+    began = time.perf_counter()
+    steps = 0
+    while (taken := time.perf_counter() - began) < seconds:
+        step()
+        steps += 1
+    tokens = config.data.batch_size * config.data.block_size * config.training.accumulate_grad_batches
+    return first, steps * tokens / taken, f"{precision}, {why}"
+
+
+def reference(config: Config, tokens: int) -> list[Advice]:
+    """What the reference's flowcharts choose for so many tokens of training text, where it is not what stands in the configs."""
+    def row(table):
+        return next(row for row in table if tokens < row[0])
+
+    _, profile, rate, steps = row(PROFILES)
+    _, dropout = row(DROPOUTS)
+    size = f"{tokens / 1e6:.1f}M tokens of training text"
+    at, t = config.paths, config.training
+    rows = [
+        Advice("params.yaml: model", config.params.model, profile, f"{size}: a larger model learns them by heart, a smaller one cannot hold them"),
+        Advice(f"{at['model']}: dropout", f"{config.model.dropout:g}", f"{dropout:g}", f"{size}: the less text, the more it is read again"),
+        Advice(f"{at['training']}: learning_rate", f"{t.learning_rate:g}", f"{rate:g}",
+               "AdamW's for this profile; for Muon's own see EXPERIMENTS.md"),
+        Advice(f"{at['training']}: max_steps", str(t.max_steps), str(steps), "for steps of 65,536 tokens on a GPU")]
+    return [advice for advice in rows if advice.ours != advice.reference]

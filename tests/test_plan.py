@@ -1,0 +1,112 @@
+"""What `robo plan` says is what comes out."""
+
+import subprocess
+import sys
+
+import pytest
+from chain import REPOSITORY, edit, make_chain, robo
+from tiny import make_model
+
+from pipeline import plan
+from pipeline.core.config import Config
+from pipeline.export.gguf import write_gguf
+from pipeline.export.quantize import quantize
+from pipeline.export.tokenization import load_vocabulary
+
+
+def shaped(**model):
+    config = Config(REPOSITORY)
+    config.model = config.model.model_copy(update=model)
+    return config
+
+
+@pytest.mark.parametrize("model", [{}, {"tie_embeddings": False}, {"architecture": "qwen3", "n_kv_heads": 2, "d_ff": 1024}])
+def test_every_parameter_has_its_part(model):
+    config = shaped(**model)
+    parts = plan.parameters(config)
+    assert sum(parts.values()) == plan.build(config).count_parameters()
+    c = config.model
+    assert parts["token embeddings"] == c.vocab_size * c.d_model == parts.get("head", parts["token embeddings"])
+    if not model:
+        assert parts["positions"] == c.context_length * c.d_model
+        assert parts["attention"] == c.n_layers * (4 * c.d_model ** 2 + 4 * c.d_model)
+        assert parts["feed-forward"] == c.n_layers * (8 * c.d_model ** 2 + 5 * c.d_model)
+
+
+STEP = """
+import resource, sys, torch
+from pipeline.core.config import Config
+from pipeline import plan
+from pipeline.training.optimizer import make_optimizer
+config = Config(__import__("pathlib").Path(sys.argv[1]))
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+torch.set_num_threads(1)
+small = torch.zeros(1, 8, dtype=torch.int64)
+plan.build(config).loss(small, small).backward()        # libraries and their buffers
+before = peak()
+model = plan.build(config)
+optimizer = make_optimizer(model, config.training.model_dump(), torch.float32)
+ids = torch.zeros(int(sys.argv[2]), config.data.block_size, dtype=torch.int64)
+for _ in range(2):
+    model.loss(ids, ids).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_the_memory_is_what_a_step_takes():
+    config = Config(REPOSITORY)
+    predicted = plan.training_memory(config, "32-true", 32)
+    done = subprocess.run([sys.executable, "-c", STEP, str(REPOSITORY), "32"], check=True, capture_output=True, text=True, cwd=REPOSITORY)
+    assert int(done.stdout) == pytest.approx(predicted, rel=0.2)
+
+
+def test_memory_follows_the_dials():
+    config = Config(REPOSITORY)
+    base = plan.training_memory(config, "32-true", 4)
+    assert plan.training_memory(config, "bf16-mixed", 4) < base < plan.training_memory(config, "32-true", 8) < 2 * base
+    config.training = config.training.model_copy(update={"optimizer": "adamw", "muon_learning_rate": None})
+    assert plan.training_memory(config, "32-true", 4) > base, "AdamW holds two numbers a weight, Muon one"
+
+
+def test_file_sizes_are_the_quantizers(tmp_path, tiny_tokenizer, tiny_validation):
+    config = shaped(vocab_size=512, context_length=256, d_model=384, n_layers=2, n_heads=4, d_ff=1536)
+    sizes = plan.file_sizes(config, ["Q8_0", "Q4_K_M"])
+    write_gguf(make_model("gpt2", d_model=384), load_vocabulary(tiny_tokenizer), tmp_path / "f16.gguf", "f16")
+    for quant, figures in sizes.items():
+        real = quantize(quant, tmp_path / "f16.gguf", tmp_path, tiny_tokenizer, tiny_validation)
+        assert {key: figures[key] for key in ("tensors", "bits_per_weight", "fell_back")} == {
+            key: real[key] for key in ("tensors", "bits_per_weight", "fell_back")}
+        assert figures["bytes"] == pytest.approx(real["bytes"], rel=0.01)
+
+
+def test_speed_is_measured(tiny_tokenizer):
+    config = shaped(vocab_size=512, context_length=64, d_model=64, n_layers=1, n_heads=2, d_ff=256)
+    config.data = config.data.model_copy(update={"block_size": 64, "batch_size": 2})
+    config.training = config.training.model_copy(update={"compile": False, "precision": "32-true"})
+    first, rate, precision = plan.measure(config, 0.2)
+    assert first > 0 and rate > 0 and precision == "32-true, as configured"
+
+
+@pytest.mark.parametrize("tokens, profile, dropout, steps", [
+    (1e6, "robo-nano-5m", "0.2", "500"), (10e6, "robo-tiny-25m", "0.1", "1000"), (30e6, "robo-small-50m", "0", "2000"),
+    (60e6, "robo-medium-80m", "0", "3000")])
+def test_the_reference_is_quoted_where_it_differs(tokens, profile, dropout, steps):
+    said = {advice.key.split(": ")[1]: advice.reference for advice in plan.reference(Config(REPOSITORY), int(tokens))}
+    config = Config(REPOSITORY)
+    assert said.get("model", config.params.model) == profile and said.get("max_steps", str(config.training.max_steps)) == steps
+    assert said.get("dropout", f"{config.model.dropout:g}") == dropout
+
+
+def test_the_plan_of_a_fresh_project(tmp_path):
+    root = make_chain(tmp_path / "chain")
+    said = robo(root, "plan", "--no-measure")
+    for words in ("86,976 parameters", "6 steps of 4 x 64 x 2", "512 tokens: 3,072 tokens; epochs are known when data/processed/pack.json is there",
+                  "Nothing was built here yet", "data/raw not there yet", "quantize@Q4_K_M"):
+        assert words in said, words
+    edit(root, "configs/models/small.yaml", d_ff=100)
+    edit(root, "configs/training/small.yaml", min_lr=1.0)
+    said = robo(root, "plan", ok=False)
+    assert "d_ff: 100" in said and "min_lr: 1.0" in said and "Traceback" not in said
