@@ -392,12 +392,15 @@ def test_utilisation_counts_what_the_operators_do():
 # --- several devices --------------------------------------------------------------------------------------------------
 
 @pytest.mark.slow
-def test_two_devices_are_one_with_twice_the_accumulation(tmp_path):
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_devices_are_one_with_twice_the_accumulation(tmp_path, strategy):
     """Two processes over gloo: the same losses and weights but for rounding, written once; a signal to one ends both with one checkpoint."""
     dials = {"max_steps": 12, "eval_every": 5, "checkpoint_every": 100}
+    if strategy == "fsdp":
+        dials |= {"optimizer": "adamw", "muon_learning_rate": None, "keep": "last"}
     one = prepare_run(tmp_path / "one", **dials, accumulate_grad_batches=2)
     finish(one)
-    two = prepare_run(tmp_path / "two", **dials, accumulate_grad_batches=1, devices=2)
+    two = prepare_run(tmp_path / "two", **dials, accumulate_grad_batches=1, devices=2, strategy=strategy)
     for signalled in (True, False):
         before = AT.replace("signal_before", "_signal_before") + textwrap.dedent("""
             def signal_before(*arguments):
@@ -415,7 +418,7 @@ def test_two_devices_are_one_with_twice_the_accumulation(tmp_path):
     assert "going on from step 7" in done.stdout and done.stdout.count("parameters on CPU x 2") == 1
     ours, theirs = curve(two), curve(one)
     assert [row["step"] for row in ours] == [row["step"] for row in theirs] and [row["tokens"] for row in ours] == [row["tokens"] for row in theirs]
-    for column in ("loss", "val_loss", "learning_rate"):
+    for column in ("loss", "val_loss", "learning_rate", "gradient_norm"):
         assert [float(r[column] or 0) for r in ours] == pytest.approx([float(r[column] or 0) for r in theirs], abs=2e-4), column
     a, b = load_file(one / "trained/model.safetensors"), load_file(two / "trained/model.safetensors")
     assert all(torch.allclose(a[name], b[name], atol=1e-3) for name in a)

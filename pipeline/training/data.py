@@ -61,11 +61,13 @@ class Order(Sampler[int]):
 
 
 class BinData(L.LightningDataModule):
-    """Loaders over train.bin and val.bin; `data` holds the keys of configs/data/*.yaml, `steps_done` is where a resumed run stands."""
+    """Loaders over train.bin and val.bin; `data` holds the keys of configs/data/*.yaml, `steps_done` is where a resumed run stands, and
+    `together` says that every device must see as many batches of an evaluation as every other."""
 
-    def __init__(self, data: dict, seed: int, accumulate: int, max_steps: int, steps_done: int = 0):
+    def __init__(self, data: dict, seed: int, accumulate: int, max_steps: int, steps_done: int = 0, together: bool = False):
         super().__init__()
-        self.data, self.seed, self.accumulate, self.max_steps, self.steps_done = data, seed, accumulate, max_steps, steps_done
+        self.data, self.seed, self.accumulate, self.max_steps = data, seed, accumulate, max_steps
+        self.steps_done, self.together = steps_done, together
 
     def blocks(self, path: str, stride: int) -> Blocks:
         return Blocks(Path(path), self.data["dtype"], self.data["block_size"], stride)
@@ -82,8 +84,9 @@ class BinData(L.LightningDataModule):
         return self.loader(blocks, sampler=order)
 
     def evaluation_batches(self) -> DataLoader:
-        """Every block of val.bin once, over all devices: each takes every so-manieth block. Not `val_dataloader`, since Lightning's
-        validation would stand between a step and its checkpoint (see callbacks.py)."""
+        """The blocks of val.bin, shared out among the devices. Not `val_dataloader`, since Lightning's validation would stand between a
+        step and its checkpoint (see callbacks.py)."""
         blocks = self.blocks(self.data["val_path"], self.data["block_size"])
-        own = range(self.trainer.global_rank, len(blocks), self.trainer.world_size)
-        return self.loader(Subset(blocks, own))
+        if self.together:       # a device that has finished early would leave the others waiting for its part of the weights
+            return self.loader(blocks)
+        return self.loader(Subset(blocks, range(self.trainer.global_rank, len(blocks), self.trainer.world_size)))
