@@ -210,7 +210,7 @@ def prepare_run(folder: Path, **changes) -> Path:
     tokens = np.cumsum(rng.integers(1, 4, 20_000)) % 512
     tokens.astype("<u2").tofile(folder / "train.bin")
     tokens[:3000].astype("<u2").tofile(folder / "val.bin")
-    data = dict(train_path="train.bin", val_path="val.bin", block_size=64, stride=64, dtype="uint16", batch_size=4, num_workers=0)
+    data = dict(train_path="train.bin", val_path="val.bin", block_size=64, stride=64, dtype="uint16", batch_size=4, num_workers=2)
     sidecar = {"train": {"tokens": 20_000}, "tokenizer_sha256": "none"}
     t = {**TRAINING, "max_steps": 24, "eval_every": 8, "checkpoint_every": 1, "sample_prompts": [], **changes}
     (folder / "run.json").write_text(json.dumps([{**MODEL, "dropout": 0.1}, t, data, sidecar]))
@@ -219,7 +219,7 @@ def prepare_run(folder: Path, **changes) -> Path:
 
 def start(folder: Path, program: str = RUN) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", program], cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
 
 
 def run(folder: Path, program: str = RUN) -> subprocess.CompletedProcess:
@@ -247,7 +247,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened():
     assert done.returncode == 0 and "3 of 3 killed runs ended as the runs that were not killed" in done.stdout, done.stdout
 
 
-# A signal to oneself at an exact place: before the call of that name for the n-th time.
+# A signal at an exact place, before the call of that name for the n-th time; to the loaders too, as Ctrl-C and a job's end send it.
 AT = """
 import importlib, os, signal
 def signal_before(where, n, signals):
@@ -265,7 +265,7 @@ def signal_before(where, n, signals):
         calls.append(1)
         if len(calls) == n:
             for one in signals:
-                os.kill(os.getpid(), one)
+                os.killpg(0, one)
         return original(*arguments, **options)
     setattr(holder, name, call)
 """
@@ -390,7 +390,7 @@ def test_two_devices_are_one_with_twice_the_accumulation(tmp_path, strategy):
     finish(one)
     two = prepare_run(tmp_path / "two", **dials, accumulate_grad_batches=1, devices=2, strategy=strategy)
     for signalled in (True, False):
-        before = AT.replace("signal_before", "_signal_before") + textwrap.dedent("""
+        before = AT.replace("signal_before", "_signal_before").replace("killpg(0", "kill(os.getpid()") + textwrap.dedent("""
             def signal_before(*arguments):
                 if os.environ.get("LOCAL_RANK", "0") == "1":
                     _signal_before(*arguments)
