@@ -72,6 +72,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     """
     import lightning as L
     import torch
+    from lightning.pytorch.strategies import ModelParallelStrategy
 
     from pipeline.model import ModelConfig, Transformer
     from pipeline.model.checkpoint import save_model
@@ -108,7 +109,8 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     metrics = Metrics(t, tokens_per_step, stop, clock, complete if t["sample_prompts"] else None, peak and peak * world)
     keeper = Checkpoints(folder, t["checkpoint_every"], stop)
     trainer = L.Trainer(
-        accelerator="gpu" if on_gpu else "cpu", devices=t["devices"], num_nodes=t["num_nodes"], strategy=t["strategy"], precision=precision,
+        accelerator="gpu" if on_gpu else "cpu", devices=t["devices"], num_nodes=t["num_nodes"], precision=precision,
+        strategy=ModelParallelStrategy(world, 1, save_distributed_checkpoint=False) if t["strategy"] == "fsdp" else t["strategy"],
         max_steps=t["max_steps"], accumulate_grad_batches=t["accumulate_grad_batches"], gradient_clip_val=t["grad_clip_norm"],
         limit_val_batches=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, callbacks=[metrics, keeper])
@@ -124,7 +126,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     if resume:
         stop.step = resume[1]
         say(f"going on from step {resume[1]} ({resume[0]})")
-    loaders = BinData(data, t["seed"], t["accumulate_grad_batches"], t["max_steps"], resume[1] if resume else 0)
+    loaders = BinData(data, t["seed"], t["accumulate_grad_batches"], t["max_steps"], resume[1] if resume else 0, t["strategy"] == "fsdp")
     try:
         trainer.fit(module, loaders, ckpt_path=resume[0] if resume else None, weights_only=True)
     except (RuntimeError, MemoryError) as error:
@@ -133,18 +135,20 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
         remedy = smaller(data["batch_size"], t["accumulate_grad_batches"])
         raise UserError(f"memory ran out: {remedy}. ({(str(error) or 'MemoryError').splitlines()[0][:200]})") from None
     stop.check()
+    last = {name.removeprefix("model."): p for name, p in trainer.strategy.lightning_module_state_dict().items()}   # from all devices
     if not trainer.is_global_zero:
         return {}
 
     steps, best = metrics.rows[-1][0], metrics.best
     kept = best["step"] if t["keep"] == "best" else steps
+    result = Transformer(model.config)
+    result.load_state_dict(last if kept == steps else best["weights"])
     if kept != steps:
-        model.load_state_dict(best["weights"])
         say(f"keeps the weights of step {kept}, whose val loss is the lowest")
     if keeper.written > 2 and keeper.seconds > CHECKPOINT_SHARE * clock.elapsed():
         every = math.ceil(t["checkpoint_every"] * keeper.seconds / clock.elapsed() / CHECKPOINT_SHARE)
         say(f"note: checkpoints took {keeper.seconds / clock.elapsed():.1%} of the time; checkpoint_every: {every} would take {CHECKPOINT_SHARE:.0%}")
-    figures = {"steps": steps, "tokens": steps * tokens_per_step, "tokens_per_step": tokens_per_step, "parameters": model.count_parameters(),
+    figures = {"steps": steps, "tokens": steps * tokens_per_step, "tokens_per_step": tokens_per_step, "parameters": result.count_parameters(),
                "loss": float(metrics.rows[kept - 1][2]), "val_loss": float(metrics.rows[kept - 1][-1]), "kept_step": kept,
                "ended": metrics.ended or ("max_tokens" if t["max_tokens"] and (steps + 1) * tokens_per_step > t["max_tokens"] else "max_steps"),
                "overfitting_since": overfitting(metrics.val_losses)}
@@ -155,7 +159,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     metrics.write_samples(REPORTS / "training_samples.md")
     write_json(METRICS / "speed.json", speed)
     write_json(METRICS / "train.json", figures)
-    save_model(model, sidecar["tokenizer_sha256"], out)     # the last, so that where it is everything is
+    save_model(result, sidecar["tokenizer_sha256"], out)     # the last, so that where it is everything is
     say(f"loss {figures['loss']:.4f}, val loss {figures['val_loss']:.4f}" + (f", ended by {metrics.ended}" if metrics.ended else ""))
     shutil.rmtree(folder, ignore_errors=True)
     return figures

@@ -164,6 +164,19 @@ def test_dvcs_own_commands(built, tmp_path):
     assert metrics(clone, "evaluate") == metrics(root, "evaluate")
 
 
+def test_fine_tuning_on_other_text(built, tmp_path):
+    """As the README says; and DVC sees a changed model to start from, though the config only names it."""
+    root = Path(shutil.copytree(built, tmp_path / "project"))
+    shutil.copytree(root / "models/trained", root / "checkpoints/base")
+    edit(root, "dvc.yaml", **{"stages.tokenizer.frozen": True})
+    edit(root, "params.yaml", **{"prepare.min_bytes": 3500})
+    edit(root, "configs/training/small.yaml", init_from="checkpoints/base", learning_rate=1e-4, min_lr=1e-5, max_steps=2)
+    assert "parameters from checkpoints/base" in call(root, "dvc", "repro", "train")
+    assert "up to date" in call(root, "dvc", "status", "train")
+    shutil.copytree(root / "models/trained", root / "checkpoints/base", dirs_exist_ok=True)
+    assert "checkpoints" in call(root, "dvc", "status", "train")
+
+
 def test_the_data_stages_are_the_same_bytes_elsewhere(built, tmp_path):
     """No hash of a path, a time or a machine gets into them; tokenizer and packing included."""
     root = make_chain(tmp_path / "elsewhere")

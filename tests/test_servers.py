@@ -42,6 +42,13 @@ if __name__ == "__main__":
 """
 
 
+@pytest.fixture(autouse=True)
+def no_servers_of_others(monkeypatch):
+    """MLflow's client puts the address that it last talked to into the environment, where it would count as the user's own server."""
+    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+
 class Ui:
     """`robo ui` as a child process in `root`."""
 

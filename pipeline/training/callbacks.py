@@ -77,11 +77,8 @@ class Metrics(L.Callback):
     # --- the hooks, in the order of a step ----------------------------------------------------------------------------
 
     def on_train_start(self, trainer, module):
-        whole = dict(total=100, unit="%") if self.clock.limit else dict(total=trainer.max_steps, unit=" steps")
-        self.bar = bar(whole.pop("total"), "train", **whole, disable=not trainer.is_global_zero)
         self.first, self.evaluating = None, 0.0
         self.clock.start()
-        self.show(trainer)
         self.batches = trainer.datamodule.evaluation_batches()
         trainer.should_stop = self.ended is not None
         if self.rows and self.is_due(trainer) and not self.rows[-1][-1]:    # a signal came before or during its evaluation
@@ -116,7 +113,8 @@ class Metrics(L.Callback):
             self.evaluate(trainer, module)
 
     def on_train_end(self, trainer, module):
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
 
     # --- what they do -------------------------------------------------------------------------------------------------
 
@@ -130,23 +128,24 @@ class Metrics(L.Callback):
         raise UserError(f"training has diverged: the loss is {loss:.4g} at step {step}, after {first:.4g} at the first; the learning rate is "
                         f"{self.rate:.2e}. In the training config: {', or '.join(remedies)}")
 
-    def show(self, trainer, loss: float | None = None, mfu: float | None = None) -> None:
-        if loss is not None:
-            speed = f"{self.tokens_per_second:,.0f} tokens/s" if self.tokens_per_second else "compiling done"
-            text = f"step {trainer.global_step}, " if self.clock.limit else ""
-            text += f"{trainer.global_step * self.tokens_per_step:,} tokens, loss {loss:.3f}, {speed}" + (f", MFU {mfu:.0%}" if mfu else "")
-            self.bar.set_postfix_str(text, refresh=False)
-        else:
-            self.bar.initial = self.progress(trainer)       # so that the time left counts from here
-            self.bar.n = self.bar.initial
-        self.bar.update(self.progress(trainer) - self.bar.n)
+    def show(self, trainer, loss: float, mfu: float | None) -> None:
+        """Brings the bar up to date. It counts steps, or percent of the schedule where time is the limit."""
+        step = trainer.global_step
+        done = round(100 * max(self.clock.share, step / trainer.max_steps), 1) if self.clock.limit else step
+        if self.bar is None:        # not before the first step, whose compiling would make the time left look long
+            total, unit = (100, "%") if self.clock.limit else (trainer.max_steps, " steps")
+            self.bar = bar(total, "train", unit, initial=done, disable=not trainer.is_global_zero)
+        text = f"{step * self.tokens_per_step:,} tokens, loss {loss:.3f}"
+        if self.clock.limit:
+            text = f"step {step}, {text}"
+        if self.tokens_per_second:
+            text += f", {self.tokens_per_second:,.0f} tokens/s"
+        self.bar.set_postfix_str(text + (f", MFU {mfu:.0%}" if mfu else ""), refresh=False)
+        self.bar.update(done - self.bar.n)
 
-    def progress(self, trainer) -> float:
-        return round(100 * max(self.clock.share, trainer.global_step / trainer.max_steps), 1) if self.clock.limit else trainer.global_step
-
-    def say(self, text: str) -> None:
-        if not self.bar.disable:
-            self.bar.write(text) if is_live() else print(text, flush=True)
+    def say(self, trainer, text: str) -> None:
+        if trainer.is_global_zero:
+            self.bar.write(text) if self.bar is not None and is_live() else print(text, flush=True)
 
     def end(self, trainer, why: str) -> None:
         self.ended = why
@@ -182,10 +181,10 @@ class Metrics(L.Callback):
     def conclude(self, trainer, module, val_loss: float) -> None:
         step = trainer.global_step
         self.rows[-1][-1] = f"{val_loss:.6f}"
-        self.say(f"  step {step}: val loss {val_loss:.4f}")
+        self.say(trainer, f"  step {step}: val loss {val_loss:.4f}")
         if self.complete and trainer.is_global_zero:
             self.samples.append([step, [self.complete(prompt) for prompt in self.t["sample_prompts"]]])
-            self.say("    " + (self.t["sample_prompts"][0] + "▸" + self.samples[-1][1][0]).replace("\n", "⏎")[:130])
+            self.say(trainer, "    " + (self.t["sample_prompts"][0] + "▸" + self.samples[-1][1][0]).replace("\n", "⏎")[:130])
         if not math.isfinite(val_loss):
             self.check(step, val_loss)
         if self.best is None or val_loss < self.best["val_loss"]:
@@ -193,7 +192,7 @@ class Metrics(L.Callback):
             self.best = {"step": step, "val_loss": val_loss, "weights": weights}
         late = len([s for s, _ in self.val_losses if s > self.best["step"]])
         if overfitting(self.val_losses) and not overfitting(self.val_losses[:-1]):
-            self.say(f"  note: val loss has risen {RISES} times in a row since step {overfitting(self.val_losses)}: the model learns the "
+            self.say(trainer, f"  note: val loss has risen {RISES} times in a row since step {overfitting(self.val_losses)}: the model learns the "
                      "training text by heart. More text, more dropout or fewer steps help"
                      + (f"; step {self.best['step']} is the one to be kept" if self.t["keep"] == "best" else ""))
         if self.t["patience"] and late >= self.t["patience"] and step < trainer.max_steps:

@@ -4,6 +4,7 @@ Nothing about the order is ever saved: from the number of steps done follows whi
 and devices. Each epoch shuffles all blocks without replacement; no block is padded, and only the tail is left out.
 """
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from pipeline.core.errors import UserError
+from pipeline.core.stage import die_with_parent
+from pipeline.training.stop import SIGNALS
 
 
 class Blocks(Dataset):
@@ -60,30 +63,36 @@ class Order(Sampler[int]):
             yield int(order[position % self.blocks])
 
 
-class BinData(L.LightningDataModule):
-    """Loaders over train.bin and val.bin; `data` holds the keys of configs/data/*.yaml, `steps_done` is where a resumed run stands."""
+def outlast_signals(worker: int) -> None:
+    """Ctrl-C and many a SIGTERM reach the loaders too, which must go on until the trainer has done its step. They die with it."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    die_with_parent(signal.SIGKILL)
 
-    def __init__(self, data: dict, seed: int, accumulate: int, max_steps: int, steps_done: int = 0):
+
+class BinData(L.LightningDataModule):
+    """Loaders over train.bin and val.bin; `data` holds the keys of configs/data/*.yaml, `steps_done` is where a resumed run stands, and
+    `together` says that every device must see as many batches of an evaluation as every other."""
+
+    def __init__(self, data: dict, seed: int, accumulate: int, max_steps: int, steps_done: int = 0, together: bool = False):
         super().__init__()
-        self.data, self.seed, self.accumulate, self.max_steps, self.steps_done = data, seed, accumulate, max_steps, steps_done
+        self.data, self.seed, self.accumulate, self.max_steps = data, seed, accumulate, max_steps
+        self.steps_done, self.together = steps_done, together
 
     def blocks(self, path: str, stride: int) -> Blocks:
         return Blocks(Path(path), self.data["dtype"], self.data["block_size"], stride)
-
-    def loader(self, blocks: Blocks, **options) -> DataLoader:
-        workers = self.data["num_workers"]
-        return DataLoader(blocks, batch_size=self.data["batch_size"], num_workers=workers, persistent_workers=workers > 0, **options)
 
     def train_dataloader(self) -> DataLoader:
         blocks = self.blocks(self.data["train_path"], self.data["stride"])
         per_step = self.accumulate * self.data["batch_size"]
         order = Order(len(blocks), self.max_steps * per_step, self.seed, self.data["batch_size"], self.steps_done * per_step,
                       self.trainer.global_rank, self.trainer.world_size)
-        return self.loader(blocks, sampler=order)
+        return DataLoader(blocks, self.data["batch_size"], sampler=order, num_workers=self.data["num_workers"], worker_init_fn=outlast_signals)
 
     def evaluation_batches(self) -> DataLoader:
-        """Every block of val.bin once, over all devices: each takes every so-manieth block. Not `val_dataloader`, since Lightning's
-        validation would stand between a step and its checkpoint (see callbacks.py)."""
+        """The blocks of val.bin, shared out among the devices. Not `val_dataloader`, since Lightning's validation would stand between a
+        step and its checkpoint (see callbacks.py)."""
         blocks = self.blocks(self.data["val_path"], self.data["block_size"])
-        own = range(self.trainer.global_rank, len(blocks), self.trainer.world_size)
-        return self.loader(Subset(blocks, own))
+        if self.together:       # a device that has finished early would leave the others waiting for its part of the weights
+            return DataLoader(blocks, self.data["batch_size"])
+        return DataLoader(Subset(blocks, range(self.trainer.global_rank, len(blocks), self.trainer.world_size)), self.data["batch_size"])

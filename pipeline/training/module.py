@@ -6,6 +6,7 @@ Lightning keeps the loop, accumulation, clipping, precision and devices. What is
 
 import lightning as L
 import torch
+from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from pipeline.model import Transformer
 from pipeline.training.clock import Clock
@@ -20,6 +21,12 @@ class Trainee(L.LightningModule):
         self.model, self.t, self.muon_dtype, self.clock = model, t, muon_dtype, clock
         # Kept out of the module tree, so that checkpoints do not depend on whether the step was compiled.
         self.__dict__["train_loss"] = torch.compile(model.loss) if t["compile"] else model.loss
+
+    def configure_model(self):
+        """With `strategy: fsdp`: each block is split over the devices by itself, and gathered just for its turn."""
+        if self.t["strategy"] == "fsdp" and not isinstance(self.model, FSDPModule):
+            for part in (*self.model.blk, self.model):
+                fully_shard(part, mesh=self.device_mesh["data_parallel"])
 
     def training_step(self, batch, batch_idx):
         if self.model.config.dropout or self.model.config.resid_dropout or self.model.config.emb_dropout or self.model.config.attn_dropout:

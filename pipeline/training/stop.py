@@ -7,6 +7,7 @@ arrives while there are steps that no checkpoint has waits for the end of the st
 a parent and a flow that stops its children send two.
 """
 
+import multiprocessing
 import signal
 
 SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
@@ -30,6 +31,8 @@ class Stop:
     def __exit__(self, *_) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
+        for loader in multiprocessing.active_children():    # none, but where we left while they were being started
+            loader.kill()
 
     def install(self) -> None:
         """Takes the signals (back: Lightning puts its own handler before ours when fit begins)."""
