@@ -154,7 +154,7 @@ def tags(config: Config) -> dict[str, str]:
     found = {"content_hash": content_hash(config), **git_tags(config.root), "dvc.raw": hashes("collect"),
              "dvc.corpus": f"{stages['prepare'][str(TRAINING)]} {TRAINING}", "dvc.tokenizer": hashes("tokenizer"), "dvc.weights": hashes("train"),
              SOURCES_TAG: "; ".join(source_line(source) for source in corpus_sources(config.root / TRAINING)),
-             "served_quant": serving(config).quant, "served_sha256": sha256(served_gguf(config)),
+             "served_quant": serving(config).quant,
              "serving_sha256": hashlib.sha256(handed_out(config).encode()).hexdigest(), "held_out_sha256": sha256(config.root / VALIDATION)}
     for quant in config.params.quants:
         written = read_json(config.root / "metrics" / "quantize" / f"{quant}.json")

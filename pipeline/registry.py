@@ -23,6 +23,7 @@ from pipeline.core.config import SHA256, Config
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import sha256, write_text
 from pipeline.core.paths import VALIDATION
+from pipeline.export.origin import stamp
 
 ALIAS, CHAMPION = "candidate", "champion"       # the newest, and the one that a person (or promotion: auto) wants served
 SETTINGS = "serving.json"                       # beside the GGUF file among a version's artifacts: how it is to be served
@@ -167,8 +168,8 @@ def remove_unfinished(client, experiment_id: str, content: str) -> None:
             client.delete_run(run.info.run_id)
 
 
-def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], description: str) -> tuple[str, str]:
-    """Makes one finished run with everything in it; returns its id and the id of its model."""
+def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], description: str) -> tuple[str, str, str]:
+    """Makes one finished run with everything in it; returns its id, the id of its model, and the sha256 of the GGUF file in that."""
     import mlflow
     from mlflow.entities import Metric, Param
     root = config.root
@@ -191,12 +192,15 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], de
         generation = config.serving.parameters
         handed_out = Path(scratch, SETTINGS)
         write_text(handed_out, lineage.handed_out(config))
+        served = lineage.served_gguf(config)
+        gguf = Path(scratch, served.name)
+        stamp(served, gguf, {"mlflow_run": run_id, **({"git_commit": tags["git_commit"]} if "git_commit" in tags else {})})
         model = mlflow.pyfunc.log_model(
             name=config.serving.name, python_model=str(Path(__file__).with_name("mlflow_model.py")),
-            artifacts={"gguf": str(lineage.served_gguf(config)), "settings": str(handed_out)},
+            artifacts={"gguf": str(gguf), "settings": str(handed_out)},
             model_config={**generation.model_dump(exclude={"num_predict"}), "max_tokens": generation.num_predict},
             pip_requirements=[f"{package}=={installed(package)}" for package in ("mlflow", "llama-cpp-python")])
-    return run_id, model.model_id
+        return run_id, model.model_id, sha256(gguf)
 
 
 def register(config: Config, tracking_uri: str) -> Registered:
@@ -213,8 +217,8 @@ def register(config: Config, tracking_uri: str) -> Registered:
         if created := version is None:
             remove_unfinished(client, experiment_id, content)
             tags, description = lineage.tags(config), lineage.description(config)
-            run_id, model_id = log_run(client, experiment_id, config, tags, description)
-            version = client.create_model_version(name, f"models:/{model_id}", run_id, tags={**tags, "run_id": run_id},
+            run_id, model_id, digest = log_run(client, experiment_id, config, tags, description)
+            version = client.create_model_version(name, f"models:/{model_id}", run_id, tags={**tags, "run_id": run_id, "served_sha256": digest},
                                                   description=description, model_id=model_id)
         number = int(version.version)
         reason = f"registered as version {number}" if created else f"this content is registered as version {number}"

@@ -1,8 +1,9 @@
 """The way back from a model that somebody runs to the packages it was trained on.
 
 A GGUF file carries the hashes of the text, the tokenizer and the weights it came from (export/origin.py); a registered version
-carries the same hashes as tags, and beside them the git commit and the run, which no file can know. So a file leads to its version by
-the hash of its weights, a name in Ollama to its file by the line that the import writes under its licence, and a version to all.
+carries the same hashes as tags, and beside them the git commit and the run, which only its own copy of the file says too. So a file
+leads to its version by the hash of its weights, a name in Ollama to its file by the line that the import writes under its licence,
+and a version to all.
 """
 
 import re
@@ -29,6 +30,8 @@ class Origin:
         """Adds what a GGUF file's metadata say."""
         names = {"general.name": "name", "general.version": "version", "general.license": "licences"}
         self.lines += [(heading, str(said[key])) for key, heading in names.items() if key in said]
+        self.lines += [(heading, str(said[key])) for key, heading in ((f"{PREFIX}git_commit", "git commit"), (f"{PREFIX}mlflow_run", "MLflow run"))
+                       if key in said]
         self.lines += [(f"bits per byte ({match[1]})", f"{said[key]:.4f}") for key in sorted(said) if (match := FIGURES.match(key))]
         self.hashes |= {key: said[f"{PREFIX}dvc.{key}"] for key in HASHES if f"{PREFIX}dvc.{key}" in said}
         self.sources = said.get(f"{PREFIX}corpus.sources", self.sources)

@@ -64,6 +64,26 @@ def test_every_way_leads_back_to_the_packages(told, tmp_path, ollama):
         package.Client(ollama).delete("robo-trace-test")
 
 
+def test_the_registered_copy_says_commit_and_run(told, tmp_path):
+    """And is the same model: the tensors are the same bytes."""
+    import gguf
+
+    from pipeline import registry
+    from pipeline.promotion import served_file
+
+    config, uri = Config(told), f"sqlite:///{tmp_path}/mlflow.db"
+    run = register(config, uri).run_id
+    with registry.connected(uri) as client:
+        copy = served_file(client.get_model_version("robo-micropython", "1"), tmp_path / "served")
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=told, capture_output=True, text=True).stdout.strip()
+    said, before = ({name: field.contents() for name, field in gguf.GGUFReader(path).fields.items() if not name.startswith("GGUF.")}
+                    for path in (copy, lineage.served_gguf(config)))
+    assert said == {**before, "robo.mlflow_run": run, "robo.git_commit": git}
+    one, other = ([(t.name, t.tensor_type, t.data.tobytes()) for t in gguf.GGUFReader(path).tensors] for path in (copy, lineage.served_gguf(config)))
+    assert one == other
+    assert run in trace(str(copy), config, f"sqlite:///{tmp_path}/another.db", "127.0.0.1:9"), "without the registry that made it"
+
+
 def test_what_leads_nowhere_says_so(told, tmp_path, tiny_gguf):
     config, uri, nowhere = Config(told), f"sqlite:///{tmp_path}/mlflow.db", "127.0.0.1:9"
     with pytest.raises(UserError, match=r"no GGUF file, no model in Ollama and no registered version.*did you mean 'robo-micropython:candidate'"):

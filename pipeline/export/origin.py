@@ -1,17 +1,19 @@
 """What a GGUF file says of itself: name, version, licences, the hashes that lead back to the text, and how good it is.
 
-Only what follows from the stage's own inputs stands in the file. The git commit and the MLflow run do not: the same weights must
-give the same bytes whatever was committed since, or each commit would rebuild every file, and the run does not exist yet when the
-file is made. They are found the other way round: the registered version carries them beside the hashes written here, and
-`robo trace` (pipeline/trace.py) goes from one to the other.
+Only what follows from the stage's own inputs stands in the files that DVC keeps. The git commit and the MLflow run do not: the same
+weights must give the same bytes whatever was committed since, or each commit would rebuild every file, and the run does not exist yet
+when the file is made. The copy that a registered version holds, and that is served once it is promoted, says them too: stamp().
+`robo trace` (pipeline/trace.py) goes from a file without them to its version by the hashes.
 
 The hashes are DVC's own, as they stand in dvc.lock and in a remote, computed again from the files, since dvc.lock is no input of
 a stage: it is written after it.
 """
 
 import hashlib
+import io
 import json
 from collections import Counter
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from pipeline.core.files import read_jsonl
@@ -45,6 +47,18 @@ def corpus_sources(corpus: Path) -> list[dict]:
     total = sizes.total()
     return [{"source": name, **about[name], "documents": documents[name], "bytes": size, "share": size / total}
             for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def stamp(source: Path, target: Path, said: dict[str, str]) -> None:
+    """Writes a copy of a GGUF file that says more of itself: robo.KEY for each of `said`. The tensors stay the same bytes."""
+    import gguf
+    from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
+
+    reader = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(target, reader.get_field(gguf.Keys.General.ARCHITECTURE).contents())
+    new = {f"{PREFIX}{key}": MetadataDetails(gguf.GGUFValueType.STRING, value) for key, value in said.items()}
+    with redirect_stderr(io.StringIO()):        # its progress bar
+        copy_with_new_metadata(reader, writer, new, [])
 
 
 def source_line(source: dict) -> str:
