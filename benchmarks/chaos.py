@@ -50,6 +50,7 @@ PROCESSES = {"stage": " -m pipeline.", "dvc": "flows.dvc_child", "engine": " -m 
 VICTIMS = ["stage", "dvc", "engine", "worker", "prefect", "mlflow", "reconciler", "ollama", "serve", "everything", "disk", "net-mlflow", "net-ollama"]
 SETTLED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 ACTS_SECONDS = 12           # for the flow's start, registry and import, beyond what the stages take
+FULL_SECONDS = 45           # that the disk stays full
 DISK_BYTES, PATIENCE = 1_500_000_000, 400
 
 
@@ -350,8 +351,10 @@ def play(site: Site, victim: str, chance: random.Random, before: tuple, setting:
         else:
             work = Work(site, way)
             hit = strike(site, victim, work, moment)
-            if victim == "disk":
-                work.wait()
+            if victim == "disk":        # which Prefect's database needs too, so the work may not be able to say that it ended
+                until = time.monotonic() + FULL_SECONDS
+                while time.monotonic() < until and not (work.process and work.is_over()):
+                    time.sleep(0.3)
                 (site.folder / "ballast").unlink(missing_ok=True)
         if hit is None:
             moment, limit = moment / 2, limit // 2
