@@ -50,6 +50,7 @@ PROCESSES = {"stage": " -m pipeline.", "dvc": "flows.dvc_child", "engine": " -m 
 VICTIMS = ["stage", "dvc", "engine", "worker", "prefect", "mlflow", "reconciler", "ollama", "serve", "everything", "disk", "net-mlflow", "net-ollama"]
 SETTLED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 ACTS_SECONDS = 12           # for the flow's start, registry and import, beyond what the stages take
+FULL_SECONDS = 45           # that the disk stays full
 DISK_BYTES, PATIENCE = 1_500_000_000, 400
 
 
@@ -290,7 +291,8 @@ def faults(site: Site, expected: dict[str, str]) -> list[str]:
     told = site.call(sys.executable, "-c", f"""
 import hashlib, json, pathlib
 import ollama
-from pipeline import lineage, registry, serving
+from flows import acts
+from pipeline import lineage, registry
 from pipeline.core.config import load
 config = load()
 gguf = lineage.served_gguf(config)
@@ -313,8 +315,8 @@ with registry.connected(registry.default_tracking_uri(config.root)) as client:
         print(f"MLflow: run {{run.info.run_name}} is RUNNING")
 client = ollama.Client()
 names = [model.model for model in client.list().models]
-if serving.difference(serving.held(client, "{NAME}:candidate"), serving.wanted(config.serving, file, lineage.license_text(config))):
-    print("Ollama: candidate is not the built model")
+if acts.import_candidate(config)[0].changed:      # it asks first, and does nothing where all is as it should be
+    print("Ollama: candidate was not the built model")
 if [name for name in names if "unfinished" in name]:
     print(f"Ollama: {{names}}")
 """, check=False)
@@ -349,8 +351,10 @@ def play(site: Site, victim: str, chance: random.Random, before: tuple, setting:
         else:
             work = Work(site, way)
             hit = strike(site, victim, work, moment)
-            if victim == "disk":
-                work.wait()
+            if victim == "disk":        # which Prefect's database needs too, so the work may not be able to say that it ended
+                until = time.monotonic() + FULL_SECONDS
+                while time.monotonic() < until and not (work.process and work.is_over()):
+                    time.sleep(0.3)
                 (site.folder / "ballast").unlink(missing_ok=True)
         if hit is None:
             moment, limit = moment / 2, limit // 2

@@ -2,7 +2,8 @@
 
 A process that is killed tells nobody, so Prefect would show its run as Running for ever. Each run's process therefore holds a lock
 on a file of its own, which the system releases however the process ends. A run that counts as active and whose file nobody holds has
-no process, for certain, and is marked Crashed: by a worker before it takes work, and by `robo run`. Process ids would not do: they are
+no process, for certain, and is marked Crashed: by a worker before it takes work, by `robo run`, and by each run of the schedule, since a
+process may also end well and not be able to say so, on a full disk. Process ids would not do: they are
 reused, and after a restart of the machine soon so.
 """
 
@@ -54,10 +55,16 @@ def is_held(run_id: str) -> bool:
     return file is None
 
 
-def settle(pool: bool) -> list[str]:
-    """Marks this checkout's runs without a process as Crashed, and returns their names. `pool`: those of the pool too, also where they
-    have not begun; right only while no worker lives, which may just be starting one.
-    """
+def is_gone(run, pool: bool) -> bool:
+    """Whether the run was ours and has no process: it left a lock file that nobody holds, or it never came to make one, which says
+    something only of runs made here, and of the pool's where no worker lives to start them."""
+    left = (folder() / str(run.id)).exists()
+    return (left or here() in run.tags or (pool and run.work_pool_name == POOL)) and not is_held(str(run.id))
+
+
+def settle(pool: bool = False) -> list[str]:
+    """Marks this checkout's runs without a process as Crashed, and returns their names. `pool`: also the pool's that have not begun;
+    right only while no worker lives."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import (
         FlowRunFilter,
@@ -77,7 +84,7 @@ def settle(pool: bool) -> list[str]:
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=active))))
         for run in runs:
-            if ((pool and run.work_pool_name == POOL) or here() in run.tags) and not is_held(str(run.id)):
+            if is_gone(run, pool):
                 tasks = client.read_task_runs(
                     flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
                     task_run_filter=TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(
