@@ -18,7 +18,8 @@ def front_matter(licences: list[str]) -> str:
 def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, list[dict]], trained: dict, evaluated: dict, exported: dict,
          assessed: dict, copied: dict, context: int) -> str:
     """Markdown. `quant` is the served type, `model` the keys of models/trained/config.json, `tokenizer` those of the tokenizer config,
-    `splits` origin.corpus_sources() of each split, then the contents of metrics/{train,evaluate,export,assess,memorisation}.json, and the served context.
+    `splits` origin.corpus_sources() of each split, then the contents of metrics/{train,evaluate,export,assess,memorisation}.json, and
+    the served context.
     """
     m, types = model, assessed["types"]
     licences = sorted({source["license"] for source in splits["train"]})
