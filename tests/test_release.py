@@ -28,7 +28,8 @@ def facts(tiny_validation):
                                                                        "val_loss": 2.75},
                 evaluated={"val": {"loss": 2.75, "bits_per_byte": 1.2345}},
                 exported={"parity": {"tokens_compared": 837758}, "kl_f32": 1e-8, "kl_f16": 1e-7},
-                assessed={"types": {"Q8_0": TYPE}, "tokens": 8192, "prompts": 12, "recommended": "Q8_0"}, context=256)
+                assessed={"types": {"Q8_0": TYPE}, "tokens": 8192, "prompts": 12, "recommended": "Q8_0"},
+                copied={"generated_tokens": 192, "longest_copy_tokens": 8, "longest_copy_characters": 46}, context=256)
 
 
 def test_every_figure_of_the_card_was_measured(facts):
@@ -36,7 +37,7 @@ def test_every_figure_of_the_card_was_measured(facts):
     for fact in ("1,806,592 parameters", "package-0 1.0 | MIT | 2", "license_name: Apache-2.0 AND MIT", "512 tokens, split as llama.cpp's `qwen2`",
                  "4 heads (2 for keys and values)", "200 steps, 819,200 tokens", "| val | 1.2345 | 2.7500 |",
                  "| Q8_0 (served) | 1,000 | 8.50 | 1.2500 | +0.50%",
-                 "25% of 12 greedy completions", "837,758 tokens", "Recommended: Q8_0"):
+                 "25% of 12 greedy completions", "In 192 tokens that it wrote", "is 8 tokens (46 characters)", "837,758 tokens", "Recommended: Q8_0"):
         assert fact in said, fact
     facts["trained"]["loss"], facts["assessed"]["types"]["Q8_0"] = 1.5, {**TYPE, "compiles": None}
     other = card(**facts)

@@ -16,9 +16,10 @@ def front_matter(licences: list[str]) -> str:
 
 
 def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, list[dict]], trained: dict, evaluated: dict, exported: dict,
-         assessed: dict, context: int) -> str:
+         assessed: dict, copied: dict, context: int) -> str:
     """Markdown. `quant` is the served type, `model` the keys of models/trained/config.json, `tokenizer` those of the tokenizer config,
-    `splits` origin.corpus_sources() of each split, then the contents of metrics/{train,evaluate,export,assess}.json, and the served context.
+    `splits` origin.corpus_sources() of each split, then the contents of metrics/{train,evaluate,export,assess,memorisation}.json, and
+    the served context.
     """
     m, types = model, assessed["types"]
     licences = sorted({source["license"] for source in splits["train"]})
@@ -36,7 +37,8 @@ def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, 
         ("How many of its completions compile was not measured." if compiled is None else
          f"{compiled:.0%} of {assessed['prompts']} greedy completions by the served file were accepted by MicroPython's compiler with their prompt. "
          "Compiling is no proof of doing what was meant: read and test what it writes before it drives a motor."),
-        "Whether it repeats training text word for word was not measured; the sources' licences apply to what it does repeat."]
+        f"In {copied['generated_tokens']} tokens that it wrote, the longest passage that stands word for word in its training text is "
+        f"{copied['longest_copy_tokens']} tokens ({copied['longest_copy_characters']} characters). The sources' licences apply to what it repeats."]
     return "\n\n".join([
         front_matter(licences), f"# {name}",
         f"A language model of {trained['parameters']:,} parameters that continues MicroPython code, trained from nothing on the "
