@@ -9,7 +9,7 @@ a key, empties registry, Ollama and DVC's run cache of what the round must make,
 `robo serve`) is started again before that command. The round is good when
 
 - `dvc.lock` has the outputs of an undisturbed run, hash by hash, and the files on disk are those;
-- MLflow holds one version of this content, the alias stands at it, its file is byte for byte ours, and no run is left RUNNING;
+- MLflow holds one version of this content, the alias stands at it, its file holds the very tensors of ours, and no run is left RUNNING;
 - Ollama serves that file, and no trial model is left;
 - Prefect has no run left Running, Pending or Cancelling;
 - no process of the work is left, and no unfinished file.
@@ -289,14 +289,16 @@ def faults(site: Site, expected: dict[str, str]) -> list[str]:
     if "up to date" not in (said := site.call("dvc", "status", check=False)):
         found.append(f"dvc status: {said.strip()[:300]}")
     told = site.call(sys.executable, "-c", f"""
-import hashlib, json, pathlib
+import json, pathlib
 import ollama
 from flows import acts
 from pipeline import lineage, registry
 from pipeline.core.config import load
+from pipeline.core.files import sha256
+from pipeline.evaluation.assess import fingerprint
 config = load()
 gguf = lineage.served_gguf(config)
-file, content = hashlib.sha256(gguf.read_bytes()).hexdigest(), lineage.content_hash(config)
+file, content = sha256(gguf), lineage.content_hash(config)
 with registry.connected(registry.default_tracking_uri(config.root)) as client:
     versions = client.search_model_versions("name = '{NAME}'")
     for version in versions:
@@ -309,7 +311,8 @@ with registry.connected(registry.default_tracking_uri(config.root)) as client:
             print("MLflow: the alias candidate does not stand at the version")
         import mlflow
         folder = pathlib.Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/{{versions[0].version}}"))
-        if file not in [hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*.gguf")]:
+        held, = folder.rglob("*.gguf")      # a copy that also names its run
+        if sha256(held) != versions[0].tags["served_sha256"] or fingerprint(held) != fingerprint(gguf):
             print("MLflow: the version's file is not the built one")
     for run in client.search_runs([e.experiment_id for e in client.search_experiments()], "attributes.status = 'RUNNING'"):
         print(f"MLflow: run {{run.info.run_name}} is RUNNING")

@@ -23,11 +23,15 @@ NAME = "robo-micropython"
 
 @pytest.fixture
 def client(ollama):
+    """A client of a server that holds none of our models, before and after."""
     client = package.Client(ollama)
+
+    def clear():
+        for name in ours(client):
+            client.delete(f"{NAME}:{name}")
+    clear()
     yield client
-    for model in client.list().models:
-        if model.model.startswith(f"{NAME}:"):
-            client.delete(model.model)
+    clear()
 
 
 def look(project, uri, host):
