@@ -23,7 +23,7 @@ from flows.changes import why
 from pipeline.core.stage import EX_TEMPFAIL
 
 # What DVC says around a stage, which the line of the stage itself says better.
-DVC_SAYS = ("Running stage", "> python", "Updating lock file", "Generating lock file", "Use `dvc push`", "To track", "To enable auto staging",
+DVC_SAYS = ("Running stage", "> exec python", "Updating lock file", "Generating lock file", "Use `dvc push`", "To track", "To enable auto staging",
             "\tdvc config core.autostage", "\tgit add", "ERROR: failed to reproduce")
 _dvc = threading.Lock()     # one question to DVC at a time; children have DVC's own locks
 _children: set[subprocess.Popen] = set()

@@ -40,10 +40,11 @@ def write_yaml(path: Path, content) -> None:
 
 
 def environment(root: Path, **more: str) -> dict[str, str]:
-    """Nothing of this machine's own servers reaches the project; a closed port stands for Ollama unless one is given."""
+    """Nothing of this machine's own servers reaches the project; a closed port stands for Ollama unless one is given. The shell is what
+    a service has, which unlike bash starts a child for the last command too."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "OLLAMA_", "DVC_", "ROBO_", "PYTHONDONT"))}
-    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "PYTHONPATH": str(root), "OLLAMA_HOST": "127.0.0.1:9",
-            "GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@example.org", "GIT_COMMITTER_NAME": "test",
+    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "PYTHONPATH": str(root), "SHELL": "/bin/sh",
+            "OLLAMA_HOST": "127.0.0.1:9", "GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@example.org", "GIT_COMMITTER_NAME": "test",
             "GIT_COMMITTER_EMAIL": "test@example.org", **more}
 
 
