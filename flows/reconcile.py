@@ -25,6 +25,7 @@ from pipeline.promotion import Round
 from pipeline.registry import CHAMPION, default_tracking_uri
 
 WAIT_SECONDS = 120      # for a reconciler that runs elsewhere to serve what a command asked for
+SETTLE_SECONDS = 60     # between looks for runs whose process is gone
 log = logging.getLogger("robo.reconcile")
 
 
@@ -83,6 +84,14 @@ def report(config: Config, done: Round) -> None:
             log.warning("Prefect's page will not show this (%s: %s); the version's tags in MLflow do", type(error).__name__, error)
 
 
+def close_lost_runs(config: Config) -> None:
+    """Marks runs without a process as Crashed, where a Prefect server answers: the worker that started one does not notice if it could
+    not say how it ended, and the next of the schedule would wait for its place for ever."""
+    with prefect_server(config) as url:
+        if url and (names := runs.settle()):
+            log.warning("marked as Crashed, their processes are gone: %s", ", ".join(names))
+
+
 # --- the loop ---------------------------------------------------------------------------------------------------------
 
 class Drift:
@@ -108,7 +117,7 @@ def loop(root: Path = Path(".")) -> None:
     Raises UserError when another reconciler runs over this checkout.
     """
     config = load(root)
-    operations, drift, last = config.operations, Drift(config.operations.drift_after), ""
+    operations, drift, last, settled = config.operations, Drift(config.operations.drift_after), "", time.monotonic()
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
     log.addHandler(handler)
@@ -137,6 +146,12 @@ def loop(root: Path = Path(".")) -> None:
                 log.warning(said)
                 with prefect_server(config):
                     notify(operations, log, f"{config.serving.name}: drift", said, "warning")
+            if time.monotonic() - settled > SETTLE_SECONDS:
+                settled = time.monotonic()
+                try:
+                    close_lost_runs(config)
+                except Exception as error:      # whatever Prefect's client meets; there is a next time
+                    log.warning("could not look for lost runs: %s: %s", type(error).__name__, error)
             time.sleep(operations.reconcile_every)
 
 
@@ -157,16 +172,16 @@ def follow(config: Config, version: int, asked: str) -> Round:
 def promote(which: str, why: str) -> None:
     """Moves the alias and sees it served. Raises UserError where that fails; the alias then stays where it was moved to."""
     config, asked = load(), promotion.now()
-    settle(config, *promotion.promote(config, default_tracking_uri(config.root), which, whoami(), why), asked)
+    see_served(config, *promotion.promote(config, default_tracking_uri(config.root), which, whoami(), why), asked)
 
 
 def rollback(why: str) -> None:
     """The same with the version served before."""
     config, asked = load(), promotion.now()
-    settle(config, *promotion.rollback(config, default_tracking_uri(config.root), whoami(), why), asked)
+    see_served(config, *promotion.rollback(config, default_tracking_uri(config.root), whoami(), why), asked)
 
 
-def settle(config: Config, version: int, said: str, asked: str) -> None:
+def see_served(config: Config, version: int, said: str, asked: str) -> None:
     print(said, flush=True)
     done = follow(config, version, asked)
     if not done.agrees:

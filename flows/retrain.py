@@ -89,7 +89,6 @@ def retrain() -> list[Outcome]:
     Raises RuntimeError with the messages of what failed.
     """
     runs.take_turn(console.say)
-    runs.settle()
     for line in advice(load()):     # a mistake in a config is said before anything runs
         console.say(f"note: {line}")
         get_run_logger().warning(line)

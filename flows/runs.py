@@ -2,9 +2,9 @@
 
 A process that is killed tells nobody, so Prefect would show its run as Running for ever. Each run's process therefore holds a lock
 on a file of its own, which the system releases however the process ends. A run that counts as active and whose file nobody holds has
-no process, for certain, and is marked Crashed: by a worker before it takes work, by `robo run`, and by each run of the schedule, since a
-process may also end well and not be able to say so, on a full disk. Process ids would not do: they are
-reused, and after a restart of the machine soon so.
+no process, for certain, and is marked Crashed: by a worker before it takes work, by `robo run`, and every minute by the reconciler,
+since a process may also end well and not be able to say so, on a full disk, and its place in the queue would stay taken. Process ids
+would not do: they are reused, and after a restart of the machine soon so.
 """
 
 import os
@@ -18,6 +18,7 @@ from flows.processes import locked
 
 POOL = "robo"                       # the process pool that prefect.yaml names; its runs are this checkout's
 KEEP_SECONDS = 24 * 3600            # of a lock file that nobody holds
+HOLD_SECONDS = 2
 _held: dict[str, IO] = {}
 
 
@@ -37,8 +38,9 @@ def folder() -> Path:
 
 def hold(run_id: str) -> None:
     """Shows until this process ends that it works on the run."""
-    if run_id not in _held:
-        _held[run_id] = locked(folder() / run_id)
+    until = time.monotonic() + HOLD_SECONDS
+    while _held.get(run_id) is None and time.monotonic() < until:
+        _held[run_id] = locked(folder() / run_id)       # not ours at once where somebody is asking `is_held`
 
 
 def on_running(flow, run, state) -> None:
@@ -57,14 +59,15 @@ def is_held(run_id: str) -> bool:
 
 def is_gone(run, pool: bool) -> bool:
     """Whether the run was ours and has no process: it left a lock file that nobody holds, or it never came to make one, which says
-    something only of runs made here, and of the pool's where no worker lives to start them."""
+    something only of runs begun here, and of the pool's where no worker lives to start them."""
     left = (folder() / str(run.id)).exists()
-    return (left or here() in run.tags or (pool and run.work_pool_name == POOL)) and not is_held(str(run.id))
+    begun = run.state_type.value != "PENDING" and here() in run.tags
+    return (left or begun or (pool and run.work_pool_name == POOL)) and not is_held(str(run.id))
 
 
 def settle(pool: bool = False) -> list[str]:
-    """Marks this checkout's runs without a process as Crashed, and returns their names. `pool`: also the pool's that have not begun;
-    right only while no worker lives."""
+    """Marks this checkout's runs without a process as Crashed, and returns their names. `pool`: also the pool's that no engine
+    took up; right only while no worker lives."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import (
         FlowRunFilter,
@@ -78,7 +81,7 @@ def settle(pool: bool = False) -> list[str]:
     from prefect.client.schemas.objects import StateType
     from prefect.states import Crashed
 
-    active = [StateType.RUNNING, StateType.CANCELLING, *([StateType.PENDING] if pool else [])]
+    active = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
     crashed = Crashed(message="Its process is gone")
     settled = []
     with get_client(sync_client=True) as client:

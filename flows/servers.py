@@ -232,7 +232,7 @@ def prefect_environment(root: Path = Path(".")) -> dict[str, str]:
     return found
 
 
-def settle(api: str, pool: bool) -> None:
+def close_lost_runs(api: str, pool: bool) -> None:
     """runs.settle, the first that a run asks of Prefect. Raises UserError where the server does not let us in."""
     from prefect.exceptions import PrefectHTTPStatusError
     try:
@@ -267,7 +267,7 @@ def prefect_for_a_run(root: Path = Path(".")) -> Iterator[None]:
         processes.wait_until_ready(running, START_SECONDS)
         os.environ.update(environment)
         from prefect import tags
-        settle(environment["PREFECT_API_URL"], pool=bool(lock))
+        close_lost_runs(environment["PREFECT_API_URL"], pool=bool(lock))
         with tags(runs.here()):
             yield
     finally:

@@ -30,7 +30,7 @@ class Served:
     def __init__(self, built: Path, folder: Path, **more: str):
         self.root = Path(shutil.copytree(built, folder / "project")).resolve()
         self.settings = {"ROBO_PREFECT_PORT": str(free_port()), "ROBO_MLFLOW_PORT": str(free_port()), **more}
-        self.api = f"http://127.0.0.1:{self.settings['ROBO_PREFECT_PORT']}/api"
+        self.url = f"http://127.0.0.1:{self.settings['ROBO_PREFECT_PORT']}/api"
         self.mlflow = f"http://127.0.0.1:{self.settings['ROBO_MLFLOW_PORT']}"
         self.said = ""
         self.process = subprocess.Popen([sys.executable, "-m", "flows.cli", "serve"], cwd=self.root, env=environment(self.root, **self.settings),
@@ -49,10 +49,15 @@ class Served:
         return robo(self.root, *arguments, **{**self.settings, **options})
 
     def prefect(self, *arguments: str) -> str:
-        return call(self.root, "prefect", *arguments, PREFECT_API_URL=self.api, PREFECT_HOME=str(self.root / ".state/prefect"), **self.settings)
+        return call(self.root, "prefect", *arguments, PREFECT_API_URL=self.url, PREFECT_HOME=str(self.root / ".state/prefect"), **self.settings)
+
+    def api(self, path: str, body: dict) -> dict:
+        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
 
     def states(self) -> list[str]:
-        """Of all runs of the flow retrain, the newest first."""
+        """Of all runs of the flow retrain, the last to be due first."""
         shown = self.prefect("flow-run", "ls", "--flow-name", "retrain", "--output", "json")
         return [run["state_type"] for run in json.loads(shown[shown.index("["):])]
 
@@ -83,12 +88,20 @@ def test_the_schedule_is_worked_off_and_outlives_its_worker(built, tmp_path):
         assert shown["schedules"][0]["schedule"]["cron"] == "0 3 * * *" and not shown["schedules"][0]["active"]
         assert shown["global_concurrency_limit"]["limit"] == 1
 
+        # one that took its place in the queue and could not say that it ended, its disk being full
+        lost = served.api("/deployments/filter", {"deployments": {"name": {"any_": ["retrain"]}}})[0]["id"]
+        lost = served.api(f"/deployments/{lost}/create_flow_run", {"state": {"type": "SCHEDULED", "state_details": {
+            "scheduled_time": "2040-01-01T00:00:00Z"}}})["id"]
+        assert served.api(f"/flow_runs/{lost}/set_state", {"state": {"type": "PENDING"}})["status"] == "ACCEPT"
+        (served.root / ".state/runs" / lost).touch()
+
         served.prefect("work-pool", "create", "robo-kubernetes", "--type", "kubernetes", "--base-job-template",
                        "deploy/kubernetes/base-job-template.json")      # the server checks it
 
         before = (served.root / "configs/training/small.yaml").read_text()
         edit(served.root, "configs/training/small.yaml", max_steps=100_000, learning_rate=2e-3)
         served.prefect("deployment", "run", "retrain/retrain")
+        served.wait_for("their processes are gone")     # said by the reconciler, and only then is it this one's turn
         served.wait_for("100000 steps")
         waiting = subprocess.Popen([sys.executable, "-m", "flows.cli", "run"], cwd=served.root, env=environment(served.root, **served.settings),
                                    text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -109,7 +122,7 @@ def test_the_schedule_is_worked_off_and_outlives_its_worker(built, tmp_path):
         # the killed run's place in the queue is free again
         assert "Completed" in served.prefect("deployment", "run", "retrain/retrain", "--watch")
         assert set(states(served.robo("run")).values()) == {"Skipped"}
-        assert served.states() == ["COMPLETED", "COMPLETED", "CRASHED", "CRASHED", "COMPLETED"]
+        assert served.states() == ["CRASHED", "COMPLETED", "COMPLETED", "CRASHED", "CRASHED", "COMPLETED"]
 
 
 def status(url: str, body: str | None = None, **headers: str) -> int:
@@ -128,7 +141,7 @@ def test_passwords(built, tmp_path):
         return {"Authorization": f"Basic {b64encode(text.encode()).decode()}"}
 
     with serving(built, tmp_path, **secrets) as served:
-        runs, experiments = f"{served.api}/flow_runs/filter", f"{served.mlflow}/ajax-api/2.0/mlflow/experiments/search"
+        runs, experiments = f"{served.url}/flow_runs/filter", f"{served.mlflow}/ajax-api/2.0/mlflow/experiments/search"
         question = '{"max_results": 1}'
         assert status(runs, "{}") == status(experiments, question) == status(served.mlflow) == 401
         assert status(runs, "{}", **basic("me:wrong")) == status(experiments, question, **basic("admin:wrong")) == 401
@@ -137,7 +150,7 @@ def test_passwords(built, tmp_path):
         assert status(experiments, question, Origin="http://evil.example", **basic(f"admin:{PASSWORD}2")) == 403
         assert "asks for a password: set PREFECT_API_AUTH_STRING" in robo(served.root, "run", ok=False)
         assert states(served.robo("run"))["register"] == "Executed"
-        assert call(served.root, "prefect", "deployment", "run", "retrain/retrain", "--watch", PREFECT_API_URL=served.api,
+        assert call(served.root, "prefect", "deployment", "run", "retrain/retrain", "--watch", PREFECT_API_URL=served.url,
                     PREFECT_API_AUTH_STRING=f"me:{PASSWORD}1").count("Completed")
         for process in Path("/proc").glob("[0-9]*/cmdline"):
             try:
