@@ -94,7 +94,7 @@ def files() -> Iterator[Finding]:
             status = repo.status()
             remote = repo.config["core"].get("remote")
     except DvcException as error:
-        yield Finding("files", "bad", str(error), "git checkout dvc.lock dvc.yaml")
+        yield Finding("files", "bad", str(error), "robo run, which makes anew what was cut short; a merge you must end yourself")
         return
     if status:
         mend = "robo run" + (f", or dvc pull (from {remote})" if remote else "")

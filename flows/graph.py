@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from prefect import get_run_logger, task
 from prefect.states import Completed, State
@@ -25,6 +26,7 @@ from pipeline.core.stage import EX_TEMPFAIL
 # What DVC says around a stage, which the line of the stage itself says better.
 DVC_SAYS = ("Running stage", "> exec python", "Updating lock file", "Generating lock file", "Use `dvc push`", "To track", "To enable auto staging",
             "\tdvc config core.autostage", "\tgit add", "ERROR: failed to reproduce")
+UNREADABLE = Path(".state/dvc.lock.unreadable")
 _dvc = threading.Lock()     # one question to DVC at a time; children have DVC's own locks
 _children: set[subprocess.Popen] = set()
 
@@ -44,6 +46,37 @@ class Outcome:
     state: str
     seconds: float
     why: str
+
+
+def mend() -> list[str]:
+    """Takes away what a full disk cut short of the two files that DVC writes in place, and says so in a line each. DVC then makes its
+    lock anew, and finds in its run cache every stage that dvc.lock knew."""
+    from dvc.dvcfile import Lockfile
+    from dvc.repo import Repo
+    from dvc.rwlock import RWLockFileCorruptedError, rwlock
+    from dvc.utils.serialize import YAMLFileCorruptedError
+    from dvc.utils.strictyaml import YAMLValidationError
+
+    said = []
+    with Repo(".") as repo:
+        try:
+            with rwlock(repo.tmp_dir, repo.fs, "robo", [], [], repo.config["core"].get("hardlink_lock", False)):
+                pass
+        except RWLockFileCorruptedError:
+            (Path(repo.tmp_dir) / "rwlock").unlink()
+            said.append("DVC's .dvc/tmp/rwlock was cut short, by a full disk perhaps; it is made anew")
+        lock = Path("dvc.lock")
+        text = lock.read_text() if lock.exists() else ""
+        try:
+            Lockfile(repo, str(lock)).load()
+            whole = text[-1:] in ("", "\n")
+        except (YAMLFileCorruptedError, YAMLValidationError):
+            whole = "<<<<<<<" in text       # a merge, which somebody has to end
+        if not whole:
+            UNREADABLE.parent.mkdir(exist_ok=True)
+            lock.replace(UNREADABLE)
+            said.append(f"dvc.lock was cut short, by a full disk perhaps, and is now {UNREADABLE}; it is made anew from DVC's run cache")
+    return said
 
 
 def changes(stage: str) -> str:

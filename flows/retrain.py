@@ -15,7 +15,7 @@ from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import acts, console, runs
-from flows.graph import Outcome, finish, graph, run_stage, stop_children
+from flows.graph import Outcome, finish, graph, mend, run_stage, stop_children
 from flows.notices import notify
 from flows.summary import report
 from pipeline import registry, serving
@@ -89,6 +89,9 @@ def retrain() -> list[Outcome]:
     Raises RuntimeError with the messages of what failed.
     """
     runs.take_turn(console.say)
+    for line in mend():
+        console.say(line)
+        get_run_logger().warning(line)
     for line in advice(load()):     # a mistake in a config is said before anything runs
         console.say(f"note: {line}")
         get_run_logger().warning(line)

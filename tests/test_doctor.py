@@ -12,6 +12,7 @@ from project import REPOSITORY
 from real import free_port
 
 from flows.doctor import examine, files, locked_versions, packages, show
+from flows.graph import UNREADABLE, mend
 
 STAGES = """
 stages:
@@ -77,9 +78,23 @@ def test_a_missing_file_may_come_from_a_remote(small, tmp_path):
     assert next(files()).mend == "robo run, or dvc pull (from store)"
 
 
-def test_a_damaged_lock(small):
-    (small / "dvc.lock").write_text("schema: [")
-    assert next(files()).how == "bad" and "dvc.lock" in next(files()).mend
+def test_what_a_full_disk_cut_short(small):
+    lock = small / "dvc.lock"
+    whole = lock.read_text()
+    assert mend() == []
+    for length in range(1, len(whole), 29):
+        lock.write_text(whole[:length])
+        mend()
+        assert next(files()).how in ("bad", "good")      # DVC reads what is left, and says what it misses
+    lock.write_text("schema: [\n")
+    assert next(files()).how == "bad" and "robo run" in next(files()).mend
+    assert len(mend()) == 1 and (small / UNREADABLE).read_text() == "schema: [\n"
+    lock.write_text(f"<<<<<<< HEAD\n{whole}")
+    assert mend() == [] and next(files()).how == "bad"
+    lock.write_text(whole)
+    (small / ".dvc/tmp/rwlock").write_text("")
+    assert next(files()).how == "bad"
+    assert len(mend()) == 1 and next(files()).how == "good"
 
 
 def test_other_packages_than_locked(tmp_path):
