@@ -6,15 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+from chain import edit
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def copy_configs(root: Path) -> Path:
-    """Copies the real configs to `root`; returns it."""
+    """Copies the real configs to `root`, with the reference's profile chosen; returns it."""
     root.mkdir(parents=True, exist_ok=True)
     for file in ("params.yaml", "dvc.yaml"):
         shutil.copy(REPOSITORY / file, root)
     shutil.copytree(REPOSITORY / "configs", root / "configs")
+    edit(root, "params.yaml", model="robo-nano-5m")
     return root
 
 

@@ -114,5 +114,5 @@ def test_a_server_that_died(small):
 
 def test_a_mistake_in_a_config(small):
     os.remove("params.yaml")
-    (small / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text().replace("model: robo-nano-5m", "model: robo-nanno-5m"))
-    assert found("configs").how == "bad" and "robo-nanno-5m" in found("configs").said
+    (small / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text().replace("model: robo-nano-qwen3", "model: robo-nano-qwne3"))
+    assert found("configs").how == "bad" and "robo-nano-qwne3" in found("configs").said

@@ -8,7 +8,7 @@ from chain import REPOSITORY, edit, make_chain, robo
 from tiny import make_model
 
 from pipeline import plan
-from pipeline.core.config import Config
+from pipeline.core.config import Config, read_yaml
 from pipeline.export.gguf import write_gguf
 from pipeline.export.quantize import quantize
 from pipeline.export.tokenization import load_vocabulary
@@ -17,7 +17,7 @@ from pipeline.training.optimizer import make_optimizer
 
 def shaped(**model):
     config = Config(REPOSITORY)
-    config.model = config.model.model_copy(update=model)
+    config.model = type(config.model)(**{**read_yaml(REPOSITORY / "configs/models/robo-nano-5m.yaml"), **model})
     return config
 
 
