@@ -23,9 +23,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline import registry, serving
-from pipeline.core.config import QUANTS, Config, File, Serving
+from pipeline.core.config import Config
 from pipeline.core.errors import TemporaryError, UserError, suggestion
 from pipeline.core.paths import STATE
+from pipeline.core.schema import QUANTS, File, Serving
 from pipeline.registry import CHAMPION, SETTINGS
 
 SERVED = STATE / "served"           # files of versions, by hash

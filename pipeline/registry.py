@@ -19,10 +19,11 @@ from importlib.metadata import version as installed
 from pathlib import Path, PurePosixPath
 
 from pipeline import lineage
-from pipeline.core.config import SHA256, Config
+from pipeline.core.config import Config
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import sha256, write_text
 from pipeline.core.paths import VALIDATION
+from pipeline.core.schema import SHA256
 from pipeline.export.origin import stamp
 
 ALIAS, CHAMPION = "candidate", "champion"       # the newest, and the one that a person (or promotion: auto) wants served

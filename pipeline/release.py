@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 from pipeline import lineage, serving
-from pipeline.core.config import Serving
 from pipeline.core.files import read_json, write_text
 from pipeline.core.paths import HUGGINGFACE, METRICS, PROCESSED, QUANTIZED, RELEASE, REPORTS, SPLITS, TRAINED
+from pipeline.core.schema import Serving
 from pipeline.export.card import card
 from pipeline.export.origin import corpus_sources
 

@@ -8,8 +8,9 @@ from project import change_config, commit, retrain, write
 from tiny import DOCUMENTS
 
 from pipeline import gates, promotion
-from pipeline.core.config import Config, Gates
+from pipeline.core.config import Config
 from pipeline.core.errors import UserError
+from pipeline.core.schema import Gates
 from pipeline.gates import Figures, judge, passed
 from pipeline.judge import RESTS_ON, VERDICT, bits_per_byte
 from pipeline.judge import judge as judge_version

@@ -118,7 +118,7 @@ def test_the_name_is_switched_only_when_ollama_answers_as_llama_cpp(serving, qua
 
 def test_ollama_can_insert_where_the_tokenizer_has_tokens_for_it(serving, client, ollama, tmp_path, tiny_tokenizer):
     """The suffix reaches the model through tokens of its own: an answer with it is llama.cpp's after prefix and suffix in that form."""
-    from pipeline.core.config import SpecialTokens
+    from pipeline.core.schema import SpecialTokens
     from pipeline.export.gguf import write_gguf
     from pipeline.export.llama import LlamaFile
     from pipeline.export.tokenization import load_vocabulary

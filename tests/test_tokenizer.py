@@ -10,8 +10,8 @@ import pytest
 from stages import copy_configs, files_under, run_stage, stage_environment
 from tiny import CODE, DOCUMENTS, SPECIAL
 
-from pipeline.core.config import SPLIT_PATTERNS
 from pipeline.core.errors import UserError
+from pipeline.core.schema import SPLIT_PATTERNS
 from pipeline.tokenizer import load_tokenizer, train
 
 VOCAB = 500

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from pipeline.core.config import SPLIT_PATTERNS, split_name
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json
+from pipeline.core.schema import SPLIT_PATTERNS, split_name
 from pipeline.tokenizer import load_tokenizer
 
 ROLES = ("pad", "eos", "bos", "unk")
