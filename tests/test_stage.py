@@ -1,6 +1,7 @@
 """The way into every stage: one message instead of a traceback, nothing written, and no process that outlives its parent."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,5 +125,5 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 def test_every_stage_of_dvc_goes_through_this_door():
     from pipeline.core.config import read_yaml
     for name, stage in read_yaml(REPOSITORY / "dvc.yaml")["stages"].items():
-        module = stage["cmd"].split()[2].replace(".", "/")
+        module = re.search(r" -m (\S+)", stage["cmd"])[1].replace(".", "/")
         assert f'run("{name}"' in (REPOSITORY / f"{module}.py").read_text(), f"{module} does not start through stage.run"
