@@ -55,10 +55,10 @@ def bits_per_byte(root: Path, corpus: Path) -> float:
     """
     import numpy as np
 
+    from pipeline.data.pack import pack
+    from pipeline.data.tokenizer import load_tokenizer
     from pipeline.evaluation.evaluate import nats
     from pipeline.model.checkpoint import load_model
-    from pipeline.pack import pack
-    from pipeline.tokenizer import load_tokenizer
     tokenizer = load_tokenizer(root / TOKENIZER)
     eos = tokenizer.token_to_id(read_json(root / SPECIAL_TOKENS)["eos"])
     with tempfile.TemporaryDirectory() as scratch:

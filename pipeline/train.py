@@ -166,7 +166,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
 
 
 def main(config, stop: Stop) -> None:
-    from pipeline.tokenizer import load_tokenizer
+    from pipeline.data.tokenizer import load_tokenizer
     model, data, sidecar = config.model.as_dict(), config.data.as_dict(), read_json(SIDECAR)
     check_packed(model, data, sidecar)
     if sha256(TOKENIZER) != sidecar["tokenizer_sha256"]:

@@ -291,7 +291,7 @@ def test_knob_keep():
 
 
 def test_knob_sample_prompts(tiny_tokenizer):
-    from pipeline.tokenizer import load_tokenizer
+    from pipeline.data.tokenizer import load_tokenizer
     tokenizer = load_tokenizer(tiny_tokenizer / "tokenizer.json")
     with_samples = Run({"dropout": 0.2}, tokenizer=tokenizer, sample_prompts=["import ", "led = "], max_steps=4, eval_every=2)
     text = Path("reports/training_samples.md").read_text()

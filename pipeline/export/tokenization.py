@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json
 from pipeline.core.schema import SPLIT_PATTERNS, split_name
-from pipeline.tokenizer import load_tokenizer
+from pipeline.data.tokenizer import load_tokenizer
 
 ROLES = ("pad", "eos", "bos", "unk")
 FIM_ROLES = ("fim_prefix", "fim_suffix", "fim_middle")        # all or none
