@@ -35,7 +35,7 @@ QUALITY_STEPS = 250
 OURS = """
 import json, sys
 from pipeline.core.files import read_json
-from pipeline.train import train
+from pipeline.training.train import train
 from pipeline.training.stop import Stop
 model, training, data, sidecar = json.loads(sys.argv[1])
 with Stop() as stop:
@@ -78,7 +78,7 @@ def run(folder: Path, *command: str) -> str:
 
 
 def configs(profile: str, **training) -> tuple[dict, dict, dict, dict]:
-    """model, training, data and sidecar as pipeline.train.train wants them; no dropout, as nanoGPT's default."""
+    """model, training, data and sidecar as pipeline.training.train.train wants them; no dropout, as nanoGPT's default."""
     from pipeline.core.config import read_yaml
     from pipeline.core.files import read_json
     from pipeline.core.paths import SIDECAR

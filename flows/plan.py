@@ -9,7 +9,7 @@ from pipeline.advice import advice
 from pipeline.core.config import Config
 from pipeline.core.files import read_json
 from pipeline.core.paths import METRICS, SIDECAR
-from pipeline.train import number_of_steps
+from pipeline.training.train import number_of_steps
 
 
 def clock(seconds: float) -> str:

@@ -123,7 +123,7 @@ def test_a_killed_flow_leaves_nobody_writing_and_goes_on(built, tmp_path, victim
     while not list(checkpoints.rglob("step-*.ckpt")):
         assert time.monotonic() < until and flow.poll() is None, "training did not begin"
         time.sleep(0.1)
-    stage = [line for line in processes_in(root) if "pipeline.train" in line]
+    stage = [line for line in processes_in(root) if "pipeline.training.train" in line]
     assert stage, "the stage runs"
     killed = f"{flow.pid} flows.cli" if victim == "flow" else next(line for line in processes_in(root) if "flows.dvc_child" in line)
     os.kill(int(killed.split()[0]), signal.SIGKILL)
