@@ -292,7 +292,7 @@ def faults(site: Site, expected: dict[str, str]) -> list[str]:
 import json, pathlib
 import ollama
 from flows import acts
-from pipeline import lineage, registry
+from pipeline.publish import lineage, registry
 from pipeline.core.config import load
 from pipeline.core.files import sha256
 from pipeline.evaluation.assess import fingerprint

@@ -28,7 +28,7 @@ def print_completion() -> None:
     """What the served file says, and Q4_K_M, the type that most people know."""
     from pipeline.core.config import load
     from pipeline.export.llama import LlamaFile
-    from pipeline.lineage import served_gguf
+    from pipeline.publish.lineage import served_gguf
     config = load()
     served, prompt = served_gguf(config), config.serving.smoke_prompt
     for path in dict.fromkeys((served.with_name("Q4_K_M.gguf"), served)):
@@ -56,8 +56,8 @@ def import_(arguments) -> None:
 def trace(arguments) -> None:
     """print the way back from a model (a GGUF file, a name in Ollama, a registered version) to the packages it was trained on"""
     from pipeline.core.config import load
-    from pipeline.registry import default_tracking_uri
-    from pipeline.trace import trace
+    from pipeline.publish.registry import default_tracking_uri
+    from pipeline.publish.trace import trace
     config = load()
     print(trace(arguments.model, config, default_tracking_uri(config.root)))
 

@@ -18,11 +18,11 @@ from flows import acts, console, runs
 from flows.graph import Outcome, finish, graph, run_stage, stop_children
 from flows.notices import notify
 from flows.summary import report
-from pipeline import registry, serving
 from pipeline.advice import advice
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
-from pipeline.judge import judge
+from pipeline.publish import registry, serving
+from pipeline.publish.judge import judge
 
 AT_ONCE = 2     # stages that need one another's outputs never meet; two quantizations may
 

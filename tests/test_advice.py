@@ -4,7 +4,6 @@ import pytest
 from chain import REPOSITORY
 from tiny import make_model
 
-from pipeline import lineage
 from pipeline.advice import FRIENDLY, advice, bytes_lost
 from pipeline.core.config import Config, parse, rules
 from pipeline.core.errors import UserError
@@ -13,6 +12,7 @@ from pipeline.export.gguf import write_gguf
 from pipeline.export.quantize import contents, quantize
 from pipeline.export.tokenization import load_vocabulary
 from pipeline.model import ModelConfig, Transformer
+from pipeline.publish import lineage
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from project import register_versions as versions
 from project import served_temperature as temperature
 from real import free_port
 
-from pipeline import promotion, serving
 from pipeline.core.config import Config
 from pipeline.core.errors import TemporaryError, UserError
-from pipeline.promotion import BY, PREVIOUS, REASON, REFUSED, STATUS, WHY
-from pipeline.registry import connected, download, register
+from pipeline.publish import promotion, serving
+from pipeline.publish.promotion import BY, PREVIOUS, REASON, REFUSED, STATUS, WHY
+from pipeline.publish.registry import connected, download, register
 
 NAME = "robo-micropython"
 
@@ -193,7 +193,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import mlflow, ollama
-from pipeline import promotion, serving
+from pipeline.publish import promotion, serving
 from pipeline.core.config import Config
 place, count, uri, root, host = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
 owner, name = {"copy": (ollama.Client, "copy"), "prove": (serving, "prove"), "tag": (mlflow.MlflowClient, "set_model_version_tag"),

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path, PurePosixPath
 
-from pipeline import lineage
 from pipeline.core.config import Config
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import sha256, write_text
 from pipeline.core.paths import VALIDATION
 from pipeline.core.schema import SHA256
 from pipeline.export.origin import stamp
+from pipeline.publish import lineage
 
 ALIAS, CHAMPION = "candidate", "champion"       # the newest, and the one that a person (or promotion: auto) wants served
 SETTINGS = "serving.json"                       # beside the GGUF file among a version's artifacts: how it is to be served

@@ -22,12 +22,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline import registry, serving
 from pipeline.core.config import Config
 from pipeline.core.errors import TemporaryError, UserError, suggestion
 from pipeline.core.paths import STATE
 from pipeline.core.schema import QUANTS, File, Serving
-from pipeline.registry import CHAMPION, SETTINGS
+from pipeline.publish import registry, serving
+from pipeline.publish.registry import CHAMPION, SETTINGS
 
 SERVED = STATE / "served"           # files of versions, by hash
 STATUS, AT, BY, WHY, REASON, PREVIOUS = (f"serving.{key}" for key in ("status", "at", "by", "why", "reason", "previous"))

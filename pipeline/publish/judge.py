@@ -15,13 +15,13 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline import gates, lineage, promotion, registry
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json
 from pipeline.core.paths import SPECIAL_TOKENS, TOKENIZER, TRAINED, VALIDATION
-from pipeline.gates import Figures, percent
-from pipeline.registry import CHAMPION, HELD_OUT
+from pipeline.publish import gates, lineage, promotion, registry
+from pipeline.publish.gates import Figures, percent
+from pipeline.publish.registry import CHAMPION, HELD_OUT
 
 VERDICT, RESTS_ON = "verdict", "verdict.rests_on"
 DESCRIPTION = "mlflow.note.content"     # MLflow's tag for a run's description
