@@ -56,8 +56,8 @@ def import_(arguments) -> None:
 def trace(arguments) -> None:
     """print the way back from a model (a GGUF file, a name in Ollama, a registered version) to the packages it was trained on"""
     from pipeline.core.config import load
-    from pipeline.publish.registry import default_tracking_uri
     from pipeline.publish.trace import trace
+    from pipeline.tracking import default_tracking_uri
     config = load()
     print(trace(arguments.model, config, default_tracking_uri(config.root)))
 

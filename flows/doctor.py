@@ -143,7 +143,7 @@ def ollama(config: Config, root: Path) -> Iterator[Finding]:
         return
     yield Finding("ollama", "good", f"{version} at {url}")
     from pipeline.publish.promotion import champion, latest
-    from pipeline.publish.registry import connected, default_tracking_uri
+    from pipeline.tracking import connected, default_tracking_uri
     name = config.serving.name
     if not os.environ.get("MLFLOW_TRACKING_URI") and not any((state(root) / file).exists() for file in ("mlflow.db", "mlflow.url")):
         yield Finding("champion", "note", "nothing is registered yet", "robo run")

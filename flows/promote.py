@@ -15,7 +15,7 @@ from pipeline.core.config import load
 from pipeline.core.errors import UserError
 from pipeline.publish import promotion
 from pipeline.publish.promotion import Round
-from pipeline.publish.registry import default_tracking_uri
+from pipeline.tracking import default_tracking_uri
 
 
 @flow(name="serving", flow_run_name="{subject}", persist_result=False, on_running=[runs.on_running])

@@ -22,7 +22,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.paths import STATE
 from pipeline.publish import promotion
 from pipeline.publish.promotion import Round
-from pipeline.publish.registry import CHAMPION, default_tracking_uri
+from pipeline.publish.registry import CHAMPION
+from pipeline.tracking import default_tracking_uri
 
 WAIT_SECONDS = 120      # for a reconciler that runs elsewhere to serve what a command asked for
 SETTLE_SECONDS = 60     # between looks for runs whose process is gone

@@ -20,7 +20,7 @@ from flows import notices
 from flows.reconcile import Drift
 from pipeline.core.config import Config
 from pipeline.publish.judge import judge
-from pipeline.publish.registry import local_tracking_uri
+from pipeline.tracking import local_tracking_uri
 
 NAME = "robo-micropython"
 

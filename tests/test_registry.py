@@ -13,7 +13,8 @@ from project import QUANTS, REPOSITORY, change_config, commit, retrain, write
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 from pipeline.publish import lineage
-from pipeline.publish.registry import default_tracking_uri, register
+from pipeline.publish.registry import register
+from pipeline.tracking import default_tracking_uri
 
 
 def mlflow_client(uri):
@@ -180,7 +181,8 @@ def test_killed_at_any_moment(project, uri):
 
 
 def test_first_use_is_quiet(project):
-    program = "import sys; from pathlib import Path; from pipeline.core.config import Config; from pipeline.publish.registry import *; " \
+    program = "import sys; from pathlib import Path; from pipeline.core.config import Config; " \
+              "from pipeline.publish.registry import register; from pipeline.tracking import default_tracking_uri; " \
               "c = Config(Path(sys.argv[1])); register(c, default_tracking_uri(c.root))"
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | {"PYTHONPATH": str(REPOSITORY)}
     before = set(project.iterdir())

@@ -68,12 +68,12 @@ def test_the_registered_copy_says_commit_and_run(told, tmp_path):
     """And is the same model: the tensors are the same bytes."""
     import gguf
 
-    from pipeline.publish import registry
     from pipeline.publish.promotion import served_file
+    from pipeline.tracking import connected
 
     config, uri = Config(told), f"sqlite:///{tmp_path}/mlflow.db"
     run = register(config, uri).run_id
-    with registry.connected(uri) as client:
+    with connected(uri) as client:
         copy = served_file(client.get_model_version("robo-micropython", "1"), tmp_path / "served")
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=told, capture_output=True, text=True).stdout.strip()
     said, before = ({name: field.contents() for name, field in gguf.GGUFReader(path).fields.items() if not name.startswith("GGUF.")}

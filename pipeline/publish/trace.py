@@ -15,6 +15,7 @@ from pipeline.core.errors import UserError, suggestion
 from pipeline.core.files import sha256
 from pipeline.export.origin import HASHES, PREFIX
 from pipeline.publish.lineage import SOURCES_TAG
+from pipeline.tracking import connected
 
 FIGURES = re.compile(rf"^{re.escape(PREFIX)}(\w+)\.bits_per_byte$")
 
@@ -100,10 +101,8 @@ def trace(model: str, config: Config, tracking_uri: str, host: str | None = None
 
     Raises UserError where there is no such model.
     """
-    from pipeline.publish import registry
-
     found = of_file(Path(model)) if Path(model).is_file() or model.endswith(".gguf") else None
-    with registry.connected(tracking_uri) as client:
+    with connected(tracking_uri) as client:
         known = client.search_model_versions(f"name = '{config.serving.name}'")
         if found is None:
             name, _, version = re.sub("^models:/", "", model).replace("@", "/").rpartition("/")
