@@ -103,6 +103,7 @@ COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve"
 
 
 def main() -> None:
+    from flows.servers import LOCALHOST, credentials
     parser = argparse.ArgumentParser(prog="robo", description="From MicroPython code to a small language model, and kept fresh.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, function in COMMANDS.items():
@@ -113,7 +114,7 @@ def main() -> None:
         if name == "trace":
             command.add_argument("model", help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate")
         if name in ("serve", "ui"):
-            command.add_argument("--host", default=os.environ.get("ROBO_HOST") or "127.0.0.1",
+            command.add_argument("--host", default=os.environ.get("ROBO_HOST") or LOCALHOST,
                                  help="address to listen on (or ROBO_HOST); any but this machine's own needs passwords, see README.md")
         if name == "promote":
             command.add_argument("version", help="its number, or an alias such as candidate")
@@ -122,7 +123,6 @@ def main() -> None:
     arguments = parser.parse_args()
     if not Path("dvc.yaml").exists():
         sys.exit("error: no dvc.yaml here; run robo in the folder of the project")
-    from flows.servers import credentials
     os.environ.update(credentials())
     try:
         arguments.function(arguments)
