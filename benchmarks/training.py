@@ -26,6 +26,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tables import table
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -59,13 +61,6 @@ with torch.inference_mode():
             total += float(model(window[:, :-1], window[:, 1:])[1]) * (window.shape[1] - 1)
 print("RESULT", total)
 """
-
-
-def table(headings: list[str], rows: list[list[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for row in (headings, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)), flush=True)
-    print(flush=True)
 
 
 def run(folder: Path, *command: str) -> str:
