@@ -292,14 +292,15 @@ def faults(site: Site, expected: dict[str, str]) -> list[str]:
 import json, pathlib
 import ollama
 from flows import acts
-from pipeline import lineage, registry
+from pipeline.publish import lineage
 from pipeline.core.config import load
 from pipeline.core.files import sha256
 from pipeline.evaluation.assess import fingerprint
+from pipeline.tracking import connected, default_tracking_uri
 config = load()
 gguf = lineage.served_gguf(config)
 file, content = sha256(gguf), lineage.content_hash(config)
-with registry.connected(registry.default_tracking_uri(config.root)) as client:
+with connected(default_tracking_uri(config.root)) as client:
     versions = client.search_model_versions("name = '{NAME}'")
     for version in versions:
         if version.tags["content_hash"] != content:

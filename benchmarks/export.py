@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tables import table
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -37,13 +39,6 @@ TextModel.get_vocab_base_pre = lambda self, tokenizer: pre
 sys.argv = ["convert_hf_to_gguf.py", "models/huggingface", "--outtype", "f16", "--outfile", out]
 runpy.run_path(checkout + "/convert_hf_to_gguf.py", run_name="__main__")
 """
-
-
-def table(headings: list[str], rows: list[list[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for row in (headings, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
-    print()
 
 
 def seconds(program: str, *arguments: str) -> float:

@@ -53,10 +53,10 @@ def completions() -> None:
 
     from pipeline.core.config import load
     from pipeline.core.paths import GGUF, HUGGINGFACE, QUANTIZED, TOKENIZER
+    from pipeline.data.tokenizer import load_tokenizer
     from pipeline.export.llama import LlamaFile
     from pipeline.model.checkpoint import load_model
-    from pipeline.serving import connected, is_reachable
-    from pipeline.tokenizer import load_tokenizer
+    from pipeline.publish.serving import connected, is_reachable
 
     prompt, tokenizer, model = load(ROOT).serving.smoke_prompt, load_tokenizer(ROOT / TOKENIZER), load_model(ROOT / TOKENIZER)
     ids, eos = tokenizer.encode(prompt).ids, tokenizer.token_to_id("<eos>")

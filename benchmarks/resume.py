@@ -54,7 +54,7 @@ def run(folder: Path, optimizer: str, kill_at: tuple[str, int] | None = None) ->
         os.dup2(log, 2)
         import torch
 
-        from pipeline.train import Stop, train
+        from pipeline.training.train import Stop, train
         torch.set_num_threads(1)        # this model is too small for more
         if kill_at:
             holder, name, _ = places()[kill_at[0]]

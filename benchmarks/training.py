@@ -26,6 +26,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tables import table
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -35,7 +37,7 @@ QUALITY_STEPS = 250
 OURS = """
 import json, sys
 from pipeline.core.files import read_json
-from pipeline.train import train
+from pipeline.training.train import train
 from pipeline.training.stop import Stop
 model, training, data, sidecar = json.loads(sys.argv[1])
 with Stop() as stop:
@@ -61,13 +63,6 @@ print("RESULT", total)
 """
 
 
-def table(headings: list[str], rows: list[list[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for row in (headings, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)), flush=True)
-    print(flush=True)
-
-
 def run(folder: Path, *command: str) -> str:
     """Runs Python in `folder`, with this project importable, and returns what it printed."""
     done = subprocess.run([sys.executable, *command], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, stdout=subprocess.PIPE,
@@ -78,7 +73,7 @@ def run(folder: Path, *command: str) -> str:
 
 
 def configs(profile: str, **training) -> tuple[dict, dict, dict, dict]:
-    """model, training, data and sidecar as pipeline.train.train wants them; no dropout, as nanoGPT's default."""
+    """model, training, data and sidecar as pipeline.training.train.train wants them; no dropout, as nanoGPT's default."""
     from pipeline.core.config import read_yaml
     from pipeline.core.files import read_json
     from pipeline.core.paths import SIDECAR

@@ -1,7 +1,7 @@
 """Acts that both the flow and a person at the terminal do, in one place and without Prefect."""
 
-from pipeline import lineage, serving
 from pipeline.core.config import Config
+from pipeline.publish import lineage, serving
 
 
 def import_candidate(config: Config) -> tuple[serving.Imported, str]:

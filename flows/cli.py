@@ -28,7 +28,7 @@ def print_completion() -> None:
     """What the served file says, and Q4_K_M, the type that most people know."""
     from pipeline.core.config import load
     from pipeline.export.llama import LlamaFile
-    from pipeline.lineage import served_gguf
+    from pipeline.publish.lineage import served_gguf
     config = load()
     served, prompt = served_gguf(config), config.serving.smoke_prompt
     for path in dict.fromkeys((served.with_name("Q4_K_M.gguf"), served)):
@@ -56,8 +56,8 @@ def import_(arguments) -> None:
 def trace(arguments) -> None:
     """print the way back from a model (a GGUF file, a name in Ollama, a registered version) to the packages it was trained on"""
     from pipeline.core.config import load
-    from pipeline.registry import default_tracking_uri
-    from pipeline.trace import trace
+    from pipeline.publish.trace import trace
+    from pipeline.tracking import default_tracking_uri
     config = load()
     print(trace(arguments.model, config, default_tracking_uri(config.root)))
 
@@ -103,6 +103,7 @@ COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve"
 
 
 def main() -> None:
+    from flows.servers import LOCALHOST, credentials
     parser = argparse.ArgumentParser(prog="robo", description="From MicroPython code to a small language model, and kept fresh.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, function in COMMANDS.items():
@@ -113,7 +114,7 @@ def main() -> None:
         if name == "trace":
             command.add_argument("model", help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate")
         if name in ("serve", "ui"):
-            command.add_argument("--host", default=os.environ.get("ROBO_HOST") or "127.0.0.1",
+            command.add_argument("--host", default=os.environ.get("ROBO_HOST") or LOCALHOST,
                                  help="address to listen on (or ROBO_HOST); any but this machine's own needs passwords, see README.md")
         if name == "promote":
             command.add_argument("version", help="its number, or an alias such as candidate")
@@ -122,7 +123,6 @@ def main() -> None:
     arguments = parser.parse_args()
     if not Path("dvc.yaml").exists():
         sys.exit("error: no dvc.yaml here; run robo in the folder of the project")
-    from flows.servers import credentials
     os.environ.update(credentials())
     try:
         arguments.function(arguments)

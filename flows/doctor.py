@@ -16,9 +16,9 @@ from pathlib import Path
 
 from flows.processes import answers, locked
 from flows.servers import address_of, state
-from pipeline import serving
 from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError
+from pipeline.publish import serving
 
 SHOWN = ("dvc", "prefect", "mlflow", "torch", "lightning", "llama-cpp-python", "gguf")
 FREE_BYTES = 5e9        # a run with its caches needs a few gigabytes
@@ -142,8 +142,8 @@ def ollama(config: Config, root: Path) -> Iterator[Finding]:
         yield Finding("ollama", "note", f"does not answer at {url}; imports are skipped", "ollama serve")
         return
     yield Finding("ollama", "good", f"{version} at {url}")
-    from pipeline.promotion import champion, latest
-    from pipeline.registry import connected, default_tracking_uri
+    from pipeline.publish.promotion import champion, latest
+    from pipeline.tracking import connected, default_tracking_uri
     name = config.serving.name
     if not os.environ.get("MLFLOW_TRACKING_URI") and not any((state(root) / file).exists() for file in ("mlflow.db", "mlflow.url")):
         yield Finding("champion", "note", "nothing is registered yet", "robo run")

@@ -10,7 +10,7 @@ import logging
 import os
 from typing import Literal
 
-from pipeline.core.config import Operations
+from pipeline.core.schema import Operations
 
 URL = "ROBO_NOTIFY_URL"
 KINDS = Literal["info", "success", "warning", "failure"]

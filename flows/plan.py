@@ -9,7 +9,7 @@ from pipeline.advice import advice
 from pipeline.core.config import Config
 from pipeline.core.files import read_json
 from pipeline.core.paths import METRICS, SIDECAR
-from pipeline.train import number_of_steps
+from pipeline.training.train import number_of_steps
 
 
 def clock(seconds: float) -> str:
@@ -52,10 +52,11 @@ def show(config: Config, measured: bool) -> None:
     if packed and (rows := plan.reference(config, packed)):
         show_tables([("Where the reference would choose otherwise", ["key", "here", "reference", "because"],
                       [[a.key, a.ours, a.reference, a.why] for a in rows])])
-    if (METRICS / "train.json").exists():
+    gate = config.operations.gates.max_val_loss
+    if gate is not None and (METRICS / "train.json").exists():
         loss = read_json(METRICS / "train.json")["val_loss"]
-        good = loss < plan.VAL_LOSS_GATE
-        print(f"The last run's val_loss {loss:.2f} is {'below' if good else 'not below'} {plan.VAL_LOSS_GATE}: the reference says "
+        good = loss < gate
+        print(f"The last run's val_loss {loss:.2f} is {'below' if good else 'not below'} the gate max_val_loss {gate:g}: the reference says "
               f"{'it is ready for export' if good else 'add more data or reduce the model'}\n")
     for line in advice(config):
         print(f"note: {line}\n")

@@ -11,11 +11,11 @@ from prefect.states import Completed, Failed, State
 
 from flows import runs
 from flows.reconcile import follow, look, report
-from pipeline import promotion
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
-from pipeline.promotion import Round
-from pipeline.registry import default_tracking_uri
+from pipeline.publish import promotion
+from pipeline.publish.promotion import Round
+from pipeline.tracking import default_tracking_uri
 
 
 @flow(name="serving", flow_run_name="{subject}", persist_result=False, on_running=[runs.on_running])

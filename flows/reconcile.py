@@ -17,12 +17,13 @@ from flows import runs
 from flows.notices import notify
 from flows.processes import foreground, locked
 from flows.servers import prefect_environment
-from pipeline import promotion
 from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError
 from pipeline.core.paths import STATE
-from pipeline.promotion import Round
-from pipeline.registry import CHAMPION, default_tracking_uri
+from pipeline.publish import promotion
+from pipeline.publish.promotion import Round
+from pipeline.publish.registry import CHAMPION
+from pipeline.tracking import default_tracking_uri
 
 WAIT_SECONDS = 120      # for a reconciler that runs elsewhere to serve what a command asked for
 SETTLE_SECONDS = 60     # between looks for runs whose process is gone

@@ -18,11 +18,12 @@ from flows import acts, console, runs
 from flows.graph import Outcome, finish, graph, mend, run_stage, stop_children
 from flows.notices import notify
 from flows.summary import report
-from pipeline import registry, serving
 from pipeline.advice import advice
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
-from pipeline.judge import judge
+from pipeline.publish import registry, serving
+from pipeline.publish.judge import judge
+from pipeline.tracking import default_tracking_uri
 
 AT_ONCE = 2     # stages that need one another's outputs never meet; two quantizations may
 
@@ -44,7 +45,7 @@ def register() -> State:
     """Puts the built model into MLflow's registry as a version with the alias `candidate`."""
     def work():
         config = load()
-        done = registry.register(config, registry.default_tracking_uri(config.root))
+        done = registry.register(config, default_tracking_uri(config.root))
         return ("Executed" if done.created else "Skipped"), done.reason
     return act("register", work)
 
@@ -54,7 +55,7 @@ def judge_candidate() -> State:
     """Holds the registered version against the gates and the champion; a new verdict is worth a notice."""
     def work():
         config = load()
-        done = judge(config, registry.default_tracking_uri(config.root))
+        done = judge(config, default_tracking_uri(config.root))
         if done.changed or done.promoted:
             create_markdown_artifact(f"{done.said}\n\n{done.report}", key="candidate", description=f"Version {done.version} and the champion")
             how = "" if done.promoted else f"\nMake it the champion in MLflow's page, or with: robo promote {done.version}"

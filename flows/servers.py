@@ -25,7 +25,7 @@ from flows import processes, runs
 from flows.processes import Child, answers, say
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_text
-from pipeline.registry import address_file, artifact_root, default_tracking_uri, local_tracking_uri
+from pipeline.tracking import address_file, artifact_root, default_tracking_uri, local_tracking_uri
 
 LOCALHOST = "127.0.0.1"
 START_SECONDS = 180         # a first start creates the databases; 20 s is usual

@@ -18,7 +18,6 @@ PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 PROFILES = ((5e6, "robo-nano-5m", 3e-4, 500), (15e6, "robo-tiny-25m", 3e-4, 1000), (50e6, "robo-small-50m", 3e-4, 2000),
             (math.inf, "robo-medium-80m", 2e-4, 3000))
 DROPOUTS = ((5e6, 0.2), (20e6, 0.1), (math.inf, 0.0))
-VAL_LOSS_GATE = 2.0
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def find() -> Path | None:
 
 def llama_cpp_source(folder: Path) -> Path:
     """Unpacks the source distribution that requirements.lock pins, hash checked, and returns its llama.cpp."""
-    from pipeline.collect import fetch_sdist
+    from pipeline.data.collect import fetch_sdist
 
     lock = (ROOT / "requirements.lock").read_text()
     entry = re.search(r"^llama-cpp-python==(\S+) \\\n((?:\s+--hash=sha256:\w+.*\n)+)", lock, re.MULTILINE)

@@ -94,7 +94,7 @@ def built(tmp_path_factory, record):
 @pytest.fixture(scope="session")
 def ollama(tmp_path_factory):
     """The address of a real Ollama: the one that OLLAMA_HOST names, else a server of our own with folders of its own."""
-    from pipeline.serving import is_reachable
+    from pipeline.publish.serving import is_reachable
 
     if os.environ.get("OLLAMA_HOST") and is_reachable():
         yield os.environ["OLLAMA_HOST"]

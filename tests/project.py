@@ -87,7 +87,7 @@ def retrain(project):
 def register_versions(root: Path, uri: str, count: int) -> None:
     """That many versions of one model, told apart by the temperature that they are served with, 0.1 to 0.N; the last is the candidate."""
     from pipeline.core.config import Config
-    from pipeline.registry import register
+    from pipeline.publish.registry import register
 
     for number in range(1, count + 1):
         settings = Config(root).serving.parameters.model_dump()

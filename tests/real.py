@@ -35,7 +35,7 @@ def free_port() -> int:
 
 @contextmanager
 def start_ollama(program: Path, host: str, folder: Path):
-    from pipeline.serving import is_reachable
+    from pipeline.publish.serving import is_reachable
 
     log = folder / "server.log"
     environment = {**os.environ, "OLLAMA_HOST": host, "OLLAMA_MODELS": str(folder / "models"), "HOME": str(folder), "OLLAMA_NO_CLOUD": "1"}

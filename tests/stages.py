@@ -1,12 +1,15 @@
 """The files that the stages of text need in a folder of their own: dvc.yaml, params.yaml, configs/ and nothing built."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from chain import edit
+
+from pipeline.core.config import read_yaml
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -26,9 +29,14 @@ def stage_environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(REPOSITORY), **more}
 
 
+def module_of(stage: str) -> str:
+    """The module that dvc.yaml starts for a stage."""
+    return re.search(r" -m (\S+)", read_yaml(REPOSITORY / "dvc.yaml")["stages"][stage]["cmd"])[1]
+
+
 def run_stage(root: Path, name: str, **more: str) -> subprocess.CompletedProcess:
-    """`python -m pipeline.NAME` in `root`, as DVC runs it."""
-    return subprocess.run([sys.executable, "-m", f"pipeline.{name}"], cwd=root, env=stage_environment(**more), capture_output=True,
+    """The stage `name` in `root`, as DVC runs it."""
+    return subprocess.run([sys.executable, "-m", module_of(name)], cwd=root, env=stage_environment(**more), capture_output=True,
                           text=True, timeout=120)
 
 

@@ -4,14 +4,15 @@ import pytest
 from chain import REPOSITORY
 from tiny import make_model
 
-from pipeline import lineage
 from pipeline.advice import FRIENDLY, advice, bytes_lost
-from pipeline.core.config import Config, Model, SpecialTokens, parse, rules
+from pipeline.core.config import Config, parse, rules
 from pipeline.core.errors import UserError
+from pipeline.core.schema import Model, SpecialTokens
 from pipeline.export.gguf import write_gguf
 from pipeline.export.quantize import contents, quantize
 from pipeline.export.tokenization import load_vocabulary
 from pipeline.model import ModelConfig, Transformer
+from pipeline.publish import lineage
 
 
 @pytest.fixture

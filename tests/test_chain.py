@@ -80,7 +80,7 @@ def test_the_flow_skips_what_is_built_and_repeats_no_act(chain, ollama):
 
 def test_the_judge_measures_as_the_evaluate_stage_does(built):
     """So a candidate's figure on the champion's held-out text may stand beside the champion's own."""
-    program = "from pathlib import Path; from pipeline.judge import bits_per_byte; print(bits_per_byte(Path('.'), Path('{}')))"
+    program = "from pathlib import Path; from pipeline.publish.judge import bits_per_byte; print(bits_per_byte(Path('.'), Path('{}')))"
     for split in ("val", "test"):
         said = call(built, sys.executable, "-c", program.format(f"data/processed/{split}_corpus.jsonl"))
         assert float(said.split()[-1]) == metrics(built, "evaluate")[split]["bits_per_byte"]
@@ -123,7 +123,7 @@ def test_a_killed_flow_leaves_nobody_writing_and_goes_on(built, tmp_path, victim
     while not list(checkpoints.rglob("step-*.ckpt")):
         assert time.monotonic() < until and flow.poll() is None, "training did not begin"
         time.sleep(0.1)
-    stage = [line for line in processes_in(root) if "pipeline.train" in line]
+    stage = [line for line in processes_in(root) if "pipeline.training.train" in line]
     assert stage, "the stage runs"
     killed = f"{flow.pid} flows.cli" if victim == "flow" else next(line for line in processes_in(root) if "flows.dvc_child" in line)
     os.kill(int(killed.split()[0]), signal.SIGKILL)

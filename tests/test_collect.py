@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 from stages import copy_configs, files_under, run_stage
 
-from pipeline import collect as module
-from pipeline.collect import collect, matches, safe_path, sdist_files
-from pipeline.core.config import FolderSource, SdistSource
 from pipeline.core.errors import TemporaryError, UserError
+from pipeline.core.schema import FolderSource, SdistSource
+from pipeline.data import collect as module
+from pipeline.data.collect import collect, matches, safe_path, sdist_files
 
 JSON = "application/vnd.pypi.simple.v1+json"
 CODE = b"import machine\nprint(machine.freq())\n"

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from stages import REPOSITORY, copy_configs
 
-from pipeline.core.config import FOLDERS, Params, StageConfig, load, parse, read_yaml
+from pipeline.core.config import FOLDERS, StageConfig, load, parse, read_yaml
 from pipeline.core.errors import UserError
+from pipeline.core.schema import Params
 
 YAML_FILES = subprocess.run(["git", "ls-files", "*.yaml", "*.yml"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
 SCHEMAS = {"params.yaml": Params} | {f"configs/{folder}/{file.name}": schema for folder, schema in FOLDERS.values()
@@ -231,7 +232,7 @@ def test_a_template_may_be_written_in_any_way_that_go_reads(root, change):
 
 
 def test_a_split_pattern_may_be_written_out(root):
-    from pipeline.core.config import SPLIT_PATTERNS
+    from pipeline.core.schema import SPLIT_PATTERNS
     keys(split_pattern=SPLIT_PATTERNS["gpt-2"])(root, TOKENIZER)
     load(root)
 
@@ -289,7 +290,8 @@ def test_configs_cannot_be_changed_once_read(root):
 
 def test_no_message_shows_pydantics_inner_steps():
     """The path of a key in a message is its path in the file."""
-    from pipeline.core.config import Corpus, locate
+    from pipeline.core.config import locate
+    from pipeline.core.schema import Corpus
     assert locate(Corpus, ("sources", 2, "sdist", "license"))[0] == "sources.2.license"
     assert locate(Corpus, ("sources", 2, "folder", "include", 0))[0] == "sources.2.include.0"
     assert "sha256" in locate(Corpus, ("sources", 2, "sdist", "x"))[1] and "sha256" not in locate(Corpus, ("sources", 2, "folder", "x"))[1]

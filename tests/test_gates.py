@@ -7,13 +7,14 @@ import pytest
 from project import change_config, commit, retrain, write
 from tiny import DOCUMENTS
 
-from pipeline import gates, promotion
-from pipeline.core.config import Config, Gates
+from pipeline.core.config import Config
 from pipeline.core.errors import UserError
-from pipeline.gates import Figures, judge, passed
-from pipeline.judge import RESTS_ON, VERDICT, bits_per_byte
-from pipeline.judge import judge as judge_version
-from pipeline.registry import register
+from pipeline.core.schema import Gates
+from pipeline.publish import gates, promotion
+from pipeline.publish.gates import Figures, judge, passed
+from pipeline.publish.judge import RESTS_ON, VERDICT, bits_per_byte
+from pipeline.publish.judge import judge as judge_version
+from pipeline.publish.registry import register
 
 NAME = "robo-micropython"
 LIMITS = Gates(max_val_loss=2.0, max_bits_per_byte_rise=1.0, max_quant_loss=1.0, min_syntax_rate=0.5)

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from test_training import model
 
 from pipeline.core.errors import UserError
-from pipeline.train import number_of_steps, train
 from pipeline.training import clock, precision
 from pipeline.training.clock import Clock
 from pipeline.training.stop import Stop
+from pipeline.training.train import number_of_steps, train
 
 SIDECAR = {"train": {"tokens": 6000}, "tokenizer_sha256": "none", "eos": 1}
 DATA = dict(train_path="train.bin", val_path="val.bin", block_size=16, stride=16, dtype="uint16", batch_size=4, num_workers=0)
@@ -291,7 +291,7 @@ def test_knob_keep():
 
 
 def test_knob_sample_prompts(tiny_tokenizer):
-    from pipeline.tokenizer import load_tokenizer
+    from pipeline.data.tokenizer import load_tokenizer
     tokenizer = load_tokenizer(tiny_tokenizer / "tokenizer.json")
     with_samples = Run({"dropout": 0.2}, tokenizer=tokenizer, sample_prompts=["import ", "led = "], max_steps=4, eval_every=2)
     text = Path("reports/training_samples.md").read_text()

@@ -17,8 +17,8 @@ from tiny import CODE, DOCUMENTS, SPECIAL, make_tokenizer
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256
-from pipeline.pack import BATCH_BYTES, batches, pack
-from pipeline.tokenizer import load_tokenizer
+from pipeline.data.pack import BATCH_BYTES, batches, pack
+from pipeline.data.tokenizer import load_tokenizer
 
 HARD = [*DOCUMENTS, "<eos>\n", "\n", "a<eos><pad>b\n", "\u2028 \x85 {\"text\": 1}\n", CODE * 20]
 
@@ -77,7 +77,7 @@ def test_batches_hold_every_text_once_and_in_order():
 
 
 def test_many_batches_give_the_bytes_of_one(tmp_path, tiny_tokenizer, monkeypatch):
-    from pipeline import pack as module
+    from pipeline.data import pack as module
     tokenizer, corpus = load_tokenizer(tiny_tokenizer / "tokenizer.json"), write_corpus(tmp_path / "c.jsonl", HARD * 5)
     counts = pack(corpus, tmp_path / "one.bin", tokenizer, 1, "uint16")
     monkeypatch.setattr(module, "BATCH_BYTES", 100)
@@ -96,8 +96,8 @@ def test_ids_that_do_not_fit_are_refused(tmp_path, tiny_tokenizer):
 PEAK = """
 import resource, sys
 from pathlib import Path
-from pipeline.pack import pack
-from pipeline.tokenizer import load_tokenizer
+from pipeline.data.pack import pack
+from pipeline.data.tokenizer import load_tokenizer
 pack(Path(sys.argv[1]), Path(sys.argv[2]), load_tokenizer(Path(sys.argv[3])), 1, "uint16")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -153,7 +153,7 @@ def test_a_full_disk_ends_in_one_message(project, small_disk, room):
 
 def test_a_kill_leaves_no_half_file(project):
     write_corpus(project / "data/processed/train_corpus.jsonl", (CODE * 40 for _ in range(4000)))
-    child = subprocess.Popen([sys.executable, "-m", "pipeline.pack"], cwd=project, env=stage_environment(), stdout=subprocess.DEVNULL,
+    child = subprocess.Popen([sys.executable, "-m", "pipeline.data.pack"], cwd=project, env=stage_environment(), stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
     unfinished = project / "data/processed/.train.bin.unfinished"
     try:

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from tiny import CODE, DOCUMENTS, SPECIAL, make_model, make_tokenizer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from pipeline.core.config import SPLIT_PATTERNS
 from pipeline.core.errors import UserError
+from pipeline.core.schema import SPLIT_PATTERNS
 from pipeline.export import gguf, huggingface, parity
 from pipeline.export.llama import LlamaFile
 from pipeline.export.tokenization import load_vocabulary

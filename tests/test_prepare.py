@@ -9,7 +9,7 @@ from stages import copy_configs, files_under, run_stage
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl
-from pipeline.prepare import clean, data_share, judge, prepare
+from pipeline.data.prepare import clean, data_share, judge, prepare
 
 DIALS = {"min_bytes": 20, "max_bytes": 5000, "max_line_length": 100, "max_data_share": 0.5}
 SPLIT_OF = {"lib": "train", "more": "train", "held": "val", "last": "test"}

@@ -12,11 +12,12 @@ from project import register_versions as versions
 from project import served_temperature as temperature
 from real import free_port
 
-from pipeline import promotion, serving
 from pipeline.core.config import Config
 from pipeline.core.errors import TemporaryError, UserError
-from pipeline.promotion import BY, PREVIOUS, REASON, REFUSED, STATUS, WHY
-from pipeline.registry import connected, download, register
+from pipeline.publish import promotion, serving
+from pipeline.publish.promotion import BY, PREVIOUS, REASON, REFUSED, STATUS, WHY
+from pipeline.publish.registry import SETTINGS
+from pipeline.tracking import fetch
 
 NAME = "robo-micropython"
 
@@ -180,12 +181,10 @@ def test_nothing_in_the_registry_leads_elsewhere(project, uri, mlflow, client, o
     assert promotion.promote(Config(project), uri, "1", "ada@desk")[0] == 1 and look(project, uri, ollama).happened == "served"
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../MLmodel", "artifacts/../../../x", "artifacts/.."])
-def test_a_path_cannot_leave_the_version(project, uri, mlflow, tmp_path, path):
-    register(Config(project), uri)
-    version = mlflow.get_model_version(NAME, "1")
-    with connected(uri), pytest.raises(UserError, match="is no file of a version"):
-        download(version, path, "0" * 64, tmp_path / "folder")
+@pytest.mark.parametrize("digest", ["/etc/passwd", "../outside", "0" * 63, ""])
+def test_a_hash_cannot_be_a_path(tmp_path, digest):
+    with pytest.raises(UserError, match="is told as its sha256 and is none"):
+        fetch(f"models:/{NAME}/1/artifacts/{SETTINGS}", digest, tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
 
 
@@ -193,7 +192,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import mlflow, ollama
-from pipeline import promotion, serving
+from pipeline.publish import promotion, serving
 from pipeline.core.config import Config
 place, count, uri, root, host = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
 owner, name = {"copy": (ollama.Client, "copy"), "prove": (serving, "prove"), "tag": (mlflow.MlflowClient, "set_model_version_tag"),

@@ -12,8 +12,8 @@ import pytest
 import torch
 from tiny import DOCUMENTS, make_model, make_tokenizer
 
-from pipeline.core.config import QUANTS
 from pipeline.core.errors import UserError
+from pipeline.core.schema import QUANTS
 from pipeline.export import quantize as stage
 from pipeline.export.gguf import write_gguf
 from pipeline.export.importance import importance, read_importance, write_importance

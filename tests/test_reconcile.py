@@ -19,8 +19,8 @@ from test_servers import Ui
 from flows import notices
 from flows.reconcile import Drift
 from pipeline.core.config import Config
-from pipeline.judge import judge
-from pipeline.registry import local_tracking_uri
+from pipeline.publish.judge import judge
+from pipeline.tracking import local_tracking_uri
 
 NAME = "robo-micropython"
 
@@ -102,7 +102,7 @@ def test_in_the_page_and_back(checked, client, ollama, tmp_path):
             took = {"first": promote_in_page(page, uri, client, 1, tmp_path)}
             settings = Config(checked).serving.parameters.model_dump()
             change_config(checked, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": 0.2})
-            from pipeline.registry import register
+            from pipeline.publish.registry import register
             assert register(Config(checked), uri).version == 2
             judge(Config(checked), uri)
             took["second"] = promote_in_page(page, uri, client, 2, tmp_path)

@@ -10,10 +10,11 @@ import time
 import pytest
 from project import QUANTS, REPOSITORY, change_config, commit, retrain, write
 
-from pipeline import lineage
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
-from pipeline.registry import default_tracking_uri, register
+from pipeline.publish import lineage
+from pipeline.publish.registry import register
+from pipeline.tracking import default_tracking_uri
 
 
 def mlflow_client(uri):
@@ -136,7 +137,7 @@ import os, signal, sys
 from pathlib import Path
 import mlflow
 from pipeline.core.config import Config
-from pipeline.registry import register
+from pipeline.publish.registry import register
 name, uri = sys.argv[1], sys.argv[2]
 def killed(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -162,7 +163,7 @@ def test_killed_half_way(project, uri, at):
 
 @pytest.mark.slow
 def test_killed_at_any_moment(project, uri):
-    program = "import sys; from pathlib import Path; from pipeline.core.config import Config; from pipeline.registry import register; " \
+    program = "import sys; from pathlib import Path; from pipeline.core.config import Config; from pipeline.publish.registry import register; " \
               "print('go', flush=True); register(Config(Path(sys.argv[1])), sys.argv[2])"
     register(Config(project), uri)      # so that making the database is not all that is killed
     for round_number in range(8):
@@ -180,7 +181,8 @@ def test_killed_at_any_moment(project, uri):
 
 
 def test_first_use_is_quiet(project):
-    program = "import sys; from pathlib import Path; from pipeline.core.config import Config; from pipeline.registry import *; " \
+    program = "import sys; from pathlib import Path; from pipeline.core.config import Config; " \
+              "from pipeline.publish.registry import register; from pipeline.tracking import default_tracking_uri; " \
               "c = Config(Path(sys.argv[1])); register(c, default_tracking_uri(c.root))"
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | {"PYTHONPATH": str(REPOSITORY)}
     before = set(project.iterdir())

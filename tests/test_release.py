@@ -7,9 +7,10 @@ import pytest
 from real import find_ollama
 from tiny import make_checkpoint, make_model
 
-from pipeline.core.config import Params, Serving, parse
+from pipeline.core.config import parse
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256
+from pipeline.core.schema import Params, Serving
 from pipeline.export.card import card
 from pipeline.export.gguf import export
 from pipeline.export.origin import corpus_sources

@@ -106,7 +106,8 @@ def opened(request, tmp_path):
 @pytest.mark.slow
 def test_pages_show_the_run(project, monkeypatch, tmp_path):
     """A flow run and a version, made with no server, stand in the pages; so does a run made through the server."""
-    from pipeline.registry import default_tracking_uri, register
+    from pipeline.publish.registry import register
+    from pipeline.tracking import default_tracking_uri
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
@@ -283,7 +284,7 @@ def test_no_address():
 
 
 def test_a_database_of_the_server_needs_the_server(tmp_path, monkeypatch):
-    from pipeline.registry import default_tracking_uri
+    from pipeline.tracking import default_tracking_uri
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert default_tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/.state/mlflow.db"
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql://robo:secret@db/mlflow")

@@ -11,7 +11,7 @@ from tiny import SPECIAL, make_model, make_tokenizer
 
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
-from pipeline.serving import TRIAL, address, import_model, is_reachable, modelfile, parting
+from pipeline.publish.serving import TRIAL, address, import_model, is_reachable, modelfile, parting
 
 LICENSE = "From:\n- a 1.0: MIT\n\n---- a (LICENSE)\n\nMIT License\n\nCopyright \"somebody\" \u00a9 \\o/ %s\n\n   1. Indented\n\n\n" + "text\n" * 3000
 NAME = "robo-micropython-test"
@@ -118,11 +118,11 @@ def test_the_name_is_switched_only_when_ollama_answers_as_llama_cpp(serving, qua
 
 def test_ollama_can_insert_where_the_tokenizer_has_tokens_for_it(serving, client, ollama, tmp_path, tiny_tokenizer):
     """The suffix reaches the model through tokens of its own: an answer with it is llama.cpp's after prefix and suffix in that form."""
-    from pipeline.core.config import SpecialTokens
+    from pipeline.core.schema import SpecialTokens
     from pipeline.export.gguf import write_gguf
     from pipeline.export.llama import LlamaFile
     from pipeline.export.tokenization import load_vocabulary
-    from pipeline.lineage import settled
+    from pipeline.publish.lineage import settled
 
     fim = {"fim_prefix": "<fim_prefix>", "fim_suffix": "<fim_suffix>", "fim_middle": "<fim_middle>"}
     vocabulary = load_vocabulary(make_tokenizer(tmp_path / "tokenizer", special={**SPECIAL, **fim}))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from chain import edit
-from stages import REPOSITORY, copy_configs, files_under, run_stage, stage_environment
+from stages import REPOSITORY, copy_configs, files_under, module_of, run_stage, stage_environment
 
 from pipeline.core.files import atomic, write_text
 
@@ -123,6 +123,6 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 
 def test_every_stage_of_dvc_goes_through_this_door():
     from pipeline.core.config import read_yaml
-    for name, stage in read_yaml(REPOSITORY / "dvc.yaml")["stages"].items():
-        module = stage["cmd"].split()[2].replace(".", "/")
+    for name in read_yaml(REPOSITORY / "dvc.yaml")["stages"]:
+        module = module_of(name).replace(".", "/")
         assert f'run("{name}"' in (REPOSITORY / f"{module}.py").read_text(), f"{module} does not start through stage.run"

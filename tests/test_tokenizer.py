@@ -10,9 +10,9 @@ import pytest
 from stages import copy_configs, files_under, run_stage, stage_environment
 from tiny import CODE, DOCUMENTS, SPECIAL
 
-from pipeline.core.config import SPLIT_PATTERNS
 from pipeline.core.errors import UserError
-from pipeline.tokenizer import load_tokenizer, train
+from pipeline.core.schema import SPLIT_PATTERNS
+from pipeline.data.tokenizer import load_tokenizer, train
 
 VOCAB = 500
 
@@ -74,7 +74,7 @@ def test_the_same_text_gives_the_same_bytes(tmp_path):
     """Also in other processes, where Python's and Rust's hashes are seeded anew and threads meet in another order."""
     files = [path.read_text(encoding="utf-8") for path in sorted(Path(json.__file__).parent.parent.glob("[a-b]*.py"))]
     (tmp_path / "texts.json").write_text(json.dumps([files, SPECIAL]))
-    program = ("import json, sys; from pipeline.tokenizer import train; texts, special = json.load(open(sys.argv[1])); "
+    program = ("import json, sys; from pipeline.data.tokenizer import train; texts, special = json.load(open(sys.argv[1])); "
                "sys.stdout.write(train(texts, 1500, special, 'qwen35').to_str(pretty=True))")
     environment = stage_environment(TOKENIZERS_PARALLELISM="true")
     here = train(files, 1500, SPECIAL, "qwen35").to_str(pretty=True)

@@ -6,7 +6,6 @@ import subprocess
 import pytest
 from project import change_config, commit
 
-from pipeline import lineage
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256
@@ -15,8 +14,9 @@ from pipeline.export.origin import origin
 from pipeline.export.quantize import run_llama_cpp
 from pipeline.export.tokenization import load_vocabulary
 from pipeline.model.checkpoint import load_model
-from pipeline.registry import register
-from pipeline.trace import trace
+from pipeline.publish import lineage
+from pipeline.publish.registry import register
+from pipeline.publish.trace import trace
 
 FIGURES = {"val": {"bits_per_byte": 1.25}}
 
@@ -40,7 +40,7 @@ def told(project, monkeypatch):
 def test_every_way_leads_back_to_the_packages(told, tmp_path, ollama):
     import ollama as package
 
-    from pipeline.serving import import_model
+    from pipeline.publish.serving import import_model
 
     config, uri = Config(told), f"sqlite:///{tmp_path}/mlflow.db"
     served = lineage.served_gguf(config)
@@ -68,12 +68,12 @@ def test_the_registered_copy_says_commit_and_run(told, tmp_path):
     """And is the same model: the tensors are the same bytes."""
     import gguf
 
-    from pipeline import registry
-    from pipeline.promotion import served_file
+    from pipeline.publish.promotion import served_file
+    from pipeline.tracking import connected
 
     config, uri = Config(told), f"sqlite:///{tmp_path}/mlflow.db"
     run = register(config, uri).run_id
-    with registry.connected(uri) as client:
+    with connected(uri) as client:
         copy = served_file(client.get_model_version("robo-micropython", "1"), tmp_path / "served")
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=told, capture_output=True, text=True).stdout.strip()
     said, before = ({name: field.contents() for name, field in gguf.GGUFReader(path).fields.items() if not name.startswith("GGUF.")}

@@ -18,11 +18,11 @@ from safetensors.torch import load_file
 
 from pipeline.core.errors import UserError
 from pipeline.model import ModelConfig, Transformer
-from pipeline.train import check_packed, run_key, smaller
 from pipeline.training import precision
 from pipeline.training.callbacks import diverged, overfitting
 from pipeline.training.data import Blocks, Order
 from pipeline.training.optimizer import make_optimizer, orthogonalise, rate_at
+from pipeline.training.train import check_packed, code_hashes, run_key, smaller
 from pipeline.training.utilisation import flops_per_token, peak
 
 
@@ -185,6 +185,10 @@ def test_a_changed_config_has_another_checkpoint_folder():
     assert run_key(MODEL, TRAINING) == run_key(dict(MODEL), dict(TRAINING))
 
 
+def test_the_code_that_trains_is_part_of_the_key():
+    assert {"training/train.py", "training/module.py", "model/transformer.py"} <= code_hashes().keys()
+
+
 def test_bins_of_another_config_are_refused():
     with pytest.raises(UserError, match="vocab_size: 512, but the configs say 1024"):
         check_packed({"vocab_size": 1024}, {"dtype": "uint16"}, {"vocab_size": 512, "dtype": "uint16"})
@@ -195,7 +199,7 @@ def test_bins_of_another_config_are_refused():
 RUN = """
 import json, sys
 from pathlib import Path
-from pipeline.train import Stop, train
+from pipeline.training.train import Stop, train
 model, t, data, sidecar = json.loads(Path("run.json").read_text())
 with Stop() as stop:
     train(model, t, data, sidecar, stop, resume_from=Path("checkpoints"), out=Path("trained"))

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from pipeline.core.files import sha256, write_json, write_text
+from pipeline.data.tokenizer import train
 from pipeline.model import ModelConfig, Transformer
 from pipeline.model.checkpoint import save_model
-from pipeline.tokenizer import train
 
 SPECIAL = {"pad": "<pad>", "eos": "<eos>", "bos": "<bos>", "unk": "<unk>"}
 LOGIT_STD = 1.6

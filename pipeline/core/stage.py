@@ -1,4 +1,4 @@
-"""The way into every stage: what `python -m pipeline.NAME` does around the stage's own main().
+"""The way into every stage: what `python -m pipeline.FOLDER.NAME` does around the stage's own main().
 
 Three things that each stage would otherwise do in its own way: it sees just the keys that dvc.yaml lists for it, a user's
 mistake ends in one message instead of a traceback, and it dies with the process that started it. The last one matters

@@ -11,9 +11,9 @@ import torch
 from pipeline.core.files import read_json, write_json, write_text
 from pipeline.core.paths import METRICS, PROCESSED, REPORTS, SIDECAR, TOKENIZER
 from pipeline.core.progress import bar
+from pipeline.data.tokenizer import load_tokenizer
 from pipeline.model import Transformer
 from pipeline.model.checkpoint import load_model
-from pipeline.tokenizer import load_tokenizer
 
 BATCH = 8
 

@@ -3,7 +3,7 @@
 Only what follows from the stage's own inputs stands in the files that DVC keeps. The git commit and the MLflow run do not: the same
 weights must give the same bytes whatever was committed since, or each commit would rebuild every file, and the run does not exist yet
 when the file is made. The copy that a registered version holds, and that is served once it is promoted, says them too: stamp().
-`robo trace` (pipeline/trace.py) goes from a file without them to its version by the hashes.
+`robo trace` (pipeline/publish/trace.py) goes from a file without them to its version by the hashes.
 
 The hashes are DVC's own, as they stand in dvc.lock and in a remote, computed again from the files, since dvc.lock is no input of
 a stage: it is written after it.

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.config import QUANTS
 from pipeline.core.errors import UserError, suggestion
 from pipeline.core.files import atomic, write_json
 from pipeline.core.paths import GGUF, IMPORTANCE, METRICS, QUANTIZED, TOKENIZER_FOLDER, VALIDATION
+from pipeline.core.schema import QUANTS
 from pipeline.export.tokenization import load_vocabulary
 
 SOURCE = GGUF / "model-f16.gguf"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from pipeline.core.config import SPLIT_PATTERNS, split_name
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json
-from pipeline.tokenizer import load_tokenizer
+from pipeline.core.schema import SPLIT_PATTERNS, split_name
+from pipeline.data.tokenizer import load_tokenizer
 
 ROLES = ("pad", "eos", "bos", "unk")
 FIM_ROLES = ("fim_prefix", "fim_suffix", "fim_middle")        # all or none

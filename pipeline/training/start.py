@@ -20,10 +20,10 @@ def read(init_from: str) -> tuple[dict, dict[str, Tensor]]:
     """(config.json, weights) of a folder or a registered version. Raises UserError where there is none."""
     if init_from.startswith(f"{CHECKPOINTS}/"):
         return read_model(Path(init_from), "copy a models/trained there")
-    from pipeline.registry import default_tracking_uri, download_trained
+    from pipeline.tracking import default_tracking_uri, fetch_trained
     name, version = init_from.removeprefix("models:/").split("/")
     with tempfile.TemporaryDirectory() as folder:
-        return read_model(download_trained(name, version, default_tracking_uri(Path(".")), Path(folder)), "is it registered?")
+        return read_model(fetch_trained(name, version, default_tracking_uri(Path(".")), Path(folder)), "is it registered?")
 
 
 def weights(init_from: str, config: ModelConfig, tokenizer_sha256: str) -> dict[str, Tensor]:

@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.core.config import Serving
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import sha256
+from pipeline.core.schema import Serving
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 300
 SMOKE_TOKENS = 24           # of an answer: Ollama breaks off where a model says the same token more than 30 times

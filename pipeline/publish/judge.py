@@ -15,13 +15,14 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline import gates, lineage, promotion, registry
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json
 from pipeline.core.paths import SPECIAL_TOKENS, TOKENIZER, TRAINED, VALIDATION
-from pipeline.gates import Figures, percent
-from pipeline.registry import CHAMPION, HELD_OUT
+from pipeline.publish import gates, lineage, promotion, registry
+from pipeline.publish.gates import Figures, percent
+from pipeline.publish.registry import CHAMPION, HELD_OUT
+from pipeline.tracking import connected, fetch
 
 VERDICT, RESTS_ON = "verdict", "verdict.rests_on"
 DESCRIPTION = "mlflow.note.content"     # MLflow's tag for a run's description
@@ -55,10 +56,10 @@ def bits_per_byte(root: Path, corpus: Path) -> float:
     """
     import numpy as np
 
+    from pipeline.data.pack import pack
+    from pipeline.data.tokenizer import load_tokenizer
     from pipeline.evaluation.evaluate import nats
     from pipeline.model.checkpoint import load_model
-    from pipeline.pack import pack
-    from pipeline.tokenizer import load_tokenizer
     tokenizer = load_tokenizer(root / TOKENIZER)
     eos = tokenizer.token_to_id(read_json(root / SPECIAL_TOKENS)["eos"])
     with tempfile.TemporaryDirectory() as scratch:
@@ -79,7 +80,7 @@ def on_champions_text(client, config: Config, candidate, champion, own: Figures)
     if text == candidate.tags.get("held_out_sha256"):
         return own.bits_per_byte
     with tempfile.TemporaryDirectory() as scratch:
-        corpus = registry.fetch(f"runs:/{champion.run_id}/{HELD_OUT}/{VALIDATION.name}", text, Path(scratch, VALIDATION.name))
+        corpus = fetch(f"runs:/{champion.run_id}/{HELD_OUT}/{VALIDATION.name}", text, Path(scratch))
         return bits_per_byte(config.root, corpus)
 
 
@@ -89,7 +90,7 @@ def judge(config: Config, uri: str) -> Judged:
     Raises UserError where it is not registered, MLflow cannot be asked, or something has to be measured and cannot.
     """
     name = config.serving.name
-    with registry.connected(uri) as client:
+    with connected(uri) as client:
         _, champion = promotion.champion(client, name)
         if (found := registry.find_version(client, name, lineage.content_hash(config))) is None:
             raise UserError(f"what is built here is no version of {name}; `robo run` registers it")

@@ -6,11 +6,11 @@ alphabet, so nothing is ever unknown. Special tokens take the first ids and are 
 
 from pathlib import Path
 
-from pipeline.core.config import SPLIT_PATTERNS, split_name
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl, write_json, write_text
 from pipeline.core.paths import SPECIAL_TOKENS, TOKENIZER
 from pipeline.core.progress import is_live
+from pipeline.core.schema import SPLIT_PATTERNS, split_name
 
 
 def train(texts, vocab_size: int, special_tokens: dict[str, str], split_pattern: str):

@@ -8,12 +8,12 @@ know yet what evaluating them would say, and a file must not change after the st
 import shutil
 from pathlib import Path
 
-from pipeline import lineage, serving
-from pipeline.core.config import Serving
 from pipeline.core.files import read_json, write_text
 from pipeline.core.paths import HUGGINGFACE, METRICS, PROCESSED, QUANTIZED, RELEASE, REPORTS, SPLITS, TRAINED
+from pipeline.core.schema import Serving
 from pipeline.export.card import card
 from pipeline.export.origin import corpus_sources
+from pipeline.publish import lineage, serving
 
 CARD = REPORTS / "model_card.md"
 

@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_json, sha256, write_json
 from pipeline.core.paths import PROCESSED, SIDECAR, SPECIAL_TOKENS, SPLITS, TOKENIZER
 from pipeline.core.progress import bar
-from pipeline.tokenizer import load_tokenizer
+from pipeline.data.tokenizer import load_tokenizer
 
 BATCH_BYTES = 4 * 2**20
 

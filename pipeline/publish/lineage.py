@@ -12,10 +12,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.core.config import Config, Serving, read_yaml
+from pipeline.core.config import Config, read_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_jsonl, sha256
 from pipeline.core.paths import LICENSES, METRICS, TRAINING, VALIDATION
+from pipeline.core.schema import Serving
 from pipeline.export.origin import corpus_sources, source_line
 
 MEASUREMENTS = ("metrics", "reports")           # folders of outs that say how it went, not what came out

@@ -20,7 +20,7 @@ from pipeline.training.stop import Stop
 
 RESUME = STATE / "checkpoints"
 SAMPLE_TOKENS = 48
-CODE = ("train.py", "training/*.py", "model/*.py")
+CODE = ("training/*.py", "model/*.py")
 # what torch says where memory is short, on a GPU and on a CPU
 NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
@@ -31,8 +31,8 @@ def run_key(*parts: dict) -> str:
 
 
 def code_hashes() -> dict[str, str]:
-    here = Path(__file__).parent
-    return {str(path.relative_to(here)): sha256(path) for pattern in CODE for path in sorted(here.glob(pattern))}
+    pipeline = Path(__file__).parent.parent
+    return {str(path.relative_to(pipeline)): sha256(path) for pattern in CODE for path in sorted(pipeline.glob(pattern))}
 
 
 def check_packed(model: dict, data: dict, sidecar: dict) -> None:
@@ -166,7 +166,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
 
 
 def main(config, stop: Stop) -> None:
-    from pipeline.tokenizer import load_tokenizer
+    from pipeline.data.tokenizer import load_tokenizer
     model, data, sidecar = config.model.as_dict(), config.data.as_dict(), read_json(SIDECAR)
     check_packed(model, data, sidecar)
     if sha256(TOKENIZER) != sidecar["tokenizer_sha256"]:

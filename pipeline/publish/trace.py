@@ -14,7 +14,8 @@ from pipeline.core.config import Config
 from pipeline.core.errors import UserError, suggestion
 from pipeline.core.files import sha256
 from pipeline.export.origin import HASHES, PREFIX
-from pipeline.lineage import SOURCES_TAG
+from pipeline.publish.lineage import SOURCES_TAG
+from pipeline.tracking import connected
 
 FIGURES = re.compile(rf"^{re.escape(PREFIX)}(\w+)\.bits_per_byte$")
 
@@ -58,7 +59,7 @@ def of_file(path: Path) -> Origin:
 
 def of_ollama(name: str, host: str | None = None) -> Origin | None:
     """None where no Ollama answers or it holds no such name."""
-    from pipeline import serving
+    from pipeline.publish import serving
 
     if serving.is_reachable(host) is None:
         return None
@@ -100,10 +101,8 @@ def trace(model: str, config: Config, tracking_uri: str, host: str | None = None
 
     Raises UserError where there is no such model.
     """
-    from pipeline import registry
-
     found = of_file(Path(model)) if Path(model).is_file() or model.endswith(".gguf") else None
-    with registry.connected(tracking_uri) as client:
+    with connected(tracking_uri) as client:
         known = client.search_model_versions(f"name = '{config.serving.name}'")
         if found is None:
             name, _, version = re.sub("^models:/", "", model).replace("@", "/").rpartition("/")

@@ -1,4 +1,4 @@
-"""Registers what DVC built as a version in MLflow, once for each content. The only module that knows MLflow's client.
+"""Registers what DVC built as a version in MLflow, once for each content.
 
 The question is always put to MLflow, never to a note of our own: is there a version that carries this content's hash? The
 version is made last, in one call together with its hash, when its run is complete. So a process killed at any moment leaves
@@ -7,29 +7,21 @@ either a finished version or a run that no version points at, and the next call 
 MLflow takes 1.6 seconds to import, so functions import it where they use it.
 """
 
-import logging
-import os
-import re
 import tempfile
-import urllib.error
-import urllib.request
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version as installed
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from pipeline import lineage
-from pipeline.core.config import SHA256, Config
-from pipeline.core.errors import TemporaryError, UserError
+from pipeline.core.config import Config
 from pipeline.core.files import sha256, write_text
 from pipeline.core.paths import VALIDATION
 from pipeline.export.origin import stamp
+from pipeline.publish import lineage
+from pipeline.tracking import TRAINED_ARTIFACT, artifact_root, connected
 
 ALIAS, CHAMPION = "candidate", "champion"       # the newest, and the one that a person (or promotion: auto) wants served
 SETTINGS = "serving.json"                       # beside the GGUF file among a version's artifacts: how it is to be served
 HELD_OUT = "held_out"                           # folder of the run with the validation text
-TRAINED_ARTIFACT = "trained"
-PING_SECONDS = 5
 BATCH = {"metrics": 1000, "params": 100}        # MLflow's limits for one call
 
 
@@ -42,106 +34,9 @@ class Registered:
     reason: str
 
 
-def local_tracking_uri(root: Path) -> str:
-    """The SQLite file that the flow and `robo serve` share."""
-    return f"sqlite:///{Path(root).resolve() / '.state' / 'mlflow.db'}"
-
-
-def address_file(root: Path) -> Path:
-    """Says where the MLflow server of this folder answers while it runs."""
-    return Path(root).resolve() / ".state" / "mlflow.url"
-
-
-def default_tracking_uri(root: Path) -> str:
-    """The user's store, else our server while it answers, else the file that it serves."""
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        return uri
-    with suppress(FileNotFoundError, UserError):
-        ping(uri := address_file(root).read_text())
-        return uri
-    if os.environ.get("MLFLOW_BACKEND_STORE_URI"):
-        raise UserError("MLFLOW_BACKEND_STORE_URI names a database of MLflow's server, and none answers; start it (`robo serve`)")
-    return local_tracking_uri(root)
-
-
-def artifact_root(root: Path) -> str:
-    """Where a store without a server of its own keeps files; absolute, so that it means the same to the flow and to the page."""
-    return (Path(root).resolve() / ".state" / "mlartifacts").as_uri()
-
-
-def ping(uri: str) -> None:
-    """Raises UserError unless an MLflow server answers at this http address; MLflow's own client would try for minutes."""
-    right = "start it (`robo serve` does), or unset MLFLOW_TRACKING_URI to use the file .state/mlflow.db"
-    try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PING_SECONDS) as answer:
-            healthy = answer.read(16).strip() == b"OK"
-    except urllib.error.HTTPError:
-        healthy = False
-    except (OSError, ValueError) as error:
-        raise TemporaryError(f"MLflow does not answer at {uri} ({getattr(error, 'reason', error)}); {right}") from None
-    if not healthy:
-        raise UserError(f"what answers at {uri} is no MLflow server; {right}")
-
-
-@contextmanager
-def connected(uri: str):
-    """Yields MLflow's client for `uri`; what MLflow refuses in the block, or a server that goes away, becomes a UserError."""
-    # A server that went away must not hold a run for minutes, nothing here is anyone else's business, and no chatter.
-    for key, value in {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_DISABLE_TELEMETRY": "true",
-                       "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_LOGGING_LEVEL": "WARNING",
-                       "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}.items():
-        os.environ.setdefault(key, value)
-    if uri.startswith(("http://", "https://")):
-        ping(uri)
-    elif uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    import mlflow
-    import requests
-    logging.getLogger("alembic").setLevel(logging.WARNING)      # it tells each of its migrations, on first use
-    try:
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
-        yield mlflow.MlflowClient()
-    except (mlflow.MlflowException, requests.RequestException) as error:
-        raise UserError(f"MLflow at {uri}: {error}\nNothing half-done stays: run again when this is mended") from error
-
-
 def find_model(client, name: str):
     """The registered model, or None before anything was registered under this name."""
     return next(iter(client.search_registered_models(f"name = '{name}'")), None)
-
-
-def download(version, path: str, digest: str, folder: Path) -> Path:
-    """The file `path` among a version's artifacts, as folder/DIGEST with the suffix of `path`; fetched only where it is not there yet.
-
-    What the registry says decides neither where a file is written nor what it may hold. Raises UserError where `path` leads out of the
-    version, `digest` is no sha256, or the file is not the one that it tells.
-    """
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not re.fullmatch(SHA256, digest):
-        raise UserError(f"{version.name}/{version.version}: {path!r} with sha256 {digest!r} is no file of a version; delete it and run again")
-    local = folder / f"{digest}{PurePosixPath(path).suffix}"
-    if local.exists() and sha256(local) == digest:
-        return local
-    return fetch(f"models:/{version.name}/{version.version}/{path}", digest, local)
-
-
-def fetch(uri: str, digest: str, local: Path) -> Path:
-    """Writes the artifact at an MLflow URI to `local`, at once and only when it is the right one; returns `local`.
-
-    Raises UserError where there is none or it has another sha256.
-    """
-    import mlflow
-    parent, name = uri.rsplit("/", 1)
-    if name not in {PurePosixPath(file.path).name for file in mlflow.artifacts.list_artifacts(parent) if not file.is_dir}:
-        raise UserError(f"{uri}: no such file in MLflow; delete the version and `robo run` registers it anew")
-    local.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=local.parent) as scratch:
-        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
-        if (found := sha256(fetched)) != digest:
-            raise UserError(f"{uri} is not the file that was registered: its sha256 is {found}, the version's tag says {digest}; "
-                            "delete the version and `robo run` registers it anew")
-        os.replace(fetched, local)
-    return local
 
 
 def experiment(client, name: str, uri: str, root: Path) -> str:
@@ -226,13 +121,3 @@ def register(config: Config, tracking_uri: str) -> Registered:
             client.set_registered_model_alias(name, ALIAS, str(number))
             reason += f", {ALIAS} moved to it"
         return Registered(name, number, version.run_id, created, reason)
-
-
-def download_trained(name: str, version: str, tracking_uri: str, folder: Path) -> Path:
-    """Puts a version's trained weights into `folder` and returns where. Raises UserError when MLflow has no such version, or not its weights."""
-    with connected(tracking_uri) as client:
-        run_id = client.get_model_version(name, version).run_id
-        if TRAINED_ARTIFACT not in {item.path for item in client.list_artifacts(run_id)}:
-            raise UserError(f"MLflow at {tracking_uri}: version {version} of {name} has no trained weights, only the served file; register it again, "
-                            "or start from a folder under checkpoints/")
-        return Path(client.download_artifacts(run_id, TRAINED_ARTIFACT, str(folder)))

@@ -22,11 +22,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline import registry, serving
-from pipeline.core.config import QUANTS, Config, File, Serving
+from pipeline.core.config import Config
 from pipeline.core.errors import TemporaryError, UserError, suggestion
 from pipeline.core.paths import STATE
-from pipeline.registry import CHAMPION, SETTINGS
+from pipeline.core.schema import QUANTS, File, Serving
+from pipeline.publish import registry, serving
+from pipeline.publish.registry import CHAMPION, SETTINGS
+from pipeline.tracking import connected, fetch
 
 SERVED = STATE / "served"           # files of versions, by hash
 STATUS, AT, BY, WHY, REASON, PREVIOUS = (f"serving.{key}" for key in ("status", "at", "by", "why", "reason", "previous"))
@@ -71,7 +73,7 @@ def label(version) -> str:
 
 def unpack(version, folder: Path) -> Package:
     """Raises UserError where the version does not say how it is to be served, or something else lies there."""
-    path = registry.download(version, f"artifacts/{SETTINGS}", version.tags.get("serving_sha256", ""), folder)
+    path = fetch(f"models:/{label(version)}/artifacts/{SETTINGS}", version.tags.get("serving_sha256", ""), folder)
     try:
         return Package.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, ValidationError) as error:
@@ -84,7 +86,7 @@ def served_file(version, folder: Path) -> Path:
     quant = version.tags.get("served_quant")
     if quant not in QUANTS:
         raise UserError(f"{label(version)}: served_quant: {quant!r} is no type of GGUF file{suggestion(quant, QUANTS)}")
-    return registry.download(version, f"artifacts/{quant}.gguf", version.tags.get("served_sha256", ""), folder)
+    return fetch(f"models:/{label(version)}/artifacts/{quant}.gguf", version.tags.get("served_sha256", ""), folder)
 
 
 # --- one look ---------------------------------------------------------------------------------------------------------
@@ -102,7 +104,7 @@ def reconcile(config: Config, uri: str, host: str | None = None) -> Round:
     Raises UserError, mostly a TemporaryError, where MLflow or Ollama cannot be asked; then nothing has changed.
     """
     name, folder = config.serving.name, config.root / SERVED
-    with registry.connected(uri) as client:
+    with connected(uri) as client:
         model, version = champion(client, name)
         refused = model and model.tags.get(REFUSED)
         mark = version and f"{version.version} {version.tags.get('served_sha256')} Ollama {running(host)}"
@@ -231,7 +233,7 @@ def promote(config: Config, uri: str, which: str, by: str, why: str = "") -> tup
 
     Raises UserError where there is no such version.
     """
-    with registry.connected(uri) as client:
+    with connected(uri) as client:
         return move_alias(client, find_version(client, config.serving.name, which), by, why)
 
 
@@ -247,7 +249,7 @@ def move_alias(client, version, by: str, why: str) -> tuple[int, str]:
 
 def standing(config: Config, uri: str, version: int, since: str) -> Round | None:
     """What a reconciler has come to with a version since a time, read from its tags; None while it has come to nothing."""
-    with registry.connected(uri) as client:
+    with connected(uri) as client:
         tags = client.get_model_version(config.serving.name, str(version)).tags
     if tags.get(AT, "") < since or tags.get(STATUS) not in ("served", "refused"):
         return None
@@ -260,7 +262,7 @@ def rollback(config: Config, uri: str, by: str, why: str = "") -> tuple[int, str
     Raises UserError where there is nothing to go back to.
     """
     name = config.serving.name
-    with registry.connected(uri) as client:
+    with connected(uri) as client:
         _, wished = champion(client, name)
         served = max(with_status(client, name, "served"), key=lambda version: version.tags[AT], default=None)
         last = served or wished

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from operator import ge, le, lt
 
-from pipeline.core.config import FOLDERS, Gates
-from pipeline.lineage import SOURCES_TAG
+from pipeline.core.config import FOLDERS
+from pipeline.core.schema import Gates
+from pipeline.publish.lineage import SOURCES_TAG
 
 MOST_PARAMETERS = 40        # changed keys that a description lists
 

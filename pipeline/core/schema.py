@@ -1,0 +1,310 @@
+"""What may stand in params.yaml and configs/: one pydantic model for each file, its keys with their bounds and the rules among them.
+
+Every key must stand in its file: a default hidden in code could change without DVC noticing. Keys that may be left out mean "none" and
+nothing else. What a key alone cannot show is a rule of its model, which is asked once every file could be read, so that all faults are
+told at once; rules over two files stand in config.py.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# llama.cpp knows pre-tokenizers by name and has their patterns built in, so ours must be one of those (llama-vocab.cpp).
+# Where llama.cpp applies several patterns in turn (starcoder splits digits first) one pattern cannot say the same.
+SPLIT_PATTERNS = {
+    "gpt-2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+    "llama-bpe": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "qwen2": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "qwen35": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+}
+QUANTS = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0", "IQ4_NL",
+          "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K")
+
+NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
+SHA256 = r"^[0-9a-f]{64}$"
+CORPUS_FOLDER = r"^corpora/[^/.][^/]*(/[^/.][^/]*)*$"
+BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
+CHECKPOINT = r"^(checkpoints/[^/.][^/]*|(models:/)?[a-zA-Z0-9][a-zA-Z0-9._-]*/[0-9]+)$"
+CLOCK = r"^[0-9]{2,}:[0-5][0-9]:[0-5][0-9]$"
+IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'", SHA256: "must be 64 hexadecimal digits in lower case",
+            CORPUS_FOLDER: "must be a folder under corpora/, the only one that dvc.yaml watches",
+            CHECKPOINT: "must be a folder like models/trained directly under checkpoints/, the only one that dvc.yaml watches, "
+                        "or a registered version such as robo-micropython/3",
+            BLOCK: "must be a Prefect block as TYPE/NAME, such as slack-webhook/team; a URL is a secret and goes into ROBO_NOTIFY_URL",
+            CLOCK: 'must be hours, minutes and seconds such as "00:05:00"'}
+
+Name = Annotated[str, Field(pattern=NAME)]
+Text = Annotated[str, Field(min_length=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+
+    def rules(self) -> list[tuple[bool, str]]:
+        """(whether it holds, else `key: what is wrong and what would be right`) for each rule that bounds of one key cannot say."""
+        return []
+
+
+# --- params.yaml ------------------------------------------------------------------------------------------------------
+
+class Prepare(File):
+    min_bytes: Annotated[int, Field(ge=1)]              # shorter files are rejected
+    max_bytes: Annotated[int, Field(ge=1)]              # longer files are rejected
+    max_line_length: Annotated[int, Field(ge=80)]       # in characters; longer lines are data, not code
+    max_data_share: Annotated[float, Field(gt=0, le=1)] # of the code in numbers and bytes literals; more is a font or an image
+
+
+class Evaluate(File):
+    prompts: Annotated[list[str], Field(min_length=1)]
+    max_new_tokens: Annotated[int, Field(ge=1)]
+
+
+class Export(File):
+    outtypes: Annotated[list[Literal["f32", "f16", "q8_0"]], Field(min_length=1)]
+
+
+class Quantize(File):
+    imatrix: bool                                       # let the training text guide types of 5 bits and below, where it helps
+
+
+class Assess(File):
+    tokens: Annotated[int, Field(ge=256)]               # validation tokens that each GGUF file is measured on
+    max_loss: Annotated[float, Field(ge=0)]             # percent of F16's bits per byte that the recommended type may lose
+
+
+class Params(File):
+    corpus: Name
+    tokenizer: Name
+    data: Name
+    model: Name
+    training: Name
+    serving: Name
+    operations: Name
+    prepare: Prepare
+    evaluate: Evaluate
+    export: Export
+    quants: Annotated[list[Literal[QUANTS]], Field(min_length=1)]
+    quantize: Quantize
+    assess: Assess
+
+    def rules(self) -> list[tuple[bool, str]]:
+        twice = sorted({quant for quant in self.quants if self.quants.count(quant) > 1})
+        return [
+            (self.prepare.min_bytes < self.prepare.max_bytes,
+             f"prepare.min_bytes: {self.prepare.min_bytes} is not below max_bytes {self.prepare.max_bytes}"),
+            ("f16" in self.export.outtypes and "f32" in self.export.outtypes,
+             "export.outtypes: must hold f16, which the quantizer reads, and f32, which parity is proven on"),
+            (not twice, f"quants: {', '.join(twice)} stands twice"),
+        ]
+
+
+# --- configs/ ---------------------------------------------------------------------------------------------------------
+
+class Source(File):
+    name: Name
+    license: Text                                       # SPDX identifier
+    split: Literal["train", "val", "test"]              # whole packages only, so that none stands on both sides
+    include: Annotated[list[str], Field(min_length=1)]  # shell patterns over the path inside the source; * crosses folders
+    exclude: list[str] = []
+
+
+class SdistSource(Source):
+    kind: Literal["sdist"]
+    version: Text
+    sha256: Annotated[str, Field(pattern=SHA256)]
+
+
+class FolderSource(Source):
+    kind: Literal["folder"]
+    path: Annotated[str, Field(pattern=CORPUS_FOLDER)]
+
+
+def package(source: Source) -> str:
+    """The name that the package index knows a source by: it takes `My.Package` and `my-package` for one."""
+    return re.sub(r"[-_.]+", "-", source.name).lower()
+
+
+def overlaps(sources: list[Source]) -> list[str]:
+    """Pairs of folders, one inside the other or the same, that stand in different splits."""
+    folders = [s for s in sources if isinstance(s, FolderSource)]
+    return [f"{a.path} ({a.split}) and {b.path} ({b.split})" for a in folders for b in folders
+            if a is not b and a.split != b.split and Path(b.path).is_relative_to(a.path)]
+
+
+class Corpus(File):
+    sources: Annotated[list[Annotated[SdistSource | FolderSource, Field(discriminator="kind")]], Field(min_length=1)]
+
+    def rules(self) -> list[tuple[bool, str]]:
+        names, crossing = [package(source) for source in self.sources], overlaps(self.sources)
+        return [
+            (len(names) == len(set(names)),
+             f"sources: two are the same package: {', '.join(sorted(n for n in set(names) if names.count(n) > 1))}"),
+            (not crossing, f"sources: one folder in two splits makes held-out figures too good: {'; '.join(crossing)}"),
+            ({s.split for s in self.sources} == {"train", "val", "test"},
+             "sources: each of the splits train, val and test needs one source at least"),
+        ]
+
+
+class SpecialTokens(File):
+    pad: Text
+    eos: Text
+    bos: Text
+    unk: Text
+    fim_prefix: Text | None = None                      # of fill-in-the-middle: all three or none
+    fim_suffix: Text | None = None
+    fim_middle: Text | None = None
+
+
+def split_name(pattern: str) -> str | None:
+    """llama.cpp's name of a split pattern, given as that name or as the pattern itself."""
+    return next((name for name, known in SPLIT_PATTERNS.items() if pattern in (name, known)), None)
+
+
+class Tokenizer(File):
+    algorithm: Literal["bpe"]
+    vocab_size: Annotated[int, Field(ge=300)]           # 256 bytes and the special tokens must fit
+    training_files: Annotated[list[str], Field(min_length=1)]
+    special_tokens: SpecialTokens
+    split_pattern: str
+
+    def rules(self) -> list[tuple[bool, str]]:
+        specials = list(self.special_tokens.model_dump(exclude_none=True).values())
+        return [
+            (split_name(self.split_pattern) is not None,
+             "split_pattern: llama.cpp has no such pattern, so the served model would tokenize differently; "
+             f"use one of the names {', '.join(SPLIT_PATTERNS)} or its regular expression"),
+            (len(specials) in (4, 7),
+             "special_tokens: fim_prefix, fim_suffix and fim_middle only make sense together; give all three or none"),
+            (len(set(specials)) == len(specials), "special_tokens: two tokens have the same text"),
+        ]
+
+
+class Data(File):
+    train_path: str
+    val_path: str
+    block_size: Annotated[int, Field(ge=8)]             # tokens in a sample = context_length
+    stride: Annotated[int, Field(ge=1)]                 # tokens between the starts of two samples
+    dtype: Literal["uint16", "uint32"]
+    batch_size: Annotated[int, Field(ge=1)]             # samples in a micro-batch
+    num_workers: Annotated[int, Field(ge=0)]
+
+    def rules(self) -> list[tuple[bool, str]]:
+        return [(self.stride <= self.block_size,
+                 f"stride: {self.stride} is larger than block_size {self.block_size}, so text would be left out")]
+
+
+class Model(File):
+    architecture: Literal["gpt2", "llama", "qwen3"]
+    vocab_size: Annotated[int, Field(ge=300)]
+    context_length: Annotated[int, Field(ge=8)]
+    d_model: Annotated[int, Field(ge=8)]
+    n_layers: Annotated[int, Field(ge=1)]
+    n_heads: Annotated[int, Field(ge=1)]
+    n_kv_heads: Annotated[int, Field(ge=1)] | None = None   # grouped-query heads; gpt2 has none
+    d_ff: Annotated[int, Field(ge=8)]
+    tie_embeddings: bool
+    bias: bool | None = None                            # of gpt2's linear layers and norms; left out: as GPT-2 has them
+    dropout: Fraction                                   # inside the feed-forward layer, and the default of the other three
+    emb_dropout: Fraction | None = None
+    attn_dropout: Fraction | None = None
+    resid_dropout: Fraction | None = None
+
+    def rules(self) -> list[tuple[bool, str]]:
+        width, gpt2 = self.d_model // self.n_heads, self.architecture == "gpt2"
+        return [
+            (self.d_model % self.n_heads == 0, f"n_heads: {self.n_heads} does not divide d_model {self.d_model}"),
+            (self.d_model % self.n_heads != 0 or (width >= 32 and width % 2 == 0),
+             f"n_heads: {self.n_heads} heads over d_model {self.d_model} leave {width} per head; "
+             "64 or 128 is usual, an even number of at least 32 is needed"),
+            (gpt2 or self.n_kv_heads is not None,
+             f"n_kv_heads: missing; architecture {self.architecture} needs it (= n_heads for no grouping)"),
+            (not gpt2 or self.n_kv_heads in (None, self.n_heads),
+             f"n_kv_heads: {self.n_kv_heads}; gpt2 has no grouped heads, use architecture: llama or leave it out"),
+            (self.n_kv_heads is None or self.n_heads % self.n_kv_heads == 0,
+             f"n_kv_heads: {self.n_kv_heads} does not divide n_heads {self.n_heads}"),
+            (not gpt2 or self.d_ff == 4 * self.d_model, f"d_ff: {self.d_ff}; llama.cpp's gpt2 needs 4 x d_model = {4 * self.d_model}"),
+            (gpt2 or not self.bias, f"bias: {self.architecture} has no biases; leave it out, or use architecture: gpt2"),
+        ]
+
+
+class Training(File):
+    optimizer: Literal["adamw", "muon"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    muon_learning_rate: Annotated[float, Field(gt=0)] | None = None     # for the matrices, where the optimizer is muon
+    init_from: Annotated[str, Field(pattern=CHECKPOINT)] | None     # weights to start from instead of random ones
+    warmup_ratio: Fraction                              # share of the steps, or of the time where max_time is nearer
+    min_lr: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)]
+    grad_clip_norm: Annotated[float, Field(gt=0)] | None
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+    force_precision: bool                               # take bf16-mixed even on a CPU that is slow at it
+    accumulate_grad_batches: Annotated[int, Field(ge=1)]
+    max_steps: Annotated[int, Field(ge=1)]              # optimizer steps; the smallest of the three limits wins
+    max_tokens: Annotated[int, Field(ge=1)] | None      # no step is begun that would exceed them
+    max_time: Annotated[str, Field(pattern=CLOCK)] | None       # HH:MM:SS in training, over all resumed runs
+    eval_every: Annotated[int, Field(ge=1)]             # optimizer steps
+    patience: Annotated[int, Field(ge=1)] | None        # evaluations without a better val loss, after which training stops
+    keep: Literal["best", "last"]                       # which weights become models/trained; best is by val loss
+    sample_prompts: list[Text]                          # the model goes on with each at every evaluation
+    checkpoint_every: Annotated[int, Field(ge=1)]       # optimizer steps
+    compile: bool
+    seed: Annotated[int, Field(ge=0)]
+    devices: Annotated[int, Field(ge=1)]
+    strategy: Literal["auto", "ddp", "fsdp"]
+    num_nodes: Annotated[int, Field(ge=1)]
+
+    def rules(self) -> list[tuple[bool, str]]:
+        muon = self.optimizer == "muon"
+        return [
+            (self.min_lr <= self.learning_rate,
+             f"min_lr: {self.min_lr} is larger than learning_rate {self.learning_rate}; learning_rate / 5 is usual"),
+            (muon == (self.muon_learning_rate is not None),
+             f"muon_learning_rate: {'missing; optimizer muon needs it (0.005 is a start)' if muon else 'only optimizer: muon reads it; remove it'}"),
+            (self.strategy != "fsdp" or (self.optimizer, self.keep, self.sample_prompts) == ("adamw", "last", []),
+             "strategy: fsdp splits every matrix over the devices, so it needs optimizer: adamw (Muon works on whole matrices), "
+             "keep: last and sample_prompts: []; models of this size train as well with strategy: ddp"),
+        ]
+
+
+class Parameters(File):
+    """Ollama's generation parameters; ranges as in its documentation."""
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    top_p: Annotated[float, Field(ge=0, le=1)]
+    top_k: Annotated[int, Field(ge=1, le=100)]
+    repeat_penalty: Annotated[float, Field(ge=1, le=2)]
+    num_predict: Annotated[int, Field(ge=1, le=4096)]
+    num_ctx: Annotated[int, Field(ge=8)]
+    stop: Annotated[list[str], Field(min_length=1)]
+
+
+class Serving(File):
+    name: Name                                          # in Ollama, and of the registered model in MLflow
+    quant: Literal[("auto", *QUANTS)]                   # auto: the one that metrics/assess.json recommends
+    template: str
+    parameters: Parameters
+    smoke_prompt: Text
+
+    def rules(self) -> list[tuple[bool, str]]:
+        return [(bool(re.search(r"\{\{-?\s*\.Prompt\s*-?\}\}", self.template)),
+                 "template: must hold {{ .Prompt }}, or the model never sees what it is asked")]
+
+
+class Gates(File):
+    """What a version must prove before it may serve; null switches a gate off."""
+    max_val_loss: Annotated[float, Field(gt=0)] | None              # nats per token on held-out packages; below it passes
+    max_bits_per_byte_rise: Annotated[float, Field(ge=0)] | None    # percent above the champion's, on the champion's held-out text
+    max_quant_loss: Annotated[float, Field(ge=0)] | None            # percent of float16's bits per byte that the served type loses
+    min_syntax_rate: Annotated[float, Field(ge=0, le=1)] | None     # share of the served type's completions that mpy-cross compiles
+
+
+class Operations(File):
+    promotion: Literal["manual", "auto"]
+    gates: Gates
+    reconcile_every: Annotated[float, Field(gt=0)]      # seconds
+    drift_after: Annotated[float, Field(ge=0)]          # seconds
+    keep: Annotated[int, Field(ge=1)]                   # versions in Ollama, the serving one among them
+    notify_block: Annotated[str, Field(pattern=BLOCK)] | None       # of Prefect

@@ -1,0 +1,120 @@
+"""Where MLflow is, a connection to it, and files out of it: what training reads, flows start and publishing writes to alike.
+
+Whatever the store says decides neither where a file is written nor what it may hold: files are asked for by sha256 and kept under it.
+
+MLflow takes 1.6 seconds to import, so functions import it where they use it.
+"""
+
+import logging
+import os
+import re
+import tempfile
+import urllib.error
+import urllib.request
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+from pipeline.core.errors import TemporaryError, UserError
+from pipeline.core.files import sha256
+from pipeline.core.schema import SHA256
+
+TRAINED_ARTIFACT = "trained"        # folder of a version's run with the weights to fine-tune from
+PING_SECONDS = 5
+
+
+def local_tracking_uri(root: Path) -> str:
+    """The SQLite file that the flow and `robo serve` share."""
+    return f"sqlite:///{Path(root).resolve() / '.state' / 'mlflow.db'}"
+
+
+def address_file(root: Path) -> Path:
+    """Says where the MLflow server of this folder answers while it runs."""
+    return Path(root).resolve() / ".state" / "mlflow.url"
+
+
+def default_tracking_uri(root: Path) -> str:
+    """The user's store, else our server while it answers, else the file that it serves."""
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    with suppress(FileNotFoundError, UserError):
+        ping(uri := address_file(root).read_text())
+        return uri
+    if os.environ.get("MLFLOW_BACKEND_STORE_URI"):
+        raise UserError("MLFLOW_BACKEND_STORE_URI names a database of MLflow's server, and none answers; start it (`robo serve`)")
+    return local_tracking_uri(root)
+
+
+def artifact_root(root: Path) -> str:
+    """Where a store without a server of its own keeps files; absolute, so that it means the same to the flow and to the page."""
+    return (Path(root).resolve() / ".state" / "mlartifacts").as_uri()
+
+
+def ping(uri: str) -> None:
+    """Raises UserError unless an MLflow server answers at this http address; MLflow's own client would try for minutes."""
+    right = "start it (`robo serve` does), or unset MLFLOW_TRACKING_URI to use the file .state/mlflow.db"
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PING_SECONDS) as answer:
+            healthy = answer.read(16).strip() == b"OK"
+    except urllib.error.HTTPError:
+        healthy = False
+    except (OSError, ValueError) as error:
+        raise TemporaryError(f"MLflow does not answer at {uri} ({getattr(error, 'reason', error)}); {right}") from None
+    if not healthy:
+        raise UserError(f"what answers at {uri} is no MLflow server; {right}")
+
+
+@contextmanager
+def connected(uri: str):
+    """Yields MLflow's client for `uri`; what MLflow refuses in the block, or a server that goes away, becomes a UserError."""
+    # A server that went away must not hold a run for minutes, nothing here is anyone else's business, and no chatter.
+    for key, value in {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_DISABLE_TELEMETRY": "true",
+                       "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_LOGGING_LEVEL": "WARNING",
+                       "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}.items():
+        os.environ.setdefault(key, value)
+    if uri.startswith(("http://", "https://")):
+        ping(uri)
+    elif uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    import mlflow
+    import requests
+    logging.getLogger("alembic").setLevel(logging.WARNING)      # it tells each of its migrations, on first use
+    try:
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        yield mlflow.MlflowClient()
+    except (mlflow.MlflowException, requests.RequestException) as error:
+        raise UserError(f"MLflow at {uri}: {error}\nNothing half-done stays: run again when this is mended") from error
+
+
+def fetch(uri: str, digest: str, folder: Path) -> Path:
+    """The file at an MLflow URI, as folder/DIGEST with its suffix; fetched only where it is not there yet, and there only when it is the right one.
+
+    Raises UserError where `digest` is no sha256, there is no such file, or it has another sha256.
+    """
+    if not re.fullmatch(SHA256, digest):
+        raise UserError(f"{uri}: {digest!r} is told as its sha256 and is none; delete the version and `robo run` registers it anew")
+    local = folder / f"{digest}{PurePosixPath(uri).suffix}"
+    if local.exists() and sha256(local) == digest:
+        return local
+    import mlflow
+    parent, name = uri.rsplit("/", 1)
+    if name not in {PurePosixPath(file.path).name for file in mlflow.artifacts.list_artifacts(parent) if not file.is_dir}:
+        raise UserError(f"{uri}: no such file in MLflow; delete the version and `robo run` registers it anew")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
+        if (found := sha256(fetched)) != digest:
+            raise UserError(f"{uri} is not the file that was registered: its sha256 is {found}, the version's tag says {digest}; "
+                            "delete the version and `robo run` registers it anew")
+        os.replace(fetched, local)
+    return local
+
+
+def fetch_trained(name: str, version: str, tracking_uri: str, folder: Path) -> Path:
+    """Puts a version's trained weights into `folder` and returns where. Raises UserError when MLflow has no such version, or not its weights."""
+    with connected(tracking_uri) as client:
+        run_id = client.get_model_version(name, version).run_id
+        if TRAINED_ARTIFACT not in {item.path for item in client.list_artifacts(run_id)}:
+            raise UserError(f"MLflow at {tracking_uri}: version {version} of {name} has no trained weights, only the served file; register it again, "
+                            "or start from a folder under checkpoints/")
+        return Path(client.download_artifacts(run_id, TRAINED_ARTIFACT, str(folder)))
