@@ -15,11 +15,11 @@ from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import acts, console, runs
-from flows.graph import Outcome, finish, graph, run_stage, stop_children
+from flows.graph import Outcome, finish, graph, pending, run_stage, stop_children
 from flows.notices import notify
 from flows.summary import report
 from pipeline import registry, serving
-from pipeline.advice import advice
+from pipeline.advice import advice, check_precision
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
 from pipeline.judge import judge
@@ -89,7 +89,10 @@ def retrain() -> list[Outcome]:
     Raises RuntimeError with the messages of what failed.
     """
     runs.take_turn(console.say)
-    for line in advice(load()):     # a mistake in a config is said before anything runs
+    config = load()     # a mistake in a config is said before anything runs
+    if "train" in pending():
+        check_precision(config)
+    for line in advice(config):
         console.say(f"note: {line}")
         get_run_logger().warning(line)
     futures = {}
