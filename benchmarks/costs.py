@@ -192,7 +192,8 @@ def checkpoints(config: Config) -> dict[str, float]:
 
 
 def grown(config: Config) -> tuple[int, int]:
-    """Bytes by which two training steps make a process grow, and those of the tensors alone, as `robo plan` computes them."""
+    """Bytes by which two training steps make a process grow, the libraries' own at their first use among them; and those of the tensors
+    alone, as `robo plan` computes them."""
     import torch  # noqa: F401
 
     from pipeline.plan import measure, training_memory
