@@ -5,7 +5,7 @@ from pathlib import Path
 from flows.graph import pending
 from flows.summary import show_tables
 from pipeline import plan
-from pipeline.advice import advice
+from pipeline.advice import advice, check_precision
 from pipeline.core.config import Config
 from pipeline.core.files import read_json
 from pipeline.core.paths import METRICS, SIDECAR
@@ -17,7 +17,13 @@ def clock(seconds: float) -> str:
 
 
 def show(config: Config, measured: bool) -> None:
-    """Prints the plan; with `measured`, trains for some seconds to know the speed. Raises UserError as choosing a precision does."""
+    """Prints the plan; with `measured`, trains for some seconds to know the speed.
+
+    Raises UserError where the training that it measures, or that is to be done, is one that this machine would crawl through.
+    """
+    stages = pending()
+    if measured or "train" in stages:
+        check_precision(config)
     p, d, t = config.params, config.data, config.training
     parts = plan.parameters(config)
     total = sum(parts.values())
@@ -62,6 +68,5 @@ def show(config: Config, measured: bool) -> None:
         print(f"note: {line}\n")
     if not Path("dvc.lock").exists():
         print("Nothing was built here yet.")
-    stages = pending()
     show_tables([("What `dvc repro` would run", ["stage", "because"], [[stage, why] for stage, why in stages.items()])] if stages else [])
     print("" if stages else "`dvc repro` would run nothing: every file is up to date.")

@@ -15,10 +15,10 @@ from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import acts, console, runs
-from flows.graph import Outcome, finish, graph, mend, run_stage, stop_children
+from flows.graph import Outcome, finish, graph, mend, pending, run_stage, stop_children
 from flows.notices import notify
 from flows.summary import report
-from pipeline.advice import advice
+from pipeline.advice import advice, check_precision
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
 from pipeline.publish import registry, serving
@@ -93,7 +93,13 @@ def retrain() -> list[Outcome]:
     for line in mend():
         console.say(line)
         get_run_logger().warning(line)
-    for line in advice(load()):     # a mistake in a config is said before anything runs
+    config = load()     # a mistake in a config is said before anything runs
+    try:
+        check_precision(config)
+    except UserError:
+        if "train" in pending():        # a model trained elsewhere may well come through here
+            raise
+    for line in advice(config):
         console.say(f"note: {line}")
         get_run_logger().warning(line)
     futures = {}

@@ -1,4 +1,4 @@
-"""What a config costs without being wrong: said before a run, never an error.
+"""What a config costs without being wrong, said before a run and never an error; and, on this machine, a precision that it is no good at.
 
 The k-quants hold rows in blocks of 256 weights. Where a row is no multiple of that, llama.cpp takes a larger type of blocks of 32 and
 says nothing, so a model of width 384 pays for bits that it did not ask for. What was really written stands in the report; here is
@@ -6,6 +6,7 @@ what to expect, from the shape alone.
 """
 
 from pipeline.core.config import Config
+from pipeline.core.errors import UserError
 
 BLOCK = 256
 # k-quant -> what llama.cpp takes instead, and the bits per weight of both
@@ -53,3 +54,16 @@ def advice(config: Config) -> list[str]:
     return [f"{path}: {key}: rows of {' and '.join(map(str, narrow))} are no multiple of {BLOCK}, so llama.cpp takes larger types than asked for: "
             + ", ".join(f"{quant} costs about {more:,} bytes more" for quant, more in lost.items())
             + (f"; {friendly} has the same budget and loses none" if friendly else "; widths of 256, 512 and 768 lose none")]
+
+
+def check_precision(config: Config) -> None:
+    """Raises UserError, naming file and key, where this machine would crawl in the precision asked for, or cannot train in it at all.
+
+    For whoever is about to train: the config itself is right, and a model that was trained elsewhere in it is served here all the same.
+    """
+    from pipeline.training.precision import choose  # torch, which whoever wants just the advice need not wait for
+
+    try:
+        choose(config.training.precision, config.training.force_precision)
+    except UserError as error:
+        raise UserError(f"{config.paths['training']}: {error}") from None

@@ -109,7 +109,7 @@ def measure(config: Config, seconds: float = MEASURE_SECONDS) -> tuple[float, fl
     from pipeline.training.optimizer import make_optimizer
     from pipeline.training.precision import choose, cpu_has_bfloat16
 
-    precision, why = choose(config.training.precision)
+    precision, why = choose(config.training.precision, config.training.force_precision)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = {"32-true": torch.float32, "16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}[precision]
     model = build(config).to(device).train()

@@ -60,6 +60,12 @@ def robo(root: Path, *arguments: str, **options) -> str:
     return call(root, sys.executable, "-m", "flows.cli", *arguments, **options)
 
 
+def without_bfloat16(root: Path, *arguments: str, **options) -> str:
+    """`robo` on a CPU without bfloat16 units. One machine cannot be both kinds, so the one question put to the processor is answered for it."""
+    program = "from pipeline.training import precision; precision.cpu_has_bfloat16 = lambda: False; from flows.cli import main; main()"
+    return call(root, sys.executable, "-c", program, *arguments, **options)
+
+
 def states(output: str) -> dict[str, str]:
     """Stage or act -> how it ended, from what `robo run` prints while it runs."""
     return dict(re.findall(r"^[✓↺·✗] (\S+) +(Executed|Cached|Skipped|Failed)\b", output, re.MULTILINE))

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chain import call, edit, environment, make_chain, metrics, processes_in, robo, states
+from chain import call, edit, environment, make_chain, metrics, processes_in, robo, states, without_bfloat16
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
@@ -110,6 +110,16 @@ def test_one_changed_key_runs_just_what_reads_it(chain, file, key, value, expect
     # that assess and release read, and so they look once more.
     ran = {name for name, state in states(robo(chain, "run")).items() if state == "Executed"}
     assert ran <= ({"assess", "release"} | NEW_VERSION if key == "quants" else NEW_VERSION)
+
+
+def test_a_precision_that_this_cpu_crawls_in_is_refused_where_it_would_be_trained_in(built, tmp_path):
+    root = Path(shutil.copytree(built, tmp_path / "project"))
+    edit(root, "configs/training/small.yaml", precision="bf16-mixed")
+    said = without_bfloat16(root, "run", ok=False)
+    assert "configs/training/small.yaml: precision: bf16-mixed: this CPU has no bfloat16 units" in said and states(said) == {}
+    call(root, "dvc", "commit", "--force", "train")     # trained elsewhere: then it is served here
+    ran = states(without_bfloat16(root, "run"))
+    assert ran["train"] == "Skipped" and ran["register"] == "Executed"
 
 
 @pytest.mark.parametrize("victim", ["flow", "dvc"])

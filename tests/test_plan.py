@@ -4,14 +4,16 @@ import itertools
 
 import pytest
 import torch
-from chain import REPOSITORY, edit, make_chain, robo
+from chain import REPOSITORY, edit, make_chain, robo, without_bfloat16
 from tiny import make_model
 
 from pipeline import plan
+from pipeline.advice import check_precision
 from pipeline.core.config import Config, read_yaml
 from pipeline.export.gguf import write_gguf
 from pipeline.export.quantize import quantize
 from pipeline.export.tokenization import load_vocabulary
+from pipeline.training import precision
 from pipeline.training.optimizer import make_optimizer
 
 
@@ -73,8 +75,8 @@ def test_speed_is_measured(tiny_tokenizer):
     config = shaped(vocab_size=512, context_length=64, d_model=64, n_layers=1, n_heads=2, d_ff=256)
     config.data = config.data.model_copy(update={"block_size": 64, "batch_size": 2})
     config.training = config.training.model_copy(update={"compile": False, "precision": "32-true"})
-    first, rate, precision = plan.measure(config, 0.2)
-    assert first > 0 and rate > 0 and precision == "32-true, as configured"
+    first, rate, numbers = plan.measure(config, 0.2)
+    assert first > 0 and rate > 0 and numbers == "32-true, as configured"
 
 
 @pytest.mark.parametrize("tokens, profile, dropout, steps", [
@@ -97,3 +99,18 @@ def test_the_plan_of_a_fresh_project(tmp_path):
     edit(root, "configs/training/small.yaml", min_lr=1.0)
     said = robo(root, "plan", ok=False)
     assert "d_ff: 100" in said and "min_lr: 1.0" in said and "Traceback" not in said
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="about CPUs")
+def test_a_precision_that_this_cpu_crawls_in_is_forced_or_has_no_plan(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: False)
+    config = shaped(vocab_size=512, context_length=64, d_model=64, n_layers=1, n_heads=2, d_ff=256)
+    config.data = config.data.model_copy(update={"block_size": 64, "batch_size": 2})
+    config.training = config.training.model_copy(update={"compile": False, "precision": "bf16-mixed", "force_precision": True})
+    check_precision(config)
+    assert plan.measure(config, 0)[2].startswith("bf16-mixed, forced")
+    root = make_chain(tmp_path / "chain")
+    edit(root, "configs/training/small.yaml", precision="bf16-mixed")
+    said = without_bfloat16(root, "plan", ok=False)
+    assert said.startswith("error: configs/training/small.yaml: precision: bf16-mixed: this CPU has no bfloat16 units"), "before anything else"
+    assert "60 times slower" in said and "Traceback" not in said
