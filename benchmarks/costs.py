@@ -122,8 +122,8 @@ def memory() -> dict[str, int]:
 def train(config: Config) -> dict:
     """A real training on made-up text in this folder; returns what it writes to metrics/speed.json."""
     from pipeline.core.files import read_json
-    from pipeline.training.train import train
     from pipeline.training.stop import Stop
+    from pipeline.training.train import train
 
     text, vocab_size = 50 * TOKENS_PER_STEP, config.model.vocab_size
     make_bin(Path("train.bin"), text, vocab_size)
