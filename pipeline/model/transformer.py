@@ -108,7 +108,7 @@ class Block(nn.Module):
         k = k.view(B, T, c.n_kv_heads, c.head_dim).transpose(1, 2)      # (B, kv heads, T, head_dim)
         v = v.view(B, T, c.n_kv_heads, c.head_dim).transpose(1, 2)
         if c.architecture == "qwen3":
-            q, k = self.attn_q_norm(q), self.attn_k_norm(k)
+            q, k = self.attn_q_norm(q.float()), self.attn_k_norm(k.float())     # under autocast too, as torch's fused norm wants it
         if not c.is_gpt2:
             q, k = rotate(q, cos[:T], sin[:T]), rotate(k, cos[:T], sin[:T])
         if c.n_kv_heads != c.n_heads:       # not enable_gqa: torch's CPU attention then leaves its fast path, 15 times slower
