@@ -10,6 +10,15 @@ from pathlib import Path
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def flush(path: Path) -> None:
+    """Returns when the disk has the file: renamed before that, a power cut may leave an empty one under the new name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def atomic(path: Path):
     """Yields a path beside `path` to write to; it takes the name of `path` when the block ends well, and goes otherwise."""
@@ -18,6 +27,7 @@ def atomic(path: Path):
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         yield unfinished
+        flush(unfinished)
         os.replace(unfinished, path)
     except OSError as error:
         if error.errno in DISK_FULL:

@@ -17,7 +17,7 @@ import lightning as L
 import torch
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import write_text
+from pipeline.core.files import flush, write_text
 from pipeline.core.progress import bar, is_live
 from pipeline.training.clock import Clock
 from pipeline.training.stop import Stop
@@ -247,6 +247,7 @@ class Checkpoints(L.Callback):
         unfinished = self.folder / f".{final.name}.unfinished"
         trainer.save_checkpoint(unfinished)
         if trainer.is_global_zero:
+            flush(unfinished)
             unfinished.replace(final)
             for old in sorted(self.folder.glob("step-*.ckpt"))[:-2]:
                 old.unlink()
