@@ -40,8 +40,9 @@ def test_everything_is_there(project, uri):
     run = client.get_run(registered.run_id)
     assert version.run_id == registered.run_id and run.info.status == "FINISHED"
 
-    params = run.data.params
-    assert params["model.d_model"] == "384" and params["training.learning_rate"] == "0.003" and params["serving.parameters.stop"] == '["<eos>"]'
+    params, config = run.data.params, Config(project)
+    assert params["model.d_model"] == str(config.model.d_model) and params["training.learning_rate"] == str(config.training.learning_rate)
+    assert params["serving.parameters.stop"] == '["<eos>"]'
     assert params["corpus.sources.picozero.version"] == "0.6.1" and params["params.prepare.min_bytes"] == "64"
     assert run.data.metrics["evaluate.val.bits_per_byte"] == 1.2345 and run.data.metrics["prepare.rejected.too short"] == 3
     assert run.data.metrics["quantize.Q8_0.bytes"] == (project / "models/quantized/Q8_0.gguf").stat().st_size
