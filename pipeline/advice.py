@@ -61,7 +61,9 @@ def check_precision(config: Config) -> None:
 
     For whoever is about to train: the config itself is right, and a model that was trained elsewhere in it is served here all the same.
     """
-    from pipeline.training.precision import choose  # torch, which whoever wants just the advice need not wait for
+    if config.training.precision in ("auto", "32-true"):        # every machine can; torch takes seconds to import
+        return
+    from pipeline.training.precision import choose
 
     try:
         choose(config.training.precision, config.training.force_precision)
