@@ -191,7 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkout", type=Path, help="a checkout of nanoGPT")
     parser.add_argument("--quality", action="store_true", help="time to quality instead of tokens/s")
-    parser.add_argument("--steps", type=int, default=60, help="ours, for --quality")
+    parser.add_argument("--steps", type=int, default=80, help="ours, for --quality")
     arguments = parser.parse_args()
     if not (arguments.checkout / "train.py").exists():
         sys.exit(f"error: {arguments.checkout}: no train.py there; give a checkout of nanoGPT")
