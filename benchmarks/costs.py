@@ -164,8 +164,8 @@ def delivered(config: Config, path: Path, seconds: float) -> dict[str, float]:
 
 
 def checkpoints(config: Config) -> dict[str, float]:
-    """The median `seconds` and `bytes` of the checkpoints of a run, as the trainer itself counts them; seconds that `flushing` one to
-    the disk takes on top; and seconds of a `step`."""
+    """The median `seconds`, flushing to the disk included, and `bytes` of the checkpoints of a run, as the trainer itself counts them; and
+    seconds of a `step`."""
     from pipeline.training.callbacks import Checkpoints
 
     save, saves = Checkpoints.save, []
@@ -173,18 +173,14 @@ def checkpoints(config: Config) -> dict[str, float]:
     def counted(self, trainer):
         before = self.seconds
         save(self, trainer)
-        path, _ = self.last(self.folder)
-        began = time.perf_counter()
-        with open(path) as file:
-            os.fsync(file.fileno())
-        saves.append((self.seconds - before, path.stat().st_size, time.perf_counter() - began))
+        saves.append((self.seconds - before, self.last(self.folder)[0].stat().st_size))
 
     with patch.object(Checkpoints, "save", counted):
         speed = train(config)
     # the trainer's rate leaves out the first step and the evaluations, but not the checkpoints; the last comes after it
-    within = sum(seconds + flushing for seconds, _, flushing in saves[:-1])
+    within = sum(seconds for seconds, _ in saves[:-1])
     step = TOKENS_PER_STEP / speed["tokens_per_second"] - within / (config.training.max_steps - 1)
-    return {**dict(zip(("seconds", "bytes", "flushing"), map(statistics.median, zip(*saves, strict=True)), strict=True)), "step": step}
+    return {**dict(zip(("seconds", "bytes"), map(statistics.median, zip(*saves, strict=True)), strict=True)), "step": step}
 
 
 def grown(config: Config) -> tuple[int, int]:
@@ -292,9 +288,8 @@ def checkpoint() -> None:
         found = fresh(checkpoints, configured(name, {"max_steps": CHECKPOINTS * CHECKPOINT_EVERY, "checkpoint_every": CHECKPOINT_EVERY,
                                                      "eval_every": CHECKPOINT_EVERY}))     # it holds the best weights, as by default
         share = found["seconds"] / (found["seconds"] + every * found["step"])
-        rows.append([name, f"{found['bytes']:,.0f}", f"{1000 * found['seconds']:.0f}", f"{1000 * found['flushing']:.0f}",
-                     f"{1000 * found['step']:.0f}", str(every), f"{share:.2%}"])
-    table(["a checkpoint", "bytes", "ms", "ms to flush it to the disk", "ms of a step", "checkpoint_every", "share of the time"], rows)
+        rows.append([name, f"{found['bytes']:,.0f}", f"{1000 * found['seconds']:.0f}", f"{1000 * found['step']:.0f}", str(every), f"{share:.2%}"])
+    table(["a checkpoint", "bytes", "ms", "ms of a step", "checkpoint_every", "share of the time"], rows)
 
 
 def scaling(what: str, configs: dict[int, Config]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from flows import runs
 from flows.notices import notify
 from flows.processes import foreground, locked
-from flows.servers import prefect_environment
+from flows.servers import close_lost_runs, prefect_environment
 from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError
 from pipeline.core.paths import STATE
@@ -85,11 +85,11 @@ def report(config: Config, done: Round) -> None:
             log.warning("Prefect's page will not show this (%s: %s); the version's tags in MLflow do", type(error).__name__, error)
 
 
-def close_lost_runs(config: Config) -> None:
-    """Marks runs without a process as Crashed, where a Prefect server answers: the worker that started one does not notice if it could
-    not say how it ended, and the next of the schedule would wait for its place for ever."""
+def settle(config: Config) -> None:
+    """Closes lost runs where a Prefect server answers: the worker that started one does not notice if it could not say how it ended, and
+    the next of the schedule would wait for its place for ever."""
     with prefect_server(config) as url:
-        if url and (names := runs.settle()):
+        if url and (names := close_lost_runs(url, pool=False)):
             log.warning("marked as Crashed, their processes are gone: %s", ", ".join(names))
 
 
@@ -150,7 +150,7 @@ def loop(root: Path = Path(".")) -> None:
             if time.monotonic() - settled > SETTLE_SECONDS:
                 settled = time.monotonic()
                 try:
-                    close_lost_runs(config)
+                    settle(config)
                 except Exception as error:      # whatever Prefect's client meets; there is a next time
                     log.warning("could not look for lost runs: %s: %s", type(error).__name__, error)
             time.sleep(operations.reconcile_every)

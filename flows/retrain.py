@@ -76,6 +76,12 @@ def import_candidate() -> State:
     return act("import", work)
 
 
+def warn(line: str) -> None:
+    """On the terminal and on the run's page."""
+    console.say(line)
+    get_run_logger().warning(line)
+
+
 def tell_of_failure(flow, run, state: State) -> None:
     config = load()
     notify(config.operations, get_logger("robo.retrain"), f"{config.serving.name}: {flow.name} {state.name.lower()}", state.message or run.name,
@@ -91,8 +97,7 @@ def retrain() -> list[Outcome]:
     """
     runs.take_turn(console.say)
     for line in mend():
-        console.say(line)
-        get_run_logger().warning(line)
+        warn(line)
     config = load()     # a mistake in a config is said before anything runs
     try:
         check_precision(config)
@@ -100,8 +105,7 @@ def retrain() -> list[Outcome]:
         if "train" in pending():        # a model trained elsewhere may well come through here
             raise
     for line in advice(config):
-        console.say(f"note: {line}")
-        get_run_logger().warning(line)
+        warn(f"note: {line}")
     futures = {}
     try:
         for stage, needs in graph().items():

@@ -232,11 +232,11 @@ def prefect_environment(root: Path = Path(".")) -> dict[str, str]:
     return found
 
 
-def close_lost_runs(api: str, pool: bool) -> None:
-    """runs.settle, the first that a run asks of Prefect. Raises UserError where the server does not let us in."""
+def close_lost_runs(api: str, pool: bool) -> list[str]:
+    """runs.settle at a server. Raises UserError where that does not let us in."""
     from prefect.exceptions import PrefectHTTPStatusError
     try:
-        runs.settle(pool)
+        return runs.settle(pool)
     except PrefectHTTPStatusError as error:
         if error.response.status_code != 401:
             raise

@@ -7,11 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chain import edit
+from chain import REPOSITORY, edit
 
 from pipeline.core.config import read_yaml
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def copy_configs(root: Path) -> Path:
