@@ -19,6 +19,7 @@ from flows.processes import locked
 POOL = "robo"                       # the process pool that prefect.yaml names; its runs are this checkout's
 KEEP_SECONDS = 24 * 3600            # of a lock file that nobody holds
 HOLD_SECONDS = 2
+START_SECONDS = 60                  # that an engine may take from its run's state Pending to its lock
 _held: dict[str, IO] = {}
 
 
@@ -40,7 +41,8 @@ def hold(run_id: str) -> None:
     """Shows until this process ends that it works on the run."""
     until = time.monotonic() + HOLD_SECONDS
     while _held.get(run_id) is None and time.monotonic() < until:
-        _held[run_id] = locked(folder() / run_id)       # not ours at once where somebody is asking `is_held`
+        _held[run_id] = locked(folder() / run_id)
+        time.sleep(0.01)        # it is not ours at once where somebody is asking `is_held`
 
 
 def on_running(flow, run, state) -> None:
@@ -60,8 +62,10 @@ def is_held(run_id: str) -> bool:
 def is_gone(run, pool: bool) -> bool:
     """Whether the run was ours and has no process: it left a lock file that nobody holds, or it never came to make one, which says
     something only of runs begun here, and of the pool's where no worker lives to start them."""
-    left = (folder() / str(run.id)).exists()
-    begun = run.state_type.value != "PENDING" and here() in run.tags
+    pending = run.state_type.value == "PENDING"
+    starts = pending and time.time() - run.state.timestamp.timestamp() < START_SECONDS      # again, perhaps, over the file of its last try
+    left = not starts and (folder() / str(run.id)).exists()
+    begun = not pending and here() in run.tags
     return (left or begun or (pool and run.work_pool_name == POOL)) and not is_held(str(run.id))
 
 
