@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.config import Config
+from pipeline.core.memory import keep_freed
 
 MEASURE_SECONDS = 10
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
@@ -109,6 +110,7 @@ def measure(config: Config, seconds: float = MEASURE_SECONDS) -> tuple[float, fl
     from pipeline.training.optimizer import make_optimizer
     from pipeline.training.precision import choose, cpu_has_bfloat16
 
+    keep_freed()
     precision, why = choose(config.training.precision, config.training.force_precision)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = {"32-true": torch.float32, "16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}[precision]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from pipeline.core.files import read_json, write_json, write_text
+from pipeline.core.memory import keep_freed
 from pipeline.core.paths import METRICS, PROCESSED, REPORTS, SIDECAR, TOKENIZER
 from pipeline.core.progress import bar
 from pipeline.data.tokenizer import load_tokenizer
@@ -63,6 +64,7 @@ def longest_copy(generated: list[int], text: np.ndarray) -> list[int]:
 
 
 def main(config) -> None:
+    keep_freed()
     model, tokenizer, sidecar = load_model(TOKENIZER), load_tokenizer(), read_json(SIDECAR)
     figures = {split: held_out(model, split, sidecar) for split in ("val", "test")}
     e = config.params.evaluate

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.model.operators import Dropout, attend, gelu
+
 NORM_EPS = 1e-5
 ROPE_BASE = 10_000.0
 
@@ -96,6 +98,8 @@ class Block(nn.Module):
         self.attn_output = nn.Linear(c.d_model, c.d_model, bias=bias)
         self.ffn_up = nn.Linear(c.d_model, c.d_ff, bias=bias)
         self.ffn_down = nn.Linear(c.d_ff, c.d_model, bias=bias)
+        self.attn_dropout, self.attn_resid_dropout = Dropout(c.attn_dropout), Dropout(c.resid_dropout)
+        self.dropout, self.ffn_resid_dropout = Dropout(c.dropout), Dropout(c.resid_dropout)
 
     def attention(self, x: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
         c = self.c
@@ -111,21 +115,22 @@ class Block(nn.Module):
             q, k = self.attn_q_norm(q.float()), self.attn_k_norm(k.float())     # under autocast too, as torch's fused norm wants it
         if not c.is_gpt2:
             q, k = rotate(q, cos[:T], sin[:T]), rotate(k, cos[:T], sin[:T])
+        q, k = q.to(v.dtype), k.to(v.dtype)
         if c.n_kv_heads != c.n_heads:       # not enable_gqa: torch's CPU attention then leaves its fast path, 15 times slower
             k, v = (x.repeat_interleave(c.n_heads // c.n_kv_heads, dim=1) for x in (k, v))
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=c.attn_dropout if self.training else 0.0)
+        out = attend(q, k, v, self.attn_dropout)
         return self.attn_output(out.transpose(1, 2).reshape(B, T, c.d_model))
 
     def feed_forward(self, x: Tensor) -> Tensor:
         if self.c.is_gpt2:
-            hidden = F.gelu(self.ffn_up(x), approximate="tanh")
+            hidden = gelu(self.ffn_up(x))
         else:
             hidden = F.silu(self.ffn_gate(x)) * self.ffn_up(x)
-        return self.ffn_down(F.dropout(hidden, self.c.dropout, self.training))
+        return self.ffn_down(self.dropout(hidden))
 
     def forward(self, x: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
-        x = x + F.dropout(self.attention(self.attn_norm(x), cos, sin), self.c.resid_dropout, self.training)
-        return x + F.dropout(self.feed_forward(self.ffn_norm(x)), self.c.resid_dropout, self.training)
+        x = x + self.attn_resid_dropout(self.attention(self.attn_norm(x), cos, sin))
+        return x + self.ffn_resid_dropout(self.feed_forward(self.ffn_norm(x)))
 
 
 def make_norm(c: ModelConfig, width: int) -> nn.Module:
@@ -145,6 +150,7 @@ class Transformer(nn.Module):
             cos, sin = rotary_angles(c.context_length, c.head_dim)
             self.register_buffer("cos", cos, persistent=False)
             self.register_buffer("sin", sin, persistent=False)
+        self.emb_dropout = Dropout(c.emb_dropout)
         self.blk = nn.ModuleList(Block(c) for _ in range(c.n_layers))
         self.output_norm = make_norm(c, c.d_model)
         self.output = nn.Linear(c.d_model, c.vocab_size, bias=False)
@@ -162,6 +168,12 @@ class Transformer(nn.Module):
             for layer in (module.attn_output, module.ffn_down):
                 nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * self.config.n_layers))
 
+    def reseed(self) -> None:
+        """Lets other elements fall in every dropout, by torch's generator."""
+        for module in self.modules():
+            if isinstance(module, Dropout):
+                module.reseed()
+
     def hidden(self, ids: Tensor) -> Tensor:
         """The final normed states (B, T, d_model). Raises ValueError where T is more than the context."""
         c = self.config
@@ -170,7 +182,7 @@ class Transformer(nn.Module):
         x = self.token_embd(ids)
         if c.is_gpt2:
             x = x + self.position_embd.weight[: ids.shape[1]]
-        x = F.dropout(x, c.emb_dropout, self.training)
+        x = self.emb_dropout(x)
         cos, sin = (None, None) if c.is_gpt2 else (self.cos, self.sin)
         for block in self.blk:
             x = block(x, cos, sin)

@@ -29,9 +29,8 @@ class Trainee(L.LightningModule):
                 fully_shard(part, mesh=self.device_mesh["data_parallel"])
 
     def training_step(self, batch, batch_idx):
-        if self.model.config.dropout or self.model.config.resid_dropout or self.model.config.emb_dropout or self.model.config.attn_dropout:
-            micro_batch = batch_idx * self.trainer.world_size + self.global_rank
-            torch.manual_seed(self.t["seed"] * 1_000_003 + micro_batch)
+        torch.manual_seed(self.t["seed"] * 1_000_003 + batch_idx * self.trainer.world_size + self.global_rank)
+        self.model.reseed()
         return self.__dict__["train_loss"](*batch)
 
     def configure_optimizers(self):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, sha256, write_json
+from pipeline.core.memory import keep_freed
 from pipeline.core.paths import METRICS, REPORTS, SIDECAR, STATE, TOKENIZER, TRAINED
 from pipeline.training.stop import Stop
 
@@ -83,6 +84,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     from pipeline.training.module import Trainee
     from pipeline.training.precision import choose, cpu_has_bfloat16
 
+    keep_freed()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")      # about loggers and workers that we leave out on purpose
     world = t["devices"] * t["num_nodes"]

@@ -1,0 +1,88 @@
+"""Three operators in the form that is quick on a CPU; each gives what torch's own gives, up to rounding or the draw of chance.
+
+torch's CPU attention leaves the bfloat16 units idle, its compiled dropout draws one number at a time, and its compiled tanh takes
+three times as long as an exponential. EXPERIMENTS.md has the figures.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ROWS, PARTS = 128, 4        # fewest queries at a time, and most parts of a context: each is compiled by itself
+SIGN = -2 ** 31
+
+
+def thin(x: Tensor, p: float, seed: Tensor) -> Tensor:
+    """x with a share p of its elements zero and the others scaled up. Which, is MurmurHash3's finalizer (Appleby 2011) of their place."""
+    place = torch.arange(x.numel(), dtype=torch.int32, device=x.device).view(x.shape)
+    h = place * -1640531527 + seed          # 2^32 over the golden ratio
+    h = (h ^ ((h >> 16) & 0xFFFF)) * -2048144789
+    h = (h ^ ((h >> 13) & 0x7FFFF)) * -1028477387
+    h = h ^ ((h >> 16) & 0xFFFF)
+    return torch.where(h >= SIGN + round(p * 2 ** 32), x * (1 / (1 - p)), 0)
+
+
+class Thin(torch.autograd.Function):
+    """thin(x, p, seed), which remembers the seed and no mask. `again` holds the seed too, as another tensor: of one and the same the
+    compiler would see that both ways need the same mask, and keep it."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, p: float, seed: Tensor, again: Tensor) -> Tensor:
+        ctx.p = p
+        ctx.save_for_backward(again)
+        return thin(x, p, seed)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        return thin(gradient, ctx.p, *ctx.saved_tensors), None, None, None
+
+
+class Dropout(nn.Module):
+    """nn.Dropout, but which elements fall follows from a seed and their places alone, on any device, compiled or not.
+
+    The draw stays until `reseed` is called, as a training step does.
+    """
+
+    def __init__(self, p: float):
+        super().__init__()
+        self.p = p
+        for name in ("seed", "again"):      # buffers, since they are arguments of the compiled kernel, the same for all layers
+            self.register_buffer(name, torch.zeros((), dtype=torch.int32), persistent=False)
+
+    def reseed(self) -> None:
+        """Another draw, by torch's generator."""
+        self.again.copy_(self.seed.random_(SIGN, -SIGN))
+
+    def forward(self, x: Tensor, part: int = 0) -> Tensor:
+        """Parts of one tensor have numbers of their own, so that not the same places fall in each."""
+        return Thin.apply(x, self.p, self.seed + part, self.again + part) if self.p and self.training else x
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, dropout: Dropout) -> Tensor:
+    """Causal attention of q, k and v, all (B, heads, T, head_dim), with dropout on its weights.
+
+    On a CPU a few rows of queries at a time take plain products with the keys that they may see: a third of the work is left out, and
+    the rest runs on the bfloat16 units. In float32 torch's own kernel is as quick, unless there is dropout.
+    """
+    p = dropout.p if dropout.training else 0.0
+    if q.device.type != "cpu" or (q.dtype == torch.float32 and p == 0):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=p)
+    T = q.shape[2]
+    rows, out = max(ROWS, math.ceil(T / PARTS)), []
+    for start in range(0, T, rows):
+        end = min(start + rows, T)
+        scores = (q[:, :, start:end] * q.shape[-1] ** -0.5) @ k[:, :, :end].transpose(-2, -1)
+        future = torch.ones(end - start, end, dtype=torch.bool).triu(start + 1)
+        weights = scores.float().masked_fill(future, -math.inf).softmax(dim=-1)
+        out.append(dropout(weights, start).to(v.dtype) @ v[:, :, :end])
+    return torch.cat(out, dim=2)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU's tanh form, which is x sigmoid(2y) for 0.5 x (1 + tanh(y)) (Hendrycks and Gimpel 2016)."""
+    if not torch.compiler.is_compiling():
+        return F.gelu(x, approximate="tanh")
+    y = x.float()
+    return (y * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (y + 0.044715 * y ** 3))).to(x.dtype)
