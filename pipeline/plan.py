@@ -115,14 +115,15 @@ def measure(config: Config, seconds: float = MEASURE_SECONDS) -> tuple[float, fl
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = {"32-true": torch.float32, "16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}[precision]
     model = build(config).to(device).train()
-    loss_of = torch.compile(model.loss) if config.training.compile else model.loss
+    if config.training.compile:
+        model.compile_steps()
     optimizer = make_optimizer(model, config.training.model_dump(), torch.bfloat16 if device == "cuda" or cpu_has_bfloat16() else torch.float32)
     ids = torch.randint(config.model.vocab_size, (config.data.batch_size, config.data.block_size + 1), device=device)
 
     def step() -> None:
         for _ in range(config.training.accumulate_grad_batches):
             with torch.autocast(device, dtype, enabled=precision != "32-true"):
-                loss = loss_of(ids[:, :-1], ids[:, 1:])
+                loss = model.loss(ids[:, :-1], ids[:, 1:])
             loss.backward()
         optimizer.step()
         optimizer.zero_grad()

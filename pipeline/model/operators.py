@@ -69,15 +69,16 @@ def attend(q: Tensor, k: Tensor, v: Tensor, dropout: Dropout) -> Tensor:
     p = dropout.p if dropout.training else 0.0
     if q.device.type != "cpu" or (q.dtype == torch.float32 and p == 0):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=p)
-    T = q.shape[2]
-    rows, out = max(ROWS, math.ceil(T / PARTS)), []
+    B, heads, T, head_dim = q.shape
+    q, k, v = (x.reshape(B * heads, T, head_dim) for x in (q * head_dim ** -0.5, k, v))      # one copy for all parts
+    rows, out, place = max(ROWS, math.ceil(T / PARTS)), [], torch.arange(T)
     for start in range(0, T, rows):
         end = min(start + rows, T)
-        scores = (q[:, :, start:end] * q.shape[-1] ** -0.5) @ k[:, :, :end].transpose(-2, -1)
-        future = torch.ones(end - start, end, dtype=torch.bool).triu(start + 1)
+        scores = q[:, start:end] @ k[:, :end].mT
+        future = place[:end] > place[start:end, None]
         weights = scores.float().masked_fill(future, -math.inf).softmax(dim=-1)
-        out.append(dropout(weights, start).to(v.dtype) @ v[:, :, :end])
-    return torch.cat(out, dim=2)
+        out.append(dropout(weights, start).to(v.dtype) @ v[:, :end])
+    return torch.cat(out, dim=1).view(B, heads, T, head_dim)
 
 
 def gelu(x: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ class Trainee(L.LightningModule):
     def __init__(self, model: Transformer, t: dict, muon_dtype: torch.dtype, clock: Clock):
         super().__init__()
         self.model, self.t, self.muon_dtype, self.clock = model, t, muon_dtype, clock
-        # Kept out of the module tree, so that checkpoints do not depend on whether the step was compiled.
-        self.__dict__["train_loss"] = torch.compile(model.loss) if t["compile"] else model.loss
+        if t["compile"]:
+            model.compile_steps()
 
     def configure_model(self):
         """With `strategy: fsdp`: each block is split over the devices by itself, and gathered just for its turn."""
@@ -31,7 +31,7 @@ class Trainee(L.LightningModule):
     def training_step(self, batch, batch_idx):
         torch.manual_seed(self.t["seed"] * 1_000_003 + batch_idx * self.trainer.world_size + self.global_rank)
         self.model.reseed()
-        return self.__dict__["train_loss"](*batch)
+        return self.model.loss(*batch)
 
     def configure_optimizers(self):
         t = self.t
