@@ -63,12 +63,19 @@ class Dropout(nn.Module):
 def attend(q: Tensor, k: Tensor, v: Tensor, dropout: Dropout) -> Tensor:
     """Causal attention of q, k and v, all (B, heads, T, head_dim), with dropout on its weights.
 
-    On a CPU a few rows of queries at a time take plain products with the keys that they may see: a third of the work is left out, and
-    the rest runs on the bfloat16 units. In float32 torch's own kernel is as quick, unless there is dropout.
+    Where a CPU runs it compiled, in parts, unless torch's own kernel is as quick: in float32 and without dropout.
     """
     p = dropout.p if dropout.training else 0.0
-    if q.device.type != "cpu" or (q.dtype == torch.float32 and p == 0):
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=p)
+    if torch.compiler.is_compiling() and q.device.type == "cpu" and (p > 0 or q.dtype != torch.float32):
+        return attend_in_parts(q, k, v, dropout)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=p)
+
+
+def attend_in_parts(q: Tensor, k: Tensor, v: Tensor, dropout: Dropout) -> Tensor:
+    """attend, by plain products of a few rows of queries at a time with the keys that they may see.
+
+    A third of the work is left out, and the rest runs on the bfloat16 units. It holds the weights of each part, which torch's does not.
+    """
     B, heads, T, head_dim = q.shape
     q, k, v = (x.reshape(B * heads, T, head_dim) for x in (q * head_dim ** -0.5, k, v))      # one copy for all parts
     rows, out, place = max(ROWS, math.ceil(T / PARTS)), [], torch.arange(T)
