@@ -1,6 +1,7 @@
 """Training: every part against a reference or a formula, and a run that is killed against one that is not."""
 
 import csv
+import json
 import math
 import os
 import signal
@@ -207,7 +208,6 @@ with Stop() as stop:
 
 
 def prepare_run(folder: Path, **changes) -> Path:
-    import json
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(3)
     # text with something to learn: each token follows from the one before
@@ -336,16 +336,23 @@ def test_a_diverging_run_stops_with_advice(tmp_path):
 
 @pytest.mark.slow
 def test_little_memory_says_which_dials_to_turn(tmp_path):
-    """A real limit on the address space, which the step's activations do not fit in."""
-    import json
+    """A real limit on the address space, set as the first step begins, when all that is loaded is loaded; the widest activation alone is twice
+    what it leaves."""
     folder = prepare_run(tmp_path)
     spec = json.loads((folder / "run.json").read_text())
-    spec[2]["batch_size"] = 250
+    spec[0]["d_ff"], spec[2]["batch_size"] = 16_384, 250
     (folder / "run.json").write_text(json.dumps(spec))
-    limit = ("import resource\nimport lightning, pipeline.training.callbacks, pipeline.training.module\n"
-             "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
-             "resource.setrlimit(resource.RLIMIT_AS, (used + 150_000_000,) * 2)\n")
-    done = run(folder, limit + RUN + "\n")
+    limit = textwrap.dedent("""
+        import resource
+        from pipeline.training.module import Trainee
+        step = Trainee.training_step
+        def limited(*arguments):
+            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + 500_000_000,) * 2)
+            return step(*arguments)
+        Trainee.training_step = limited
+        """)
+    done = run(folder, limit + RUN)
     assert done.returncode == 1 and not (folder / "trained").exists()
     assert "memory ran out: set batch_size: 125 in the data config and accumulate_grad_batches: 4 in the training config, which keeps" in done.stdout
 
