@@ -1,11 +1,12 @@
 """Kills training with SIGKILL at random places, starts it again, and counts the bits that differ from a run that was not killed.
 
-    python benchmarks/resume.py [--kills 20] [--seed 0]
+    python benchmarks/resume.py [--kills 20] [--seed 0] [--compiled]
 
 A small model on made-up text, with everything on that could go wrong: dropout, accumulation, workers that load data, evaluations, and
 AdamW and Muon in turns. A place is the n-th call of a function inside the run: a micro-batch, a batch of an evaluation, the writing of
-a checkpoint. Every run is a process of its own, forked from this one after the imports, which take longer than the run. Ends with
-status 1 when a single bit or line differs.
+a checkpoint. Every run is a process of its own, forked from this one after the imports, which take longer than the run. Eager and in
+float32 by default; with `--compiled` as configs/training/cpu-minutes.yaml has it: compiled, `precision: auto` and all cores. Ends with status 1
+when a single bit or line differs.
 """
 
 import argparse
@@ -41,7 +42,7 @@ def places() -> dict[str, tuple[object, str, int]]:
             "checkpoint": (Path, "replace", STEPS // CHECKPOINT_EVERY + 1)}     # written, but not yet under its name
 
 
-def run(folder: Path, optimizer: str, kill_at: tuple[str, int] | None = None) -> int:
+def run(folder: Path, training: dict, kill_at: tuple[str, int] | None = None) -> int:
     """Trains in a process of its own, which kills itself at the n-th call of a place; returns how it ended, as os.waitpid says."""
     pid = os.fork()
     if pid:
@@ -55,7 +56,8 @@ def run(folder: Path, optimizer: str, kill_at: tuple[str, int] | None = None) ->
         import torch
 
         from pipeline.training.train import Stop, train
-        torch.set_num_threads(1)        # this model is too small for more
+        if not training["compile"]:
+            torch.set_num_threads(1)    # this model is too small for more
         if kill_at:
             holder, name, _ = places()[kill_at[0]]
             original, left = getattr(holder, name), [kill_at[1]]
@@ -67,9 +69,8 @@ def run(folder: Path, optimizer: str, kill_at: tuple[str, int] | None = None) ->
                 return original(*arguments, **options)
 
             setattr(holder, name, call)
-        rate = TRAINING["muon_learning_rate"] if optimizer == "muon" else None
         with Stop() as stop:
-            train(MODEL, {**TRAINING, "optimizer": optimizer, "muon_learning_rate": rate}, DATA, SIDECAR, stop)
+            train(MODEL, training, DATA, SIDECAR, stop)
         status = 0
     finally:
         sys.stdout.flush()
@@ -100,7 +101,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the places")
+    parser.add_argument("--compiled", action="store_true", help="as configs/training/cpu-minutes.yaml has it, instead of eager in float32")
     arguments = parser.parse_args()
+    how = {"compile": True, "precision": "auto"} if arguments.compiled else {}
+    training = {"muon": {**TRAINING, **how, "optimizer": "muon"},
+                "adamw": {**TRAINING, **how, "optimizer": "adamw", "muon_learning_rate": None}}
     draw, bad = random.Random(arguments.seed), 0
     import lightning  # noqa: F401  before forking
     at = places()
@@ -108,7 +113,7 @@ def main() -> None:
         whole = {}
         for optimizer in ("muon", "adamw"):
             folder = prepare(Path(scratch, optimizer))
-            must_end_well(folder, run(folder, optimizer))
+            must_end_well(folder, run(folder, training[optimizer]))
             whole[optimizer] = [(folder / path).read_bytes() for path in RESULTS]
         print(f"{STEPS} steps; a checkpoint every {CHECKPOINT_EVERY}, an evaluation every {EVAL_EVERY}")
         print("kill  optimizer  killed before           resumed from  weights: bits differing  train.csv: bits  train.json: bits")
@@ -116,10 +121,10 @@ def main() -> None:
             optimizer, place = ("muon", "adamw")[n % 2], draw.choice([*["micro-batch"] * 3, "evaluation", "checkpoint"])
             call = draw.randint(1, at[place][2])
             folder = prepare(Path(scratch, str(n)))
-            killed = run(folder, optimizer, (place, call))
+            killed = run(folder, training[optimizer], (place, call))
             assert os.WIFSIGNALED(killed) and os.WTERMSIG(killed) == signal.SIGKILL, (folder / "log").read_text()
             kept = sorted(folder.rglob("step-*.ckpt"))
-            must_end_well(folder, run(folder, optimizer))
+            must_end_well(folder, run(folder, training[optimizer]))
             bits = [differing((folder / path).read_bytes(), before) for path, before in zip(RESULTS, whole[optimizer], strict=True)]
             bad += any(bits)
             where = f"{place} {call}" + (f" (step {(call - 1) // ACCUMULATE + 1})" if place == "micro-batch" else "")

@@ -67,6 +67,25 @@ def alive(pid: int) -> bool:
         return False
 
 
+def test_ctrl_c_ends_a_stage_and_its_children_in_one_message(tmp_path):
+    """As a terminal sends it: to every process of the group."""
+    root, notes = copy_configs(tmp_path / "project"), tmp_path / "pids"
+    notes.mkdir()
+    process = subprocess.Popen([sys.executable, "-c", SLEEPER, str(notes)], cwd=root, env=stage_environment(), start_new_session=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 30
+    while len(os.listdir(notes)) < 3 and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (130, "", "error: pack was stopped by Ctrl-C; run again to start it anew\n")
+    pids = [int(name) for name in os.listdir(notes)]
+    until = time.monotonic() + 10
+    while any(map(alive, pids)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(pids) == 3 and not any(map(alive, pids))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
 def test_a_stage_and_its_children_die_with_the_parent(tmp_path):
     root, notes = copy_configs(tmp_path / "project"), tmp_path / "pids"

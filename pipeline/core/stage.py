@@ -1,7 +1,7 @@
 """The way into every stage: what `python -m pipeline.FOLDER.NAME` does around the stage's own main().
 
 Three things that each stage would otherwise do in its own way: it sees just the keys that dvc.yaml lists for it, a user's
-mistake ends in one message instead of a traceback, and it dies with the process that started it. The last one matters
+mistake or Ctrl-C ends in one message instead of a traceback, and it dies with the process that started it. The last one matters
 most: a stage that outlives a killed `dvc` goes on writing while the next run starts a second writer.
 """
 
@@ -18,6 +18,7 @@ from pipeline.core.files import DISK_FULL
 
 PR_SET_PDEATHSIG = 1
 EX_TEMPFAIL = 75        # sysexits.h: the user is invited to try again
+INTERRUPTED = 128 + signal.SIGINT       # as shells say it
 
 
 def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
@@ -29,24 +30,41 @@ def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
             os.kill(os.getpid(), signal_number)
 
 
+def follow() -> None:
+    """In every child of a stage: it ends when the stage does, and Ctrl-C, which a terminal sends to both, is the stage's to answer."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C began it: datasets raises an error of its own out of a wait that was interrupted."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or interrupted(error.__context__))
+
+
+def explain(name: str, error: BaseException) -> tuple[str, int] | None:
+    """(message, exit status) of what a user can mend or has done, else None."""
+    if interrupted(error):
+        return f"{name} was stopped by Ctrl-C; run again to start it anew", INTERRUPTED
+    if isinstance(error, UserError):
+        return str(error), EX_TEMPFAIL if isinstance(error, TemporaryError) else 1
+    if isinstance(error, FileNotFoundError) and error.filename is not None and not Path(error.filename).is_absolute():
+        return f"{error.filename}: no such file; the stages before {name} make it: run `dvc repro {name}`", 1
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return f"{error.filename or Path.cwd()}: the disk is full. Nothing unfinished was left there; free some space and run again", 1
+    return None
+
+
 def run(name: str, main: Callable[[StageConfig], None], **arguments) -> None:
     """Runs main(config) as the stage `name` of dvc.yaml.
 
-    Exits with one message on what a user can mend: with status 75 where trying again may help, else with 1.
+    Exits with one message on what a user can mend: with status 75 where trying again may help, 130 after Ctrl-C, else with 1.
     """
     die_with_parent()
-    os.register_at_fork(after_in_child=die_with_parent)     # datasets' workers would wait for a dead stage for ever
+    os.register_at_fork(after_in_child=follow)      # datasets' workers would wait for a dead stage for ever
     try:
         main(StageConfig(load(), name), **arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EX_TEMPFAIL if isinstance(error, TemporaryError) else 1)
-    except FileNotFoundError as error:
-        if error.filename is None or Path(error.filename).is_absolute():
+    except BaseException as error:
+        if (explained := explain(name, error)) is None:
             raise
-        sys.exit(f"error: {error.filename}: no such file; the stages before {name} make it: run `dvc repro {name}`")
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        sys.exit(f"error: {error.filename or Path.cwd()}: the disk is full. Nothing unfinished was left there; "
-                 "free some space and run again")
+        print(f"error: {explained[0]}", file=sys.stderr)
+        sys.exit(explained[1])
