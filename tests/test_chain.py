@@ -179,6 +179,14 @@ def test_dvcs_own_commands(built, tmp_path):
     assert metrics(clone, "evaluate") == metrics(root, "evaluate")
 
 
+def test_a_collect_that_fails_leaves_the_text_of_the_one_before(built, tmp_path):
+    root = Path(shutil.copytree(built, tmp_path / "project"))
+    before = sorted(root.glob("data/raw/**/*"))
+    shutil.rmtree(root / "corpora/val")
+    assert "no such folder" in call(root, "dvc", "repro", "collect", ok=False)
+    assert before and sorted(root.glob("data/raw/**/*")) == before
+
+
 def test_fine_tuning_on_other_text(built, tmp_path):
     """As the README says; and DVC sees a changed model to start from, though the config only names it."""
     root = Path(shutil.copytree(built, tmp_path / "project"))

@@ -5,7 +5,7 @@ would run a distribution's setup.py to learn its metadata, so the archive is fet
 member by member: only regular files that the corpus config asks for are written, under names checked here, with bounds on
 count and size. Nothing is ever "extracted", so links, devices and path tricks have nothing to act on.
 
-Archives are kept by hash outside the stage's outputs, since DVC deletes those before each run.
+The output is replaced as a whole, at the end, so a run that fails leaves the one before (dvc.yaml: persist). Archives are kept by hash.
 """
 
 import fnmatch
