@@ -1,4 +1,4 @@
-"""Prefect's side of promotion: what a worker does on demand, and the record of what the loop did.
+"""Prefect's side of promotion: what a worker does on demand.
 
 The loop itself is `robo reconcile`; the flow `reconcile` is one round of it, for those who have a worker and no such process.
 """
@@ -6,24 +6,13 @@ The loop itself is `robo reconcile`; the flow `reconcile` is one round of it, fo
 from pathlib import Path
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact
-from prefect.states import Completed, Failed, State
 
-from flows import runs
 from flows.reconcile import follow, look, report
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
 from pipeline.publish import promotion
 from pipeline.publish.promotion import Round
 from pipeline.tracking import default_tracking_uri
-
-
-@flow(name="serving", flow_run_name="{subject}", persist_result=False, on_running=[runs.on_running])
-def served(subject: str, said: str, good: bool) -> State:
-    """What became of a promotion, as a run with an artifact: Completed where the version serves, Failed where it was refused."""
-    get_run_logger().info(said)
-    create_markdown_artifact(said, key="serving", description=subject)
-    return Completed(message=subject) if good else Failed(message=said)
 
 
 @flow(name="promote", flow_run_name="promote {version}", persist_result=False)

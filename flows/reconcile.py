@@ -78,7 +78,7 @@ def report(config: Config, done: Round) -> None:
         try:
             from prefect import tags
 
-            from flows.promote import served
+            from flows.served import served
             with tags(runs.here()):
                 served(subject, done.said, good, return_state=True)
         except Exception as error:      # whatever Prefect's client meets
