@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from pipeline.model import ModelConfig, Transformer
 from pipeline.model.operators import Dropout, attend_in_parts, gelu
+from pipeline.training.precision import cpu_has_bfloat16
 
 FAULTS = """
 import resource, sys, torch
@@ -136,10 +137,32 @@ def test_a_compiled_step_is_the_eager_one_and_compiles_a_block_once(architecture
         found.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
         network.compile_steps()
     assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(*found, strict=True))
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3, "the embeddings, one block for all four, and the head"
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3, "what is done to embeddings, one block for all four, and the head"
     network.eval()
     network(ids[:, :-1], ids[:, 1:])
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3, "evaluation stays eager"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["gpt2", "qwen3"])
+def test_a_compiled_step_gives_the_same_bits_every_time(architecture):
+    """With tokens that come often, whose gradients are sums over many places, on all threads, in the precision of a CPU that has bfloat16."""
+    config = ModelConfig.from_dict(dict(architecture=architecture, vocab_size=64, context_length=256, d_model=64, n_layers=2, n_heads=2, d_ff=128,
+                                        tie_embeddings=True, dropout=0.1))
+    torch.manual_seed(1)
+    network = Transformer(config)
+    network.compile_steps()
+    network.reseed()
+    ids = torch.randint(64, (8, 257))
+
+    def gradients() -> list[torch.Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=cpu_has_bfloat16()):
+            loss = network.loss(ids[:, :-1], ids[:, 1:])
+        return torch.autograd.grad(loss, list(network.parameters()))
+
+    first = gradients()
+    for _ in range(20):
+        assert all(map(torch.equal, first, gradients()))
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
