@@ -68,11 +68,11 @@ def alive(pid: int) -> bool:
 
 
 def test_ctrl_c_ends_a_stage_and_its_children_in_one_message(tmp_path):
-    """As a terminal sends it: to every process of the group."""
+    """As a terminal sends it: to every process of the group; and with the signal as a terminal has it, which a background job may not."""
     root, notes = copy_configs(tmp_path / "project"), tmp_path / "pids"
     notes.mkdir()
-    process = subprocess.Popen([sys.executable, "-c", SLEEPER, str(notes)], cwd=root, env=stage_environment(), start_new_session=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", SLEEPER, str(notes)], cwd=root, env=stage_environment(), text=True, start_new_session=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     until = time.monotonic() + 30
     while len(os.listdir(notes)) < 3 and time.monotonic() < until:
         time.sleep(0.05)
