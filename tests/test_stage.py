@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from chain import edit
+from real import wait_until
 from stages import REPOSITORY, copy_configs, files_under, module_of, run_stage, stage_environment
 
 from pipeline.core.files import atomic, write_text
@@ -73,17 +74,13 @@ def test_ctrl_c_ends_a_stage_and_its_children_in_one_message(tmp_path):
     notes.mkdir()
     process = subprocess.Popen([sys.executable, "-c", SLEEPER, str(notes)], cwd=root, env=stage_environment(), text=True, start_new_session=True,
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    until = time.monotonic() + 30
-    while len(os.listdir(notes)) < 3 and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_until(lambda: len(os.listdir(notes)) == 3, "the stage and its children have not begun", 30)
     os.killpg(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=30)
     assert (process.returncode, output, errors) == (130, "", "error: pack was stopped by Ctrl-C; run again to start it anew\n")
     pids = [int(name) for name in os.listdir(notes)]
-    until = time.monotonic() + 10
-    while any(map(alive, pids)) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert len(pids) == 3 and not any(map(alive, pids))
+    wait_until(lambda: not any(map(alive, pids)), "a child goes on", 10)
+    assert len(pids) == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
