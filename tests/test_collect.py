@@ -187,6 +187,18 @@ def test_fetches_once_and_writes_what_was_asked_with_its_provenance(index, html)
     assert len(index.asked) == 2
 
 
+def test_several_are_fetched_at_once_each_file_once(index, monkeypatch):
+    names = ["led", "motor", "servo"]
+    together, answer = threading.Barrier(len(names)), Answer.do_GET
+    monkeypatch.setattr(Answer, "do_GET", lambda self: (together.wait(timeout=30) if self.path.startswith("/files/") else None, answer(self)))
+    digests = {name: index.add(name, targz(member(f"{name}-1.0/a.py"), member(f"{name}-1.0/{name}.py", name.encode()))) for name in names}
+    rows = collect([sdist(digests[name], name, include=[file], split=split)
+                    for name in names for file, split in ((f"{name}.py", "train"), ("a.py", "val"))])
+    assert [(row["source"], row["path"], row["split"]) for row in rows] == [
+        (name, file, split) for name in names for file, split in (("a.py", "val"), (f"{name}.py", "train"))]
+    assert len(index.asked) == 6
+
+
 def test_a_zip_gives_the_same_as_a_tar(index):
     content = zipped(("robo-1.0/", b""), ("robo-1.0/src/blink.py", CODE), ("robo-1.0/README.md", b"# hello\n"))
     collect([sdist(index.add("robo", content, ending=".zip"))])

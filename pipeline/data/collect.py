@@ -21,6 +21,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import TemporaryError, UserError, suggestion
@@ -33,6 +34,7 @@ MAX_FILES = 20_000                  # members of one archive, folders and links 
 MAX_FILE_BYTES = 4 * 2**20          # one file that the config asks for
 MAX_TOTAL_BYTES = 512 * 2**20       # one archive, unpacked
 MAX_HEADER_BYTES = 2**20            # a member's name and attributes
+AT_ONCE = 8                         # downloads; a small one is mostly waiting for answers
 ANSWER_SECONDS = (10, 60)           # to connect to the package index, and between two pieces of what it sends
 # What tarfile, zipfile and what they stand on raise for a damaged archive; RuntimeError stands for encryption and endless nesting.
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError, LookupError, RuntimeError, struct.error)
@@ -268,13 +270,16 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
     provenance, licenses, names = [], [], Names()
     for file in ("provenance.jsonl", LICENSES.name):
         names.add(file)
+    pinned = {source.sha256: source for source in sources if source.kind == "sdist"}
+    downloads = ThreadPoolExecutor(AT_ONCE)
     try:
+        archives = {digest: downloads.submit(fetch_sdist, source.name, source.version, digest) for digest, source in pinned.items()}
         with bar(len(sources), "collect", " sources") as progress:
             for number, source in enumerate(sources):
                 progress.set_postfix_str(source.name, refresh=False)
                 try:
                     if source.kind == "sdist":
-                        files, place, version = sdist_files, fetch_sdist(source.name, source.version, source.sha256), source.version
+                        files, place, version = sdist_files, archives[source.sha256].result(), source.version
                     else:
                         files, place, version = folder_files, Path(source.path), None
                     licenses += [{"source": source.name, "version": version, "license": source.license, "path": path,
@@ -302,6 +307,7 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished.rename(out)
     finally:
+        downloads.shutdown(cancel_futures=True)
         shutil.rmtree(unfinished, ignore_errors=True)
     return provenance
 
