@@ -1,7 +1,8 @@
 """What the parts of training cost on this machine, one table each.
 
-    python benchmarks/costs.py                  all of it, about ten minutes
-    python benchmarks/costs.py --loader         tokens/s that the loader delivers, beside what a training step needs
+    python benchmarks/costs.py                  all of it, about a quarter of an hour
+    python benchmarks/costs.py --profiles       tokens/s, MFU and memory of every profile of the reference, trained for a minute each
+                               --loader         tokens/s that the loader delivers, beside what a training step needs
                                --checkpoint     milliseconds and bytes of a checkpoint, and its share of the time
                                --context        time and memory of a step with the context, at as many tokens
                                --width          time and memory of a step with the width
@@ -9,8 +10,8 @@
                                --profile        where the time of a step goes, by operator and by kind
 
 Needs nothing built: what these things take, the contents of the text do not matter to, so it is made up. Every row comes from a fresh
-process, which has compiled nothing and holds no memory of another, and whose files stand on the project's own disk until it ends. The
-loader and the checkpoint are measured on a GPU where there is one; the others are about the CPU.
+process, which has compiled nothing and holds no memory of another, and whose files stand on the project's own disk until it ends.
+Profiles, loader and checkpoint are measured on a GPU where there is one; the others are about the CPU.
 """
 
 import argparse
@@ -41,7 +42,9 @@ from pipeline.core.config import Config, parse  # noqa: E402
 from pipeline.core.schema import Model, Training  # noqa: E402
 
 PROFILES = ("robo-nano-5m", "robo-tiny-25m")
+REFERENCE = (*PROFILES, "robo-small-50m", "robo-medium-80m")
 TOKENS_PER_STEP = 4096
+GPU_BATCH = {"accumulate_grad_batches": 4, "tokens": 16_384}    # 64K tokens a step, as configs/training/pretrain.yaml has it
 SECONDS = 6                                     # of each measured rate, after what comes first
 CHECKPOINTS, CHECKPOINT_EVERY = 6, 10           # written in one run, and the steps between them
 CONTEXTS, WIDTHS, HEAD = (64, 128, 256, 512, 1024), (128, 256, 384, 512, 768), 64
@@ -103,14 +106,15 @@ def make_bin(path: Path, tokens: int, vocab_size: int) -> None:
         os.fsync(file.fileno())
 
 
-def configured(profile: str = PROFILES[0], training: dict | None = None, **model) -> Config:
-    """The profile as configs/training/cpu-minutes.yaml trains it, with other keys of the model and a batch of TOKENS_PER_STEP."""
+def configured(profile: str = PROFILES[0], training: dict | None = None, tokens: int | None = None, **model) -> Config:
+    """The profile as configs/training/cpu-minutes.yaml trains it, with other keys of the model and a micro-batch of `tokens`, else of
+    TOKENS_PER_STEP."""
     config = Config(ROOT)
     config.model = parse(ROOT / f"configs/models/{profile}.yaml", Model).model_copy(update=model)
     config.training = parse(ROOT / "configs/training/cpu-minutes.yaml", Training).model_copy(update={"sample_prompts": [], **(training or {})})
     context = config.model.context_length
     config.data = config.data.model_copy(update={"train_path": "train.bin", "val_path": "val.bin", "block_size": context, "stride": context,
-                                                 "dtype": "uint16", "batch_size": TOKENS_PER_STEP // context, "num_workers": 0})
+                                                 "dtype": "uint16", "batch_size": (tokens or TOKENS_PER_STEP) // context, "num_workers": 0})
     return config
 
 
@@ -135,6 +139,23 @@ def train(config: Config) -> dict:
 
 
 # --- what is measured, each in a process of its own -------------------------------------------------------------------
+
+def trained(profile: str, training: dict, **model) -> dict:
+    """What a run that the clock ends writes to metrics/speed.json, with its `parameters`, its `batch`, and the bytes of memory that it took
+    at most, the device's where that is a GPU."""
+    import torch
+
+    from pipeline.core.files import read_json
+
+    on_gpu = torch.cuda.is_available()
+    batch = GPU_BATCH if on_gpu else {"accumulate_grad_batches": 1, "tokens": TOKENS_PER_STEP}
+    config = configured(profile, {"max_steps": 10 ** 6, "eval_every": 10 ** 6, "checkpoint_every": 10 ** 6,
+                                  "accumulate_grad_batches": batch["accumulate_grad_batches"], **training}, batch["tokens"], **model)
+    speed = train(config)
+    return {**speed, "parameters": read_json(Path("metrics/train.json"))["parameters"],
+            "batch": f"{config.data.batch_size} x {config.data.block_size} x {config.training.accumulate_grad_batches}",
+            "memory": torch.cuda.max_memory_allocated() if on_gpu else memory()["VmHWM"]}
+
 
 def needed(config: Config, seconds: float) -> float:
     """Tokens/s of a training step, compiled as configured, without Lightning and its callbacks."""
@@ -268,6 +289,15 @@ def profile(config: Config, steps: int = PROFILED) -> tuple[dict[tuple[str, str]
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
+def profiles() -> None:
+    rows = []
+    for name in REFERENCE:
+        found = fresh(trained, name, {"max_time": "00:01:00"})
+        rows.append([name, f"{found['parameters']:,}", found["batch"], found["precision"], f"{found['tokens_per_second']:,}",
+                     f"{found['mfu']:.1%}" if "mfu" in found else "-", f"{found['memory'] / 1e6:,.0f}"])
+    table(["profile", "parameters", "batch x context x accumulation", "precision", "tokens/s", "MFU", "MB at most"], rows)
+
+
 def loader() -> None:
     config, rows = configured(), []
     need = fresh(needed, config, SECONDS)
@@ -339,8 +369,9 @@ def where_the_time_goes() -> None:
            ["all", f"{1000 * seconds / PROFILED:.1f}", "100%"]])
 
 
-PARTS = {"loader": loader, "checkpoint": checkpoint, "context": context, "width": width, "corpus": corpus, "profile": where_the_time_goes}
-ANY_DEVICE = ("loader", "checkpoint")
+PARTS = {"profiles": profiles, "loader": loader, "checkpoint": checkpoint, "context": context, "width": width, "corpus": corpus,
+         "profile": where_the_time_goes}
+ANY_DEVICE = ("profiles", "loader", "checkpoint")
 
 
 def main() -> None:

@@ -35,6 +35,14 @@ def test_a_bin_grows_to_the_tokens_asked_for(tmp_path):
     assert len(tokens) == 10_000 and tokens.max() == 511
 
 
+def test_a_profile_trains_until_its_time_is_up():
+    found = costs.trained("robo-nano-5m", {"max_time": "00:00:01", "compile": False}, vocab_size=512, context_length=32, d_model=64, n_heads=2,
+                          d_ff=256)
+    assert found["parameters"] == 512 * 64 + 32 * 64 + 2 * (12 * 64 ** 2 + 13 * 64) + 2 * 64
+    assert found["tokens_per_second"] > 0 and found["memory"] > 10 ** 8
+    assert found["batch"] == "4 x 32 x 1" or torch.cuda.is_available()
+
+
 def test_checkpoints_are_those_of_a_training():
     config = small(max_steps=6, checkpoint_every=2, eval_every=2)
     found = costs.checkpoints(config)
