@@ -51,9 +51,19 @@ def test_what_changed_is_told():
     told = "\n".join(gates.changed_text(one, other))
     assert "other: training text;" in told and "came: microdot 2.7.0 (MIT)" in told and "went: microdot 2.6.0 (MIT)" in told and "periph" not in told
     rows = gates.changed_parameters({"training.learning_rate": "0.003", "operations.keep": "3", "temperature": "1", "serving.template": "a|\n`b`"},
-                                    {"training.learning_rate": "0.001", "operations.keep": "4", "temperature": "2", "model.d_ff": "9"})
+                                    {"training.learning_rate": "0.001", "operations.keep": "4", "temperature": "2", "model.d_ff": "9"}, 1000)
     assert rows[2:] == ["| model.d_ff | - | `9` |", r"| serving.template | `a\|\n'b'` | - |", "| training.learning_rate | `0.003` | `0.001` |"]
-    assert gates.changed_parameters({"a": "1"}, {"a": "1"}) == ["- no parameter"]
+    assert gates.changed_parameters({"a": "1"}, {"a": "1"}, 1000) == ["- no parameter"]
+
+
+def test_what_changed_is_told_in_the_room_there_is():
+    """Another corpus brings hundreds of packages, each with its keys; what else changed stands before them."""
+    sources = {"corpus.sources": "; ".join(f"package-{n} 1.0 (MIT)" for n in range(400))}
+    assert gates.changed_text(sources, {})[1].endswith("package-7 1.0 (MIT) and 392 more")
+    keys = {f"corpus.sources.package-{n}.version": "1.0" for n in range(400)}
+    rows = gates.changed_parameters(keys | {"training.learning_rate": "0.003"}, {}, 500)
+    assert rows[2] == "| training.learning_rate | `0.003` | - |" and rows[3].startswith("| corpus.sources.package-0.version ")
+    assert rows[-1] == f"| and {401 - (len(rows) - 3)} more | | |" and 400 < len("\n".join(rows)) <= 500
 
 
 # --- in MLflow --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pipeline.core.config import FOLDERS
 from pipeline.core.schema import Gates
 from pipeline.publish.lineage import SOURCES_TAG
 
-MOST_PARAMETERS = 40        # changed keys that a description lists
+MOST_PACKAGES = 8           # that a description lists as come, or as gone
 
 
 @dataclass(frozen=True)
@@ -100,20 +100,27 @@ def changed_text(candidate: dict[str, str], champion: dict[str, str]) -> list[st
     other = [word for key, word in words.items() if candidate.get(key) != champion.get(key)]
     mine, theirs = ([each for each in tags.get(SOURCES_TAG, "").split("; ") if each] for tags in (candidate, champion))
     lines = [f"- other: {', '.join(other) or 'nothing'}; the same: {', '.join(same) or 'nothing'}"]
-    lines += [f"- {what} {', '.join(packages)}" for what, packages in (("came:", [p for p in mine if p not in theirs]),
-                                                                      ("went:", [p for p in theirs if p not in mine])) if packages]
+    for what, packages in (("came:", [p for p in mine if p not in theirs]), ("went:", [p for p in theirs if p not in mine])):
+        more = f" and {len(packages) - MOST_PACKAGES} more" if len(packages) > MOST_PACKAGES else ""
+        lines += [f"- {what} {', '.join(packages[:MOST_PACKAGES])}{more}"] if packages else []
     return lines
 
 
-def changed_parameters(candidate: dict[str, str], champion: dict[str, str]) -> list[str]:
-    """Markdown: the keys of params.yaml and configs/ that differ; operations' say nothing about a model."""
+def changed_parameters(candidate: dict[str, str], champion: dict[str, str], room: int) -> list[str]:
+    """Markdown: the keys of params.yaml and configs/ that differ, as many as `room` characters hold, a source's last, which may be
+    hundreds; operations' say nothing about a model."""
     sections = {"params", *FOLDERS} - {"operations"}        # MLflow adds parameters of its own
-    keys = sorted(key for key in {*candidate, *champion} if candidate.get(key) != champion.get(key) and key.partition(".")[0] in sections)
+    keys = sorted((key for key in {*candidate, *champion} if candidate.get(key) != champion.get(key) and key.partition(".")[0] in sections),
+                  key=lambda key: (key.startswith("corpus."), key))
     if not keys:
         return ["- no parameter"]
     lines = ["| parameter | this version | champion |", "|---|---|---|"]
-    lines += [f"| {key} | {code(candidate.get(key))} | {code(champion.get(key))} |" for key in keys[:MOST_PARAMETERS]]
-    return lines + ([f"| and {len(keys) - MOST_PARAMETERS} more | | |"] if len(keys) > MOST_PARAMETERS else [])
+    for number, key in enumerate(keys):
+        row, more = f"| {key} | {code(candidate.get(key))} | {code(champion.get(key))} |", f"| and {len(keys) - number} more | | |"
+        if len("\n".join([*lines, row, more])) > room:
+            return [*lines, more]
+        lines.append(row)
+    return lines
 
 
 def code(value: str | None) -> str:

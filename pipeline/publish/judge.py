@@ -26,6 +26,7 @@ from pipeline.tracking import connected, fetch
 
 VERDICT, RESTS_ON = "verdict", "verdict.rests_on"
 DESCRIPTION = "mlflow.note.content"     # MLflow's tag for a run's description
+MAX_DESCRIPTION = 5000                  # characters of a version's, in MLflow's database; PostgreSQL refuses more
 
 
 @dataclass(frozen=True)
@@ -107,22 +108,24 @@ def judge(config: Config, uri: str) -> Judged:
             there = champion and on_champions_text(client, config, version, champion, own)
             verdicts = gates.judge(config.operations.gates, own, theirs, there)
             good, failed = gates.passed(verdicts), [f"{each.gate}: {each.why}" for each in verdicts if each.state == "fail"]
-            report = ["## Gates", "", *gates.side_by_side(verdicts, own, theirs, there)]
-            if champion is not None:
-                report += ["", "---", f"## What changed since version {champion.version}", "", *gates.changed_text(version.tags, champion.tags), "",
-                           *gates.changed_parameters(run.params, other.params)]
-            first, _, rest = run.tags.get(DESCRIPTION, "").partition("\n")
+            first, _, figures_measured = run.tags.get(DESCRIPTION, "").partition("\n")
             # MLflow's table of versions shows the first words only.
-            description = [f"{'Passes' if good else 'Fails'}: {first}", "", *report, "", "---", "## Figures", rest]
-            client.update_model_version(name, version.version, "\n".join(description))
+            above, below = f"{'Passes' if good else 'Fails'}: {first}\n\n", f"\n\n---\n## Figures\n{figures_measured}"
+            report = "\n".join(["## Gates", "", *gates.side_by_side(verdicts, own, theirs, there)])
+            if champion is not None:
+                report += "\n".join(["\n\n---", f"## What changed since version {champion.version}", "",
+                                     *gates.changed_text(version.tags, champion.tags), "", ""])
+                room = MAX_DESCRIPTION - len(above + report + below)
+                report += "\n".join(gates.changed_parameters(run.params, other.params, room))
+            client.update_model_version(name, version.version, above + report + below)
             promotion.tag(client, version, {**{f"gate.{each.gate}": str(each) for each in verdicts}, VERDICT: "pass" if good else "fail"})
             promotion.tag(client, version, {RESTS_ON: rests_on})
             against = f"against version {champion.version}" if champion else "without a champion to compare with"
             said = f"version {number} {'passes every gate' if good else 'fails'}, {against}" + "".join(f"; {each}" for each in failed)
         else:
-            good, report, said = version.tags[VERDICT] == "pass", [], f"version {number} was judged: {version.tags[VERDICT]}"
+            good, report, said = version.tags[VERDICT] == "pass", "", f"version {number} was judged: {version.tags[VERDICT]}"
         # Once for each version: one that was served, or wanted, and is the champion no more was taken back by somebody.
         promoted = good and not serves and config.operations.promotion == "auto" and not {promotion.STATUS, promotion.WISHED_BY} & {*version.tags}
         if promoted:
             said += f"; {promotion.move_alias(client, version, 'promotion: auto', 'every gate passed')[1]}"
-        return Judged(number, good, changed, promoted, said, "\n".join(report))
+        return Judged(number, good, changed, promoted, said, report)
