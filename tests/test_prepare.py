@@ -11,7 +11,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl
 from pipeline.data.prepare import clean, data_share, judge, prepare
 
-DIALS = {"min_bytes": 20, "max_bytes": 5000, "max_line_length": 100, "max_data_share": 0.5}
+DIALS = {"min_bytes": 20, "max_bytes": 5000, "max_line_length": 100, "max_data_share": 0.5, "max_overlap": 0.5}
 SPLIT_OF = {"lib": "train", "more": "train", "held": "val", "last": "test"}
 GOOD = "import machine\n\n\ndef blink_{}(pin):\n    pin.on()\n"
 
@@ -114,6 +114,21 @@ def test_no_text_and_no_package_stands_on_both_sides(tmp_path):
         ("last", "held-too.py"): "duplicate of held/b.py"}
 
 
+def test_a_held_out_port_of_a_training_package_goes(tmp_path):
+    """Whatever its indentation. What is spread over several packages, or stands in a rejected file, is no port."""
+    body = [f"register_{n} = 0x{n:04x}\n" for n in range(10)]
+    raw = raw_files(tmp_path / "raw", BASE | {
+        "lib/driver.py": "class Driver:\n" + "".join(f"    {line}" for line in body[:6]), "more/driver.py": "".join(body[5:]),
+        "more/wide.py": "".join(body) + f"text = '{'y' * 100}'\n",
+        "held/port.py": "".join(body[:6]) + "first_line = 'of its own'\nsecond_line = 'too'\n",
+        "held/half.py": "".join(body[:3]) + "".join(body[-2:]) + "the_last_line = 'of its own'\n", "last/all.py": "".join(body)})
+    assert prepare(DIALS, raw, tmp_path / "out")["rejected"] == {"a line longer than 100 characters": 1, "near duplicate": 2}
+    assert {(row["source"], row["path"]): row["reason"] for row in read_jsonl(tmp_path / "out/rejected.jsonl")} == {
+        ("more", "wide.py"): "a line longer than 100 characters", ("held", "port.py"): "near duplicate of lib: 6 of 8 lines",
+        ("last", "all.py"): "near duplicate of lib: 6 of 10 lines"}
+    assert prepare({**DIALS, "max_overlap": 0.7}, raw, tmp_path / "loose")["rejected"]["near duplicate"] == 1
+
+
 def test_a_rejected_file_shadows_no_good_one(tmp_path):
     """A duplicate is one of a document that was kept."""
     bad = REASONS["not Python: invalid syntax"]
@@ -147,8 +162,7 @@ def test_any_number_of_processes_gives_the_same_bytes(tmp_path, monkeypatch):
 
 def test_the_stage_writes_its_outputs_and_counts(tmp_path):
     root = copy_configs(tmp_path)
-    long = "    # and a line more, so that it is long enough\n"
-    raw_files(root / "data/raw", {name: text + long for name, text in BASE.items()})
+    raw_files(root / "data/raw", {name: text + f"    # {name}: a line more, so that it is long enough\n" for name, text in BASE.items()})
     done = run_stage(root, "prepare")
     assert done.returncode == 0, done.stderr
     assert json.loads((root / "metrics/prepare.json").read_text())["train"]["documents"] == 1

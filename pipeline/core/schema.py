@@ -55,6 +55,7 @@ class Prepare(File):
     max_bytes: Annotated[int, Field(ge=1)]              # longer files are rejected
     max_line_length: Annotated[int, Field(ge=80)]       # in characters; longer lines are data, not code
     max_data_share: Annotated[float, Field(gt=0, le=1)] # of the code in numbers and bytes literals; more is a font or an image
+    max_overlap: Annotated[float, Field(gt=0, le=1)]    # of a held-out file's lines in one training package; more is a near duplicate
 
 
 class Evaluate(File):

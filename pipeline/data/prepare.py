@@ -1,8 +1,9 @@
 """Turns raw files into three clean JSONL corpora, with provenance on every line and a reason for every file left out.
 
-A document passes one filter after another; the first that objects names the reason. New filters (near duplicates, secrets,
-deeper licence checks) are one more entry in FILTERS. Splits are by source package, as the corpus config says: files of one
-author on both sides of a split make held-out figures look better than they are.
+A document passes one filter after another; the first that objects names the reason. New filters (secrets, deeper licence checks) are
+one more entry in FILTERS. Splits are by source package, as the corpus config says: files of one author on both sides of a split make
+held-out figures look better than they are. So do ports of one package to another name, which share most of their lines: of two such
+files the held-out one goes, as of two equal ones.
 """
 
 import ast
@@ -21,6 +22,7 @@ from pipeline.core.files import atomic, read_jsonl, write_json
 from pipeline.core.paths import METRICS, PROCESSED, RAW, SPLITS
 from pipeline.core.progress import is_live
 
+SHORT = 12          # characters; a shorter line is everybody's
 COPYLEFT = re.compile(r"\b(A?GPL(v?\d)?|LGPL(v?\d)?|GNU (Affero |Lesser )?General Public|CC[ -]BY[ -]NC|non-?commercial use)\b", re.IGNORECASE)
 
 
@@ -83,6 +85,19 @@ def licence_conflict(text, dials):
 FILTERS = (too_short, too_long, long_lines, not_python, mostly_data, licence_conflict)
 
 
+def lines(text: str) -> list[str]:
+    """The lines that could tell where a text comes from, without their indentation."""
+    return [line for line in map(str.strip, text.split("\n")) if len(line) >= SHORT]
+
+
+def near_duplicate(text: str, taught: dict[str, set[str]], dials: dict) -> str:
+    """Why a held-out text is no fair question, if it is none; `taught` says which training packages hold a line."""
+    own = lines(text)
+    holders = Counter(package for line in own for package in taught[line])
+    package, shared = min(holders.items(), key=lambda item: (-item[1], item[0]), default=("", 0))
+    return f"near duplicate of {package}: {shared} of {len(own)} lines" if shared > dials["max_overlap"] * len(own) else ""
+
+
 def judge(row: dict, raw: str, dials: dict) -> dict:
     """Adds `text` and `reason` (empty when the document is good) to a row of provenance."""
     try:
@@ -104,6 +119,8 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     rows = sorted(read_jsonl(raw / "provenance.jsonl"), key=lambda r: (SPLITS.index(r["split"]), r["source"], r["path"]))
     documents = datasets.Dataset.from_list(rows).map(
         judge, fn_kwargs={"raw": str(raw), "dials": dials}, num_proc=min(os.cpu_count(), len(rows)), desc="prepare")
+    held_out = documents.select([n for n, row in enumerate(rows) if row["split"] != "train"])
+    taught = {line: set() for text in held_out["text"] for line in lines(text)}
     counts = {split: Counter() for split in SPLITS}
     reasons, seen = Counter(), {}
     out.mkdir(parents=True, exist_ok=True)
@@ -115,12 +132,19 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
         for document in documents:
             text, reason = document.pop("text"), document.pop("reason")
             name = f"{document['source']}/{document['path']}"
-            if not reason and (first := seen.setdefault(hashlib.sha256(text.encode()).digest(), name)) != name:
-                reason = f"duplicate of {first}"
+            digest = hashlib.sha256(text.encode()).digest()
+            if not reason and digest in seen:
+                reason = f"duplicate of {seen[digest]}"
+            elif not reason and document["split"] != "train":
+                reason = near_duplicate(text, taught, dials)
             if reason:
                 reasons[reason.split(":")[0].split(" of ")[0]] += 1
                 rejected_file.write(json.dumps({**document, "reason": reason}, ensure_ascii=False) + "\n")
                 continue
+            seen[digest] = name
+            if document["split"] == "train":
+                for line in taught.keys() & set(lines(text)):
+                    taught[line].add(document["source"])
             counts[document["split"]].update(documents=1, bytes=len(text.encode()))
             files[document["split"]].write(json.dumps({**document, "text": text}, ensure_ascii=False) + "\n")
         empty = [split for split in SPLITS if not counts[split]]
@@ -134,7 +158,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
 def main(config) -> None:
     p = config.params.prepare
     counts = prepare({"min_bytes": p.min_bytes, "max_bytes": p.max_bytes, "max_line_length": p.max_line_length,
-                      "max_data_share": p.max_data_share})
+                      "max_data_share": p.max_data_share, "max_overlap": p.max_overlap})
     write_json(METRICS / "prepare.json", counts)
     print("prepare: " + ", ".join(f"{s} {counts[s]['documents']} documents {counts[s]['bytes']:,} bytes" for s in SPLITS)
           + f", {sum(counts['rejected'].values())} rejected")
