@@ -25,17 +25,19 @@ def run(arguments) -> None:
 
 
 def print_completion() -> None:
-    """What the served file says, and Q4_K_M, the type that most people know."""
+    """What the served file answers with the settings of the serving config, and Q4_K_M, the type that most people know."""
     from pipeline.core.config import load
     from pipeline.export.llama import LlamaFile
     from pipeline.publish.lineage import served_gguf
     config = load()
-    served, prompt = served_gguf(config), config.serving.smoke_prompt
+    served, prompt, said = served_gguf(config), config.serving.smoke_prompt, config.serving.parameters
     for path in dict.fromkeys((served.with_name("Q4_K_M.gguf"), served)):
         if path.stem in config.params.quants:
             with LlamaFile(path) as file:
-                answer = file.complete(prompt, config.params.evaluate.max_new_tokens)
-            print(f"\n{path}{' (served)' if path == served else ''} goes on, greedily, after ▸:\n\n{prompt}▸{answer}\n")
+                answer = file.answer(prompt, config.params.evaluate.max_new_tokens, said.temperature, said.top_p, said.top_k,
+                                     said.repeat_penalty, config.training.seed)
+            print(f"\n{path}{' (served)' if path == served else ''} goes on after ▸, drawn at temperature {said.temperature:g} as Ollama does:\n\n"
+                  f"{prompt}▸{answer}\n")
 
 
 def plan(arguments) -> None:

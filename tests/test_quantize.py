@@ -208,6 +208,18 @@ def test_a_refusal_does_not_stick(tmp_path, sources, tiny_tokenizer, tiny_valida
         assert file.complete()
 
 
+def test_an_answer_is_drawn_as_asked(sources):
+    prompt, plain = "import machine\n", {"top_p": 1, "top_k": 100, "repeat_penalty": 1}
+    with LlamaFile(sources / "256.gguf") as file:
+        greedy = file.complete(prompt, 20)
+        assert file.answer(prompt, 20, temperature=0, seed=1, **plain) == greedy
+        assert file.answer(prompt, 20, temperature=2, seed=1, **plain | {"top_k": 1}) == greedy
+        drawn = [file.answer(prompt, 20, temperature=2, seed=seed, **plain) for seed in (1, 1, 2)]
+        assert drawn[0] == drawn[1] != drawn[2]
+        ids = file.encode(file.answer(prompt, 20, temperature=0, seed=1, **plain | {"repeat_penalty": 100}))
+        assert len(set(ids)) > len(set(file.encode(greedy)))
+
+
 def test_llama_cpp_keeps_silent(tmp_path, sources, tiny_tokenizer, tiny_validation, capfd):
     quantize("Q4_K_M", sources / "384.gguf", tmp_path, tiny_tokenizer, tiny_validation)
     assert capfd.readouterr() == ("", "")

@@ -23,6 +23,7 @@ FLASH_ATTENTION_OFF = 0             # llama_flash_attn_type
 # quantize stages run side by side.
 THREADS = 1
 PROMPT = "from machine import Pin\n"
+REPEAT_LAST_N = 64                  # tokens back that repeat_penalty looks, Ollama's default
 
 said: deque[tuple[int, str]] = deque(maxlen=10_000)
 
@@ -157,15 +158,15 @@ class LlamaFile:
         self.forget()
         return self.feed(ids, every=True)
 
-    def generate(self, ids: list[int], max_new_tokens: int) -> list[int]:
-        """Continues `ids` greedily up to eos or a full context; returns the new ids."""
+    def generate(self, ids: list[int], max_new_tokens: int, sampler=None) -> list[int]:
+        """Continues `ids`, greedily without one of llama.cpp's samplers, up to eos or a full context; returns the new ids."""
         self.forget()
         new, step = [], list(ids)
         while len(new) < max_new_tokens and len(ids) + len(new) < self.context:
             logits = self.feed(step)[0]
             if not np.isfinite(logits).all():
                 raise UserError(f"{self.name}: the model's logits are not finite, so it cannot complete a prompt")
-            token = int(logits.argmax())
+            token = int(logits.argmax()) if sampler is None else llama_cpp.llama_sampler_sample(sampler, self.ctx, -1)
             if token == self.eos:
                 break
             new.append(token)
@@ -175,3 +176,17 @@ class LlamaFile:
     def complete(self, prompt: str = PROMPT, max_new_tokens: int = 32) -> str:
         """The greedy continuation of `prompt`, as text."""
         return self.decode(self.generate(self.encode(prompt), max_new_tokens)).decode("utf-8", "replace")
+
+    def answer(self, prompt: str, max_new_tokens: int, temperature: float, top_p: float, top_k: int, repeat_penalty: float, seed: int) -> str:
+        """A continuation of `prompt` as a server draws it with these settings; the same seed gives the same one."""
+        sampler, ids = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params()), self.encode(prompt)
+        for part in (llama_cpp.llama_sampler_init_penalties(self.vocab_size, REPEAT_LAST_N, repeat_penalty, 0, 0),
+                     llama_cpp.llama_sampler_init_top_k(top_k), llama_cpp.llama_sampler_init_top_p(top_p, 1),
+                     llama_cpp.llama_sampler_init_temp(temperature), llama_cpp.llama_sampler_init_dist(seed)):
+            llama_cpp.llama_sampler_chain_add(sampler, part)
+        for token in ids:           # the prompt is not to be repeated either
+            llama_cpp.llama_sampler_accept(sampler, token)
+        try:
+            return self.decode(self.generate(ids, max_new_tokens, sampler)).decode("utf-8", "replace")
+        finally:
+            llama_cpp.llama_sampler_free(sampler)
