@@ -23,6 +23,7 @@ ALIAS, CHAMPION = "candidate", "champion"       # the newest, and the one that a
 SETTINGS = "serving.json"                       # beside the GGUF file among a version's artifacts: how it is to be served
 HELD_OUT = "held_out"                           # folder of the run with the validation text
 BATCH = {"metrics": 1000, "params": 100}        # MLflow's limits for one call
+MAX_TAG = 8000                  # characters of a run's, which PostgreSQL insists on; a version's may be longer
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], de
     from mlflow.entities import Metric, Param
     root = config.root
     with (tempfile.TemporaryDirectory() as scratch,
-          mlflow.start_run(experiment_id=experiment_id, run_name=f"{config.params.model} {tags['content_hash'][:8]}", tags=tags,
-                           description=description) as run):
+          mlflow.start_run(experiment_id=experiment_id, run_name=f"{config.params.model} {tags['content_hash'][:8]}",
+                           tags={key: value[:MAX_TAG] for key, value in tags.items()}, description=description) as run):
         run_id, now = run.info.run_id, run.info.start_time
         params = [Param(name, value) for name, value in lineage.all_params(config).items()]
         metrics = [Metric(name, value, now, 0) for name, value in lineage.all_metrics(config).items()]
