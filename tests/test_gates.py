@@ -60,8 +60,10 @@ def test_what_changed_is_told_in_the_room_there_is():
     """Another corpus brings hundreds of packages, each with its keys; what else changed stands before them."""
     sources = {"corpus.sources": "; ".join(f"package-{n} 1.0 (MIT)" for n in range(400))}
     assert gates.changed_text(sources, {})[1].endswith("package-7 1.0 (MIT) and 392 more")
-    keys = {f"corpus.sources.package-{n}.version": "1.0" for n in range(400)}
-    rows = gates.changed_parameters(keys | {"training.learning_rate": "0.003"}, {}, 500)
+    keys, before = ({f"corpus.sources.package-{n}.version": version for n in range(400)} for version in ("1.0", "0.9"))
+    rate = {"training.learning_rate": "0.003"}
+    assert gates.changed_parameters(keys | rate, {}, 500)[2:] == ["| training.learning_rate | `0.003` | - |"], "which packages came stands above"
+    rows = gates.changed_parameters(keys | rate, before, 500)
     assert rows[2] == "| training.learning_rate | `0.003` | - |" and rows[3].startswith("| corpus.sources.package-0.version ")
     assert rows[-1] == f"| and {401 - (len(rows) - 3)} more | | |" and 400 < len("\n".join(rows)) <= 500
 

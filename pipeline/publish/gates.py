@@ -107,11 +107,12 @@ def changed_text(candidate: dict[str, str], champion: dict[str, str]) -> list[st
 
 
 def changed_parameters(candidate: dict[str, str], champion: dict[str, str], room: int) -> list[str]:
-    """Markdown: the keys of params.yaml and configs/ that differ, as many as `room` characters hold, a source's last, which may be
-    hundreds; operations' say nothing about a model."""
+    """Markdown: the keys of params.yaml and configs/ that differ, as many as `room` characters hold, a corpus' last, which may be hundreds.
+    Operations' say nothing about a model, and changed_text tells which sources came and went."""
     sections = {"params", *FOLDERS} - {"operations"}        # MLflow adds parameters of its own
-    keys = sorted((key for key in {*candidate, *champion} if candidate.get(key) != champion.get(key) and key.partition(".")[0] in sections),
-                  key=lambda key: (key.startswith("corpus."), key))
+    both = candidate.keys() & champion.keys()
+    keys = sorted((key for key in {*candidate, *champion} if candidate.get(key) != champion.get(key) and key.partition(".")[0] in sections
+                   and (key in both or not key.startswith("corpus.sources."))), key=lambda key: (key.startswith("corpus."), key))
     if not keys:
         return ["- no parameter"]
     lines = ["| parameter | this version | champion |", "|---|---|---|"]
