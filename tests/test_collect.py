@@ -190,7 +190,13 @@ def test_fetches_once_and_writes_what_was_asked_with_its_provenance(index, html)
 def test_several_are_fetched_at_once_each_file_once(index, monkeypatch):
     names = ["led", "motor", "servo"]
     together, answer = threading.Barrier(len(names)), Answer.do_GET
-    monkeypatch.setattr(Answer, "do_GET", lambda self: (together.wait(timeout=30) if self.path.startswith("/files/") else None, answer(self)))
+
+    def answer_together(self):
+        if self.path.startswith("/files/"):
+            together.wait(timeout=30)
+        answer(self)
+
+    monkeypatch.setattr(Answer, "do_GET", answer_together)
     digests = {name: index.add(name, targz(member(f"{name}-1.0/a.py"), member(f"{name}-1.0/{name}.py", name.encode()))) for name in names}
     rows = collect([sdist(digests[name], name, include=[file], split=split)
                     for name in names for file, split in ((f"{name}.py", "train"), ("a.py", "val"))])

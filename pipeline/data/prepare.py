@@ -156,9 +156,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
 
 
 def main(config) -> None:
-    p = config.params.prepare
-    counts = prepare({"min_bytes": p.min_bytes, "max_bytes": p.max_bytes, "max_line_length": p.max_line_length,
-                      "max_data_share": p.max_data_share, "max_overlap": p.max_overlap})
+    counts = prepare(config.params.prepare.model_dump())
     write_json(METRICS / "prepare.json", counts)
     print("prepare: " + ", ".join(f"{s} {counts[s]['documents']} documents {counts[s]['bytes']:,} bytes" for s in SPLITS)
           + f", {sum(counts['rejected'].values())} rejected")
