@@ -100,8 +100,20 @@ def rollback(arguments) -> None:
     rollback(arguments.why)
 
 
+def exam(arguments) -> None:
+    """ask a model the exam in people's words, and run what it writes on a simulated board"""
+    from flows.exam import exam
+    exam(arguments)
+
+
+def board(arguments) -> None:
+    """run a MicroPython program on a simulated board and show what pins, buses and prints did; works in any folder"""
+    from flows.board import board
+    board(arguments)
+
+
 COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve": serve, "ui": ui, "doctor": doctor,
-            "reconcile": reconcile, "promote": promote, "rollback": rollback}
+            "board": board, "exam": exam, "reconcile": reconcile, "promote": promote, "rollback": rollback}
 
 
 def main() -> None:
@@ -115,6 +127,28 @@ def main() -> None:
             command.add_argument("--no-measure", action="store_true", help="leave out the speed and with it the time")
         if name == "trace":
             command.add_argument("model", help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate")
+        if name == "board":
+            command.add_argument("program", nargs="?", help="its file; - reads standard input")
+            command.add_argument("--on", metavar="BOARD", default="pico", help="pico, pico_w, esp32: a file of configs/boards/; pico by default")
+            command.add_argument("--inputs", metavar="FILE", help="YAML: what stands around the board and what it does, a list of devices")
+            command.add_argument("--seconds", type=float, metavar="N", default=5.0, help="of the board's time; 5 by default")
+            command.add_argument("--plot", metavar="OUT.svg", help="draw what happened")
+            command.add_argument("--check", metavar="FILE", help="YAML: a list of checks that it must pass")
+            command.add_argument("--json", action="store_true", help="print the whole log for other programs to read")
+            command.add_argument("--devices", action="store_true", help="list the devices there are")
+            command.add_argument("--checks", action="store_true", help="list the checks there are")
+            command.add_argument("--coverage", action="store_true", help="list how much of each of the board's modules is simulated")
+        if name == "exam":
+            command.add_argument("model", nargs="?", help="a GGUF file or a name in Ollama; left out: the served file of this project")
+            wording = command.add_mutually_exclusive_group()
+            wording.add_argument("--prompt", metavar="TEXT", help="what is asked, with {request} and perhaps {board} in it; by default params.yaml's")
+            wording.add_argument("--template", metavar="FILE", help="the same from a file")
+            command.add_argument("--chat", action="store_true", help="ask it as a message, by the model's own chat template")
+            command.add_argument("--set", nargs="+", metavar="SET", help="of the exam; by default all that are there")
+            command.add_argument("--tasks", metavar="FOLDER", default="exam", help="another folder of sets than exam/")
+            command.add_argument("--max-tokens", type=int, metavar="N", help="of an answer")
+            command.add_argument("--report", metavar="FILE", help="write the tables and the failures there, as Markdown")
+            command.add_argument("--json", metavar="FILE", help="write the figures and answers there")
         if name in ("serve", "ui"):
             command.add_argument("--host", default=os.environ.get("ROBO_HOST") or LOCALHOST,
                                  help="address to listen on (or ROBO_HOST); any but this machine's own needs passwords, see README.md")
@@ -123,7 +157,7 @@ def main() -> None:
         if name in ("promote", "rollback"):
             command.add_argument("--why", default="", help="recorded with the version")
     arguments = parser.parse_args()
-    if not Path("dvc.yaml").exists():
+    if arguments.command != "board" and not Path("dvc.yaml").exists():
         sys.exit("error: no dvc.yaml here; run robo in the folder of the project")
     os.environ.update(credentials())
     try:

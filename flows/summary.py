@@ -4,6 +4,7 @@
 from flows.graph import Outcome
 from pipeline.core.files import read_json
 from pipeline.core.paths import METRICS, REPORTS
+from pipeline.evaluation.marks import HEADINGS, cells
 
 Table = tuple[str, list[str], list[list[str]]]      # title, headings, rows
 
@@ -30,10 +31,16 @@ def files() -> Table:
     return title, ["type", "bytes", "bits per weight", "bits per byte", "tensors really in it"], rows
 
 
+def exam() -> Table:
+    examined = read_json(METRICS / "exam.json")
+    return f"RoboBench, asked of {examined['served']}; the failures that may be looked at stand in {REPORTS / 'exam.md'}", HEADINGS, [
+        cells(name, f) for name, f in examined["sets"].items()]
+
+
 def report(outcomes: list[Outcome]) -> str:
     """Markdown with all tables and the completions."""
     parts = []
-    for title, headings, rows in (stages(outcomes), held_out(), files()):
+    for title, headings, rows in (stages(outcomes), held_out(), files(), exam()):
         lines = [f"## {title}", "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
         parts.append("\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]))
     return "\n\n".join([*parts, *((REPORTS / name).read_text(encoding="utf-8") for name in ("quantization.md", "samples.md"))])
@@ -41,7 +48,7 @@ def report(outcomes: list[Outcome]) -> str:
 
 def show(outcomes: list[Outcome]) -> None:
     """The same tables on the terminal."""
-    show_tables([stages(outcomes), held_out(), files()])
+    show_tables([stages(outcomes), held_out(), files(), exam()])
 
 
 def show_tables(tables: list[Table]) -> None:

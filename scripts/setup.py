@@ -21,6 +21,19 @@ UV = "uv==0.13.9"
 BUILD = {"CMAKE_ARGS": "-DLLAVA_BUILD=OFF"}
 
 
+def install_stubs(uv: list[str], environment: dict[str, str]) -> None:
+    """Puts each package of boards.lock into a folder of its own: they all have the same modules. What is there stays."""
+    for line in (ROOT / "boards.lock").read_text().splitlines():
+        package = line.split("#")[0].partition(" ")[0].replace("==", "-")
+        folder = VENV / "share" / "robo" / "stubs" / package
+        if package and not folder.exists():
+            unfinished = folder.with_name(f".{package}.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            subprocess.run([*uv, "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--target", str(unfinished),
+                            "--requirements", "-"], input=line, text=True, env=environment, check=True)
+            unfinished.rename(folder)
+
+
 def main() -> None:
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         sys.exit(f"error: Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}; name one with `make PYTHON=python3.12 ...`")
@@ -39,6 +52,7 @@ def main() -> None:
         ROOT / ".state" / "logs" / "setup.log", env=environment)
     run([*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "Installing the project itself",
         ROOT / ".state" / "logs" / "setup-project.log", env=environment)
+    install_stubs(uv, environment)
     (VENV / ".complete").touch()
 
 

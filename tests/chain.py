@@ -20,6 +20,10 @@ TRAINING = dict(optimizer="muon", learning_rate=3e-3, muon_learning_rate=5e-3, w
                 seed=7, devices=1, strategy="auto", num_nodes=1, init_from=None, force_precision=False, max_tokens=None, max_time=None, patience=None,
                 keep="best", sample_prompts=["import "])
 QUANTS = ["F16", "Q8_0", "Q4_K_M"]
+TASKS = [{"id": f"blink-{pin}", "intent": "blink", "level": "easy", "speaker": "beginner", "request": f"blink pin {pin}", "board": "pico",
+          "seconds": 1, "check": [{"blinks": {"pin": pin, "on": 0.1, "off": 0.1}}], "wrong": "import machine\n",
+          "solution": f"from machine import Pin\nimport time\np = Pin({pin}, Pin.OUT)\nwhile True:\n    p.toggle()\n    time.sleep(0.1)\n"}
+         for pin in (2, 3, 4)]
 
 
 def edit(root: Path, file: str, **values) -> None:
@@ -80,6 +84,9 @@ def make_chain(root: Path) -> Path:
         if file and (REPOSITORY / file).is_file() and not file.startswith("tests/") and file != "dvc.lock":
             (root / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / file, root / file)
+    shutil.rmtree(root / "exam")
+    (root / "exam/people").mkdir(parents=True)
+    write_yaml(root / "exam/people/blink.yaml", TASKS)
     shutil.rmtree(root / "corpora")
     sources = []
     for split, modules in TEXT.items():
@@ -98,7 +105,7 @@ def make_chain(root: Path) -> Path:
     edit(root, "configs/data/small.yaml", block_size=64, stride=64, batch_size=4)
     edit(root, "configs/serving/small.yaml", **{"parameters.num_ctx": 64, "parameters.num_predict": 16})
     edit(root, "params.yaml", corpus="small", tokenizer="small", data="small", model="small", training="small", serving="small", quants=QUANTS,
-         **{"evaluate.max_new_tokens": 8, "assess.tokens": 512})
+         **{"evaluate.max_new_tokens": 8, "exam.max_new_tokens": 8, "exam.sets": ["people"], "exam.completions": 4, "assess.tokens": 512})
     call(root, "git", "init", "-q")
     call(root, "git", "add", "-A")
     call(root, "git", "commit", "-qm", "start")

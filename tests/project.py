@@ -13,7 +13,8 @@ STAGES = {
     "collect": ["data/raw"], "prepare": ["data/processed/train_corpus.jsonl", "data/processed/val_corpus.jsonl", "metrics/prepare.json"],
     "tokenizer": ["data/tokenizer"],
     "train": ["models/trained", "metrics/train.json", "metrics/train.csv"], "evaluate": ["metrics/evaluate.json", "reports/samples.md"],
-    "export": ["models/gguf", "metrics/export.json"], "assess": ["metrics/assess.json", "reports/assess.md", "reports/quality.svg"],
+    "export": ["models/gguf", "metrics/export.json"], "answer": ["metrics/answer.json"],
+    "assess": ["metrics/assess.json", "reports/assess.md", "reports/quality.svg"], "exam": ["metrics/exam.json", "reports/exam.md"],
 }
 
 
@@ -56,6 +57,11 @@ def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, step
     write(root / "metrics/export.json", {"f16": {"mean_kl": 2e-6}, "tokens_equal": True})
     write(root / "metrics/assess.json", {"recommended": "Q4_K_M", "types": {
         quant: {"bits_per_byte": 1.25, "change_percent": 0.5, "compiles": 0.75} for quant in QUANTS}})
+    write(root / "metrics/answer.json", {"tasks": 240, "completions": 64, "types": {
+        quant: {"passed": {"people": 144}, "changed": 0, "compiles": 0.75} for quant in ("F16", *QUANTS)}})
+    write(root / "metrics/exam.json", {"served": "Q4_K_M", "contaminated": 0, "sets": {"people": {
+        "tasks": 240, "passed": 144, "rate": 0.6, "low": 0.537, "high": 0.66, "parse_rate": 0.9, "api_rate": 0.95, "names": 900}}})
+    write(root / "reports/exam.md", "# RoboBench\n")
     write(root / "reports/samples.md", "# Completions\n")
     write(root / "reports/assess.md", "# Quantization\n")
     write(root / "reports/quality.svg", '<svg xmlns="http://www.w3.org/2000/svg"/>')

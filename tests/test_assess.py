@@ -12,7 +12,7 @@ from tiny import CODE, DOCUMENTS, make_model
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_json
 from pipeline.evaluation import assess as stage
-from pipeline.evaluation.assess import assess, choose_prompts, completion_compiles, recommend
+from pipeline.evaluation.assess import assess, lost, recommend
 from pipeline.evaluation.plot import quality_against_size
 from pipeline.export.gguf import write_gguf
 from pipeline.export.importance import importance
@@ -22,6 +22,8 @@ from pipeline.export.tokenization import load_vocabulary
 QUANTS = ["F16", "Q8_0", "Q4_K_M", "Q3_K_S", "Q2_K"]
 TOKENS = 400
 SIDECAR = {"dtype": "uint16", "eos": 1}
+ANSWERED = {"tasks": 40, "completions": 4, "types": {quant: {"passed": {"people": 18 - 2 * number, "values": 2}, "changed": 5 * number,
+                                                            "compiles": 0.75} for number, quant in enumerate(QUANTS)}}
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +37,8 @@ def arguments(tmp_path_factory, tiny_tokenizer, tiny_validation):
     for quant in QUANTS:
         figures = quantize(quant, folder / "f16.gguf", folder / "quantized", tiny_tokenizer, tiny_validation, matrix)
         write_json(folder / "facts" / f"{quant}.json", figures)
-    return dict(quants=QUANTS, tokens=TOKENS, max_loss=1.0, packed=folder / "val.bin", sidecar=SIDECAR, quantized=folder / "quantized",
-                source=folder / "f16.gguf", facts=folder / "facts", validation=tiny_validation)
+    return dict(quants=QUANTS, tokens=TOKENS, max_loss=1.0, max_lost_tasks=0.05, packed=folder / "val.bin", sidecar=SIDECAR, answered=ANSWERED,
+                quantized=folder / "quantized", source=folder / "f16.gguf", facts=folder / "facts")
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,15 @@ def test_types_that_come_out_the_same_are_said_to(result):
         "F16": None, "Q8_0": None, "Q4_K_M": None, "Q3_K_S": None, "Q2_K": "Q3_K_S"}
 
 
+def test_what_the_exam_said_of_each_type_stands_beside_its_bits(result):
+    """20 tasks of float16's in two sets, and two fewer with each smaller type."""
+    types = result[0]["types"]
+    assert [(t["tasks_passed"], t["lost_tasks"], t["answers_changed"]) for t in types.values()] == [
+        (20, 0, 0), (18, 0.1, 5), (16, 0.2, 10), (14, 0.3, 15), (12, 0.4, 20)]
+    report = stage.table(*result, 1.0, 0.05)
+    assert "| 75" not in report and all(f" 3 of 4 | {t['tasks_passed']} of 40 | {t['answers_changed']} of 44 |" in report for t in types.values())
+
+
 def test_the_metrics_are_the_same_on_each_run(result, arguments):
     again, _ = assess(**arguments)
     assert again == result[0]
@@ -91,7 +102,7 @@ def test_a_short_validation_text_is_used_whole(arguments):
 
 def test_the_report_and_the_plot_show_each_type(result):
     metrics, speeds = result
-    report = stage.table(metrics, speeds, 1.0)
+    report = stage.table(metrics, speeds, 1.0, 0.05)
     for name, t in metrics["types"].items():
         assert f"| {name} | {t['bytes']:,} |" in report
     assert "The same tensors as Q3_K_S" in report and "rows of 384 are no multiple of 256: Q4_K -> Q5_0" in report
@@ -115,38 +126,35 @@ def test_a_missing_type_is_named(arguments, tmp_path):
 
 # --- advice -----------------------------------------------------------------------------------------------------------
 
+TYPES = {"F16": {"bytes": 100, "change_percent": 0.0, "lost_tasks": 0.0}, "Q8_0": {"bytes": 50, "change_percent": 0.4, "lost_tasks": 0.04},
+         "Q4_K_M": {"bytes": 30, "change_percent": 1.0, "lost_tasks": 0.05}, "Q2_K": {"bytes": 20, "change_percent": 7.0, "lost_tasks": 0.25}}
+
+
 def test_the_smallest_within_the_loss_is_recommended():
-    types = {"F16": {"bytes": 100, "change_percent": 0.0}, "Q8_0": {"bytes": 50, "change_percent": 0.4},
-             "Q4_K_M": {"bytes": 30, "change_percent": 1.0}, "Q2_K": {"bytes": 20, "change_percent": 7.0}}
-    assert [recommend(types, loss) for loss in (0, 0.5, 1, 10)] == ["F16", "Q8_0", "Q4_K_M", "Q2_K"]
-    assert recommend({name: types[name] for name in ("Q4_K_M", "Q2_K")}, 0.5) == "Q4_K_M"
+    assert [recommend(TYPES, loss, 1) for loss in (0, 0.5, 1, 10)] == ["F16", "Q8_0", "Q4_K_M", "Q2_K"]
+    assert recommend({name: TYPES[name] for name in ("Q4_K_M", "Q2_K")}, 0.5, 1) == "Q4_K_M"
+
+
+@pytest.mark.parametrize("max_lost_tasks, best", [(0, "F16"), (0.04, "Q8_0"), (0.05, "Q4_K_M"), (0.2, "Q4_K_M"), (0.25, "Q2_K")])
+def test_a_type_that_loses_tasks_is_not_recommended_for_its_bits(max_lost_tasks, best):
+    assert recommend(TYPES, 10, max_lost_tasks) == best
+
+
+def test_where_every_type_loses_too_much_tasks_count_before_bits():
+    two = {name: TYPES[name] for name in ("Q4_K_M", "Q2_K")}
+    assert recommend({**two, "Q2_K": {**TYPES["Q2_K"], "lost_tasks": 0}}, 0.5, 0.01) == "Q2_K"
+    assert recommend(two, 0.5, 0.01) == "Q4_K_M"
+
+
+@pytest.mark.parametrize("passed, reference, share", [(19, 20, 0.05), (20, 20, 0), (25, 20, 0), (0, 20, 1), (0, 0, 0)])
+def test_lost_is_a_share_of_what_float16_passes(passed, reference, share):
+    assert lost(passed, reference) == pytest.approx(share)
 
 
 def test_no_type_within_the_loss_is_said(result):
     metrics, readings = result
     metrics = {**metrics, "recommended": "Q8_0", "types": {name: {**t, "change_percent": 5.0} for name, t in metrics["types"].items()}}
-    assert "**No type loses at most 1%" in stage.table(metrics, readings, 1.0)
-
-
-# --- completions ------------------------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("completion,good", [
-    ("led.on()\n", True),
-    ("led.on()\nled.off()\nled.bli", True),         # cut off in a line
-    ("def f():\n    return 1\n\nclass", True),
-    ("x = 1\ny = 2\ndef g(a,\n", True),             # cut off in a statement
-    ("x = = 1\n", False),
-    ("x = 1\ny = = 2\nz = 3\nw = 4\n", False),      # an error in its first half
-    ("led.on(", False),                             # not a line of its own
-    ("\n\n\n", False),                              # nothing said
-    ("", False)])
-def test_a_completion_compiles_or_not(completion, good):
-    assert completion_compiles("from machine import Pin\nled = Pin(25)\n", completion) is good
-
-
-def test_prompts_compile_by_themselves(tiny_tokenizer):
-    encode = load_vocabulary(tiny_tokenizer).tokenizer.encode
-    prompts = choose_prompts([CODE, "def f(\n", *DOCUMENTS], lambda text: encode(text).ids)
-    assert len(prompts) == 4        # the unfinished one gives none, nor the one whose first line is too long
-    for prompt in prompts:
-        assert stage.compiles(prompt) and len(encode(prompt).ids) <= stage.PROMPT_TOKENS and prompt.endswith("\n")
+    assert "**No type loses at most 1%" in stage.table(metrics, readings, 1.0, 0.05)
+    metrics["types"]["Q8_0"] |= {"change_percent": 0.0, "lost_tasks": 0.1}
+    assert "**No type loses at most 1%" in stage.table(metrics, readings, 1.0, 0.05)
+    assert "**Recommended: Q8_0**" in stage.table(metrics, readings, 1.0, 0.1)

@@ -15,7 +15,7 @@ from chain import call, edit, environment, make_chain, metrics, processes_in, ro
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
-TRAIN_ON = {"train", "evaluate", "export", "quantize@F16", "quantize@Q8_0", "quantize@Q4_K_M", "assess", "release"}
+TRAIN_ON = {"train", "evaluate", "export", "quantize@F16", "quantize@Q8_0", "quantize@Q4_K_M", "answer", "assess", "exam", "release"}
 NEW_VERSION = {"register", "judge"}
 ALL = {"collect", "prepare", "tokenizer", "pack"} | TRAIN_ON
 
@@ -89,11 +89,13 @@ def test_the_judge_measures_as_the_evaluate_stage_does(built):
 @pytest.mark.parametrize("file, key, value, expected", [
     ("configs/training/small.yaml", "learning_rate", 2e-3, TRAIN_ON | NEW_VERSION),
     ("configs/models/small.yaml", "dropout", 0.1, TRAIN_ON | NEW_VERSION),
-    ("params.yaml", "quants", ["F16", "Q8_0", "Q4_K_M", "Q5_K_M"], {"quantize@Q5_K_M", "assess", "release"} | NEW_VERSION),
-    ("params.yaml", "assess.tokens", 256, {"assess", "release"}),
+    ("params.yaml", "quants", ["F16", "Q8_0", "Q4_K_M", "Q5_K_M"], {"quantize@Q5_K_M", "answer", "assess", "exam", "release"} | NEW_VERSION),
+    ("params.yaml", "assess.tokens", 256, {"assess", "exam", "release"}),
+    ("params.yaml", "exam.max_new_tokens", 9, {"answer", "assess", "exam", "release"}),
+    ("configs/serving/small.yaml", "quant", "F16", {"exam", "release"} | NEW_VERSION),
     ("configs/serving/small.yaml", "parameters.temperature", 0.2, {"release"} | NEW_VERSION),
     ("params.yaml", "prepare.min_bytes", 3500, ALL - {"collect"} | NEW_VERSION),
-], ids=["learning_rate", "dropout", "quants", "assess", "temperature", "prepare"])
+], ids=["learning_rate", "dropout", "quants", "assess", "exam", "quant", "temperature", "prepare"])
 def test_one_changed_key_runs_just_what_reads_it(chain, file, key, value, expected):
     before = (chain / file).read_text()
     robo(chain, "run")
@@ -107,9 +109,9 @@ def test_one_changed_key_runs_just_what_reads_it(chain, file, key, value, expect
     finally:
         (chain / file).write_text(before)
     # back again: DVC has it all, so nothing is computed. But it leaves the file of a type that is asked for no more, beside those
-    # that assess and release read, and so they look once more.
+    # that answer, assess and release read, and so they look once more.
     ran = {name for name, state in states(robo(chain, "run")).items() if state == "Executed"}
-    assert ran <= ({"assess", "release"} | NEW_VERSION if key == "quants" else NEW_VERSION)
+    assert ran <= ({"answer", "assess", "exam", "release"} | NEW_VERSION if key == "quants" else NEW_VERSION)
 
 
 def test_a_precision_that_this_cpu_crawls_in_is_refused_where_it_would_be_trained_in(built, tmp_path):

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from stages import REPOSITORY, copy_configs
 
+from pipeline.board.boards import BoardSpec
 from pipeline.core.config import FOLDERS, StageConfig, load, parse, read_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.schema import Params
@@ -17,6 +18,7 @@ from pipeline.core.schema import Params
 YAML_FILES = subprocess.run(["git", "ls-files", "*.yaml", "*.yml"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
 SCHEMAS = {"params.yaml": Params} | {f"configs/{folder}/{file.name}": schema for folder, schema in FOLDERS.values()
                                      for file in (REPOSITORY / "configs" / folder).glob("*.yaml")}
+SCHEMAS |= {f"configs/boards/{file.name}": BoardSpec for file in (REPOSITORY / "configs/boards").glob("*.yaml")}
 CONFIGS = {section: sorted(p.stem for p in (REPOSITORY / "configs" / folder).glob("*.yaml")) for section, (folder, _) in FOLDERS.items()}
 
 
@@ -33,7 +35,7 @@ def test_every_yaml_file_loads(file):
         parse(REPOSITORY / file, SCHEMAS[file])
     else:
         assert not file.startswith("configs/"), f"{file}: no schema reads it"
-        assert isinstance(read_yaml(REPOSITORY / file), dict)
+        assert isinstance(read_yaml(REPOSITORY / file), list if file.startswith("exam/") else dict)     # tasks: see test_robobench.py
 
 
 def test_the_named_profiles_are_there():
@@ -207,6 +209,13 @@ WRONG = {
     "num_ctx": (SERVING, keys(parameters__num_ctx=512), ["parameters.num_ctx: 512", MODEL, "context_length 256"]),
     "stop": (SERVING, keys(parameters__stop=["</s>"]), ["parameters.stop", "'<eos>'"]),
     "template": (SERVING, keys(template="{{ .System }}"), ["template", "{{ .Prompt }}"]),
+    "exam prompt": (PARAMS, keys(exam__prompt="# {requst}\n"), ["exam.prompt", "{request}"]),
+    "exam set": (PARAMS, keys(exam__sets=["peopel"]), ["exam.sets.0: 'peopel' is not known", "did you mean 'people'"]),
+    "exam set twice": (PARAMS, keys(exam__sets=["people", "people"]), ["exam.sets: a set stands twice"]),
+    "no exam set": (PARAMS, keys(exam__sets=[]), ["exam.sets", "at least 1"]),
+    "exam answer": (PARAMS, keys(exam__max_new_tokens=256), ["exam.max_new_tokens: 256", MODEL, "context_length 256"]),
+    "lost tasks": (PARAMS, keys(assess__max_lost_tasks=5), ["assess.max_lost_tasks", "less than or equal to 1"]),
+    "people's gate": (OPERATIONS, keys(gates__min_people_rate=50), ["gates.min_people_rate", "less than or equal to 1"]),
     "outtypes": (PARAMS, keys(export__outtypes=["f16"]), ["export.outtypes", "f32"]),
     "bytes": (PARAMS, keys(prepare__min_bytes=300_000), ["prepare.min_bytes: 300000", "max_bytes 200000"]),
 }

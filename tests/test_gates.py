@@ -17,9 +17,10 @@ from pipeline.publish.judge import judge as judge_version
 from pipeline.publish.registry import register
 
 NAME = "robo-micropython"
-LIMITS = Gates(max_val_loss=2.0, max_bits_per_byte_rise=1.0, max_quant_loss=1.0, min_syntax_rate=0.5)
-OFF = Gates(max_val_loss=None, max_bits_per_byte_rise=None, max_quant_loss=None, min_syntax_rate=None)
-GOOD = Figures(4, "Q4_K_M", val_loss=1.5, bits_per_byte=0.8, quant_loss=0.5, syntax_rate=0.75, parameters=1e6, served_bytes=2e6)
+LIMITS = Gates(max_val_loss=2.0, max_bits_per_byte_rise=1.0, max_quant_loss=1.0, min_syntax_rate=0.5, min_people_rate=0.5, min_api_rate=0.9)
+OFF = Gates(max_val_loss=None, max_bits_per_byte_rise=None, max_quant_loss=None, min_syntax_rate=None, min_people_rate=None, min_api_rate=None)
+GOOD = Figures(4, "Q4_K_M", val_loss=1.5, bits_per_byte=0.8, quant_loss=0.5, syntax_rate=0.75, people_rate=0.6,
+               api_rate=0.95, contaminated=0, parameters=1e6, served_bytes=2e6)
 CHAMPION = replace(GOOD, version=3, bits_per_byte=1.0)
 
 
@@ -28,11 +29,12 @@ def states(verdicts):
 
 
 @pytest.mark.parametrize("figure, at_the_limit, beyond, gate", [
-    ("val_loss", 1.9999, 2.0, "val_loss"), ("quant_loss", 1.0, 1.01, "quant_loss"), ("syntax_rate", 0.5, 0.49, "syntax_rate")])
+    ("val_loss", 1.9999, 2.0, "val_loss"), ("quant_loss", 1.0, 1.01, "quant_loss"), ("syntax_rate", 0.5, 0.49, "syntax_rate"),
+    ("people_rate", 0.5, 0.499, "people_rate"), ("api_rate", 0.9, 0.899, "api_rate")])
 def test_each_gate_at_its_limit(figure, at_the_limit, beyond, gate):
     for value, state in ((at_the_limit, "pass"), (beyond, "fail"), (None, "fail")):
         found = states(judge(LIMITS, replace(GOOD, **{figure: value}), None, None))
-        assert found == {**dict.fromkeys(("val_loss", "bits_per_byte", "quant_loss", "syntax_rate"), "pass"), gate: state}
+        assert found == {**dict.fromkeys(("val_loss", "bits_per_byte", "quant_loss", "syntax_rate", "people_rate", "api_rate"), "pass"), gate: state}
     assert states(judge(OFF, replace(GOOD, **{figure: beyond}), None, None))[gate] == "off"
 
 
@@ -43,6 +45,18 @@ def test_bits_per_byte_are_compared_on_the_champions_text():
     assert not passed(judge(LIMITS, GOOD, CHAMPION, 1.2)) and passed(judge(OFF, GOOD, CHAMPION, 1.2)) and passed(judge(LIMITS, GOOD, None, None))
     assert str(judge(LIMITS, GOOD, CHAMPION, 1.02)[1]) == "fail: 1.0200 on the held-out text of version 3, +2.00%, may be +1%"
     assert str(judge(LIMITS, replace(GOOD, quant_loss=gates.percent(-0.0001)), None, None)[2]) == "pass: Q4_K_M loses 0.00%, may lose 1%"
+
+
+def test_a_model_that_has_read_the_exam_does_not_pass_it():
+    read = replace(GOOD, people_rate=1.0, contaminated=3)
+    assert "fail: 3 of the exam's tasks stand in the training text" in map(lambda each: str(each).split(", see")[0], judge(LIMITS, read, None, None))
+    assert states(judge(OFF, read, None, None))["people_rate"] == "off"
+
+
+def test_both_versions_stand_beside_each_other():
+    rows = gates.side_by_side(judge(LIMITS, GOOD, CHAMPION, 0.9), GOOD, replace(CHAMPION, people_rate=None), 0.9)
+    assert "| people's requests answered | 60.0% | - | pass: 60.0% of people's requests answered, must be 50.0% |" in rows
+    assert "| names that exist | 95.0% | 95.0% | pass: 95.0% of the names used exist, must be 90.0% |" in rows
 
 
 def test_what_changed_is_told():

@@ -20,6 +20,10 @@ MODEL = dict(architecture="llama", vocab_size=512, context_length=256, d_model=1
 TYPE = {"bytes": 1000, "bits_per_weight": 8.5, "bits_per_byte": 1.25, "change_percent": 0.5, "kl_mean": 1e-3, "same_top_token": 0.97,
         "compiles": 0.25, "tensors": {"F32": 5, "Q8_0": 14}}
 
+EXAMINED = {"served": "Q8_0", "contaminated": 0, "sets": {
+    "people": {"tasks": 240, "passed": 6, "rate": 0.025, "low": 0.0115, "high": 0.0535, "parse_rate": 0.5, "api_rate": 0.875, "names": 80},
+    "completions": {"tasks": 64, "parse_rate": 0.25, "api_rate": None, "names": 0}}}
+
 
 @pytest.fixture
 def facts(tiny_validation):
@@ -30,7 +34,7 @@ def facts(tiny_validation):
                 evaluated={"val": {"loss": 2.75, "bits_per_byte": 1.2345}},
                 exported={"parity": {"tokens_compared": 837758}, "kl_f32": 1e-8, "kl_f16": 1e-7},
                 assessed={"types": {"Q8_0": TYPE}, "tokens": 8192, "prompts": 12, "recommended": "Q8_0"},
-                copied={"generated_tokens": 192, "longest_copy_tokens": 8, "longest_copy_characters": 46}, context=256)
+                examined=EXAMINED, copied={"generated_tokens": 192, "longest_copy_tokens": 8, "longest_copy_characters": 46}, context=256)
 
 
 def test_every_figure_of_the_card_was_measured(facts):
@@ -38,10 +42,13 @@ def test_every_figure_of_the_card_was_measured(facts):
     for fact in ("1,806,592 parameters", "package-0 1.0 | MIT | 2", "license_name: Apache-2.0 AND MIT", "512 tokens, split as llama.cpp's `qwen2`",
                  "4 heads (2 for keys and values)", "200 steps, 819,200 tokens", "| val | 1.2345 | 2.7500 |",
                  "| Q8_0 (served) | 1,000 | 8.50 | 1.2500 | +0.50%",
-                 "25% of 12 greedy completions", "In 192 tokens that it wrote", "is 8 tokens (46 characters)", "837,758 tokens", "Recommended: Q8_0"):
+                 "25% of 12 greedy completions", "In 192 tokens that it wrote", "is 8 tokens (46 characters)", "837,758 tokens", "Recommended: Q8_0",
+                 "| people | 6 of 240 | 2.5% (1.1% to 5.3%) | 50.0% | 87.5% of 80 |", "| completions | - of 64 | - | 25.0% | - |"):
         assert fact in said, fact
     facts["trained"]["loss"], facts["assessed"]["types"]["Q8_0"] = 1.5, {**TYPE, "compiles": None}
+    facts["examined"] = {**EXAMINED, "contaminated": 2}
     other = card(**facts)
+    assert "**2 of the tasks stand in its training text" in other and "of the tasks stand in" not in said
     assert "final loss 1.5000" in other and "How many of its completions compile was not measured" in other
 
 

@@ -3,7 +3,7 @@
 The program runs in the sandbox and holds no state of the hardware: each of its calls comes here as an operation with arguments, both text.
 So what the log says happened, whatever the program did to its own modules. Time is virtual: a sleep costs nothing, and each other call a
 microsecond or two, as on a real board. A program that polls in a loop asks a hundred thousand times a second; the longer nothing
-changes, the larger steps the clock takes for a question (a hundredth of the wait), but never past the next thing that happens, so that
+changes, the larger steps the clock takes for a question (a sixty-fourth of the wait), but never past the next thing that happens, so that
 no edge is missed or late.
 
 Interrupts are delivered between two of the program's calls: the answer then is the interrupt's number, and the firmware asks again.
@@ -14,15 +14,18 @@ import importlib
 import pkgutil
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 from pipeline.board import hardware
 from pipeline.board.boards import BoardSpec
-from pipeline.board.sandbox import Stop
+from pipeline.board.wasi import Stop
 
 MAX_EVENTS = 50_000
+MAX_HAPPENINGS = 200_000        # of the queue: timers' ticks and what devices do
+MAX_LACKS = 100
 COST = 2                # microseconds that a call takes
-POLL_SHARE = 7          # a poll's step is the wait so far / 2**7 ...
+POLL_SHARE = 6          # a poll's step is the wait so far / 2**6 ...
 POLL_MAX = 5_000        # ... but no longer, microseconds
 TIME_IS_UP = "time is up"
 
@@ -42,6 +45,12 @@ class Refused(Exception):
         super().__init__(f"!{kind}:{text}")
 
 
+@cache
+def peripherals() -> list[tuple[str, type]]:
+    names = [module.name for module in pkgutil.iter_modules(hardware.__path__)]
+    return [(name, importlib.import_module(f"{hardware.__name__}.{name}").Peripheral) for name in names]
+
+
 class Board:
     """The hardware of one run. Attributes: spec, now (microseconds), log, and each peripheral under its module's name (gpio, pwm, ...)."""
 
@@ -52,18 +61,18 @@ class Board:
         self.ended: int | None = None   # when the program was through
         self.lacks: list[str] = []      # names that the simulation does not have yet, in the order of their use
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
-        self._number = 0
+        self._number = self._happened = 0
         self._pending: deque[str] = deque()
         self._handling = False
         self._kept: tuple[str, int] = ("", 0)
         self._wake = 0
-        self._line = b""
+        self._line = bytearray()
         self.interrupts_on = True
         self.operations: dict[str, Callable[[str], str | None]] = {
             "tick": lambda _: self.poll(), "sleep": self._sleep, "ended": self._ended, "failed": self._failed, "lacks": self._lacks}
-        for module in pkgutil.iter_modules(hardware.__path__):
-            part = importlib.import_module(f"{hardware.__name__}.{module.name}").Peripheral(self)
-            setattr(self, module.name, part)
+        for name, kind in peripherals():
+            part = kind(self)
+            setattr(self, name, part)
             self.operations |= part.operations
 
     # --- time ---------------------------------------------------------------------------------------------------------
@@ -79,6 +88,9 @@ class Board:
     def advance(self, until: int, break_off: bool = False) -> None:
         """Moves the clock to `until` and lets happen what is due; with `break_off` only to the first interrupt. Raises Stop at the end."""
         while self._queue and self._queue[0][0] <= min(until, self.end):
+            self._happened += 1
+            if self._happened > MAX_HAPPENINGS:
+                raise Stop(f"timers and devices did more than {MAX_HAPPENINGS:,} things")
             self.now, _, happens = heapq.heappop(self._queue)
             happens()
             if break_off and self._pending and self._can_interrupt():
@@ -87,6 +99,10 @@ class Board:
             self.now = self.end
             raise Stop(TIME_IS_UP)
         self.now = max(self.now, until)
+
+    def next(self) -> int | None:
+        """When the next thing happens; None where nothing stands in the queue."""
+        return self._queue[0][0] if self._queue else None
 
     def poll(self, cost: int = COST) -> None:
         """The time of a question; see above for why it grows."""
@@ -109,13 +125,16 @@ class Board:
 
     def printed(self, data: bytes) -> None:
         """Output, which is logged in whole lines."""
-        *lines, self._line = (self._line + data).split(b"\n")
+        self._line += data
+        if b"\n" not in data:
+            return
+        *lines, self._line = self._line.split(b"\n")
         for line in lines:
             self.note("print", "", line.rstrip(b"\r").decode("utf-8", "replace"))
 
     def end_of_output(self) -> None:
         if self._line:
-            self.printed(b"\n")
+            self.log.append(Event(self.now, "print", "", self._line.rstrip(b"\r").decode("utf-8", "replace")))
 
     # --- the program's calls ------------------------------------------------------------------------------------------
 
@@ -137,12 +156,15 @@ class Board:
                 answer = self.operations[operation](arguments) or ""
             except Refused as refusal:
                 answer = str(refusal)
-            except (KeyError, ValueError, IndexError) as error:     # a program that talks to the hardware past the firmware
-                answer = f"!ValueError:the board does not understand {operation!r}: {type(error).__name__}"
+            except Stop:
+                raise
+            except Exception as error:      # a program that talks to the hardware past the firmware can hand over anything
+                answer = f"!ValueError:the board does not understand {operation[:40]!r}: {type(error).__name__}"
         while self.now < self._wake and not (self._pending and self._can_interrupt()):
             self.advance(self._wake, break_off=True)
         if self._pending and self._can_interrupt():
             self._handling, self._kept = True, (answer, self._wake)
+            self.quiet_since = self.now
             self._wake = 0
             return f"#{self._pending.popleft()}"
         return answer
@@ -155,7 +177,7 @@ class Board:
     def epoch(self) -> int:
         """What the program reads as the calendar, microseconds since 1970."""
         self.poll(1)
-        return self.spec.epoch * 1_000_000 + self.now
+        return self.timer.epoch()
 
     def sleep(self, microseconds: int) -> None:
         """Ends the call that asks for it after `microseconds`."""
@@ -173,5 +195,7 @@ class Board:
         self.note("error", "", None)
 
     def _lacks(self, name: str) -> None:
-        self.lacks.append(name)
+        name = name[:100]
+        if name not in self.lacks and len(self.lacks) < MAX_LACKS:
+            self.lacks.append(name)
         raise Refused("NotImplementedError", f"the simulated board has no {name} yet")

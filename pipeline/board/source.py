@@ -6,9 +6,11 @@ A loop that asks the hardware nothing (`while not pressed: pass`) would never le
 
 import ast
 import re
+import warnings
 
 # Methods and functions that ask the hardware, so that time passes and interrupts come: a loop that surely calls one needs no tick.
 ASKS = {"sleep", "sleep_ms", "sleep_us", "idle", "lightsleep", "value", "read", "read_u16", "toggle", "on", "off", "any", "accept", "recv"}
+LONGEST = 200_000       # characters; no board takes in a longer program
 NATIVE = re.compile(r"^([ \t]*)@micropython\.(native|viper)[ \t]*(#.*)?$", re.MULTILINE)
 
 
@@ -31,14 +33,15 @@ def asks(node: ast.AST) -> bool:
 
 def prepare(program: str) -> str:
     """The program for the sandbox, line for line. What CPython cannot parse goes as it is: the board will say what is wrong."""
+    if len(program) > LONGEST:
+        return program
     program = NATIVE.sub(lambda match: match[1] + "#" + match[0].strip(), program)
     try:
-        tree = ast.parse(program)
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(program)
+        loops = [node for node in ast.walk(tree)
+                 if isinstance(node, ast.While) and not asks(node.test) and not any(asks(statement) for statement in node.body)]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return program
-    loops = [node for node in ast.walk(tree)
-             if isinstance(node, ast.While) and not asks(node.test) and not any(asks(statement) for statement in node.body)]
-    if not loops:
         return program
     lines = program.encode().splitlines(keepends=True)     # ast counts bytes
 

@@ -65,7 +65,7 @@ def locate(schema: type[File], location: tuple) -> tuple[str, list[str]]:
             continue
         path.append(str(step))
         if not isinstance(step, int):
-            known = {key: field for s in schemas for key, field in s.model_fields.items()}
+            known = {field.alias or key: field for s in schemas for key, field in s.model_fields.items()}
             schemas = schemas_in(known[step].annotation) if step in known else []
     return ".".join(path), list(known)
 
@@ -87,7 +87,10 @@ def explain(schema: type[File], fault: dict) -> str:
         return f"{key}: {given!r} is not known{suggestion(given, re.findall(QUOTED, fault['ctx']['expected']))}"
     if kind == "string_pattern_mismatch":
         pattern = fault["ctx"]["pattern"]
-        return f"{key}: {IN_WORDS[pattern]}" + ("" if pattern == BLOCK else f", not {given!r}")     # it may be the URL that must not be shown
+        words = IN_WORDS.get(pattern, f"must match {pattern}")
+        return f"{key}: {words}" + ("" if pattern == BLOCK else f", not {given!r}")     # it may be the URL that must not be shown
+    if kind == "value_error":       # a validator of ours, which says it all
+        return f"{key}: {fault['ctx']['error']}"
     if kind in ("model_type", "model_attributes_type"):
         return f"{key}: must hold keys and values, not {given!r}"
     return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {given!r}"
@@ -158,6 +161,9 @@ def rules(c: Config) -> list[str]:
         *((path == str(PROCESSED / f"{split}.bin"),
            f"{at['data']}: {split}_path: {path}, but the stage pack writes {PROCESSED / split}.bin and dvc.yaml lists no other file")
           for split, path in (("train", d.train_path), ("val", d.val_path))),
+        (c.params.exam.max_new_tokens < m.context_length,
+         f"params.yaml: exam.max_new_tokens: {c.params.exam.max_new_tokens} leaves no room for a request in {at['model']}: context_length "
+         f"{m.context_length}"),
         (serving.quant in ("auto", *c.params.quants),
          f"{at['serving']}: quant: {serving.quant} is not among params.yaml: quants {c.params.quants}"),
         (serving.parameters.num_ctx <= m.context_length,

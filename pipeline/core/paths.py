@@ -16,6 +16,8 @@ TOKENIZER = TOKENIZER_FOLDER / "tokenizer.json"
 SPECIAL_TOKENS = TOKENIZER_FOLDER / "special_tokens.json"   # which text plays which part: {"eos": "<eos>", ...}
 
 CHECKPOINTS = Path("checkpoints")                       # trained models that a person put there to start from
+EXAM = Path("exam")                                     # RoboBench: a folder for each set of tasks
+ANSWERS = Path("data/exam/answers.jsonl")               # what each file answered, and what became of it
 TRAINED = Path("models/trained")
 GGUF = Path("models/gguf")
 IMPORTANCE = GGUF / "imatrix.gguf"

@@ -21,6 +21,8 @@ SPLIT_PATTERNS = {
 }
 QUANTS = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0", "IQ4_NL",
           "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K")
+REFERENCE = "F16"           # the type that the others are held against
+EXAM_SETS = ("people", "values", "wordings", "compositions")    # folders of exam/
 
 NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
 SHA256 = r"^[0-9a-f]{64}$"
@@ -74,6 +76,14 @@ class Quantize(File):
 class Assess(File):
     tokens: Annotated[int, Field(ge=256)]               # validation tokens that each GGUF file is measured on
     max_loss: Annotated[float, Field(ge=0)]             # percent of F16's bits per byte that the recommended type may lose
+    max_lost_tasks: Annotated[float, Field(ge=0, le=1)] # share of the exam's tasks passed by F16 that it may pass fewer
+
+
+class Exam(File):
+    prompt: str                                         # in which a request is asked: {request}, and {board} where that is wanted
+    max_new_tokens: Annotated[int, Field(ge=1)]         # of an answer
+    sets: Annotated[list[Literal[EXAM_SETS]], Field(min_length=1)]
+    completions: Annotated[int, Field(ge=0)]            # beginnings of held-out programs that are gone on with
 
 
 class Params(File):
@@ -89,6 +99,7 @@ class Params(File):
     export: Export
     quants: Annotated[list[Literal[QUANTS]], Field(min_length=1)]
     quantize: Quantize
+    exam: Exam
     assess: Assess
 
     def rules(self) -> list[tuple[bool, str]]:
@@ -98,6 +109,8 @@ class Params(File):
              f"prepare.min_bytes: {self.prepare.min_bytes} is not below max_bytes {self.prepare.max_bytes}"),
             ("f16" in self.export.outtypes and "f32" in self.export.outtypes,
              "export.outtypes: must hold f16, which the quantizer reads, and f32, which parity is proven on"),
+            ("{request}" in self.exam.prompt, "exam.prompt: must hold {request}, or the model never sees what it is asked"),
+            (len(set(self.exam.sets)) == len(self.exam.sets), f"exam.sets: a set stands twice in {self.exam.sets}"),
             (not twice, f"quants: {', '.join(twice)} stands twice"),
         ]
 
@@ -300,6 +313,8 @@ class Gates(File):
     max_bits_per_byte_rise: Annotated[float, Field(ge=0)] | None    # percent above the champion's, on the champion's held-out text
     max_quant_loss: Annotated[float, Field(ge=0)] | None            # percent of float16's bits per byte that the served type loses
     min_syntax_rate: Annotated[float, Field(ge=0, le=1)] | None     # share of the served type's completions that mpy-cross compiles
+    min_people_rate: Annotated[float, Field(ge=0, le=1)] | None     # share of the people's requests that the served type's programs fulfil
+    min_api_rate: Annotated[float, Field(ge=0, le=1)] | None        # share of the board's names in those programs that exist there
 
 
 class Operations(File):

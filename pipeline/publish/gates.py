@@ -24,6 +24,9 @@ class Figures:
     bits_per_byte: float | None     # of the same
     quant_loss: float | None        # percent of float16's bits per byte
     syntax_rate: float | None       # share of completions that compile, of the served type
+    people_rate: float | None       # share of the people's requests that its programs fulfil
+    api_rate: float | None          # share of the names of the board's modules in those programs that exist
+    contaminated: float | None      # tasks of the exam that stand in its training text
     parameters: float | None
     served_bytes: float | None
 
@@ -63,7 +66,17 @@ def judge(gates: Gates, candidate: Figures, champion: Figures | None, there: flo
                            f"{there or 0:.4f} on the held-out text of version {champion.version}, {{:+.2f}}%", "may be {:+g}%")
     return [verdict("val_loss", candidate.val_loss, gates.max_val_loss, lt, "{:.4f} nats per token", "must be below {:g}"), compared,
             verdict("quant_loss", candidate.quant_loss, gates.max_quant_loss, le, f"{candidate.quant} loses {{:.2f}}%", "may lose {:g}%"),
-            verdict("syntax_rate", candidate.syntax_rate, gates.min_syntax_rate, ge, "{:.0%} of completions compile", "must be {:.0%}")]
+            verdict("syntax_rate", candidate.syntax_rate, gates.min_syntax_rate, ge, "{:.0%} of completions compile", "must be {:.0%}"),
+            remembered(candidate, gates) or
+            verdict("people_rate", candidate.people_rate, gates.min_people_rate, ge, "{:.1%} of people's requests answered", "must be {:.1%}"),
+            verdict("api_rate", candidate.api_rate, gates.min_api_rate, ge, "{:.1%} of the names used exist", "must be {:.1%}")]
+
+
+def remembered(candidate: Figures, gates: Gates) -> Verdict | None:
+    """Fails the gate on the exam for a model that has read it, whatever it came to."""
+    if candidate.contaminated and gates.min_people_rate is not None:
+        return Verdict("people_rate", "fail", f"{candidate.contaminated:.0f} of the exam's tasks stand in the training text, see reports/exam.md")
+    return None
 
 
 def passed(verdicts: list[Verdict]) -> bool:
@@ -85,6 +98,8 @@ def side_by_side(verdicts: list[Verdict], candidate: Figures, champion: Figures 
             ("bits per byte on the champion's held-out text", there, h and h.bits_per_byte, "{:.4f}", says["bits_per_byte"]),
             ("percent of float16's bits per byte that the served type loses", c.quant_loss, h and h.quant_loss, "{:.2f}", says["quant_loss"]),
             ("completions that compile", c.syntax_rate, h and h.syntax_rate, "{:.0%}", says["syntax_rate"]),
+            ("people's requests answered", c.people_rate, h and h.people_rate, "{:.1%}", says["people_rate"]),
+            ("names that exist", c.api_rate, h and h.api_rate, "{:.1%}", says["api_rate"]),
             ("parameters", c.parameters, h and h.parameters, "{:,.0f}", ""),
             ("served file, bytes", c.served_bytes, h and h.served_bytes, "{:,.0f}", "")]
     heading = f"champion, version {h.version}" if h else "no champion yet"

@@ -47,7 +47,8 @@ def figures(version, metrics: dict[str, float]) -> Figures:
         return None if value is None or not math.isfinite(value) else value
     loss = of(f"assess.types.{quant}.change_percent")
     return Figures(int(version.version), quant, of("evaluate.val.loss"), of("evaluate.val.bits_per_byte"), loss if loss is None else percent(loss),
-                   of(f"assess.types.{quant}.compiles"), of("train.parameters"), of(f"quantize.{quant}.bytes"))
+                   of(f"assess.types.{quant}.compiles"), of("exam.sets.people.rate"), of("exam.sets.people.api_rate"), of("exam.contaminated"),
+                   of("train.parameters"), of(f"quantize.{quant}.bytes"))
 
 
 def bits_per_byte(root: Path, corpus: Path) -> float:

@@ -64,7 +64,7 @@ def locked(config: Config) -> dict[str, dict[str, str]]:
     if not path.exists():
         raise UserError(f"{path}: no such file; build the model first: dvc repro")
     stages = read_yaml(path)["stages"]
-    wanted = ["collect", "prepare", *MAKES_MODEL, "evaluate", "assess", *(f"quantize@{quant}" for quant in config.params.quants)]
+    wanted = ["collect", "prepare", *MAKES_MODEL, "evaluate", "answer", "assess", "exam", *(f"quantize@{quant}" for quant in config.params.quants)]
     if missing := [stage for stage in wanted if stage not in stages]:
         raise UserError(f"{path}: has no stage {', '.join(missing)}; build the model first: dvc repro")
     outs = {stage: {out["path"]: out["md5"] for out in stages[stage]["outs"]} for stage in wanted}

@@ -37,7 +37,7 @@ def report(error):
 
 def fail(said):
     kind, _, text = said.partition(":")
-    raise getattr(builtins, kind)(int(text) if kind == "OSError" and text.isdigit() else text)
+    raise getattr(builtins, kind)(int(text) if kind == "OSError" and text.lstrip("-").isdigit() else text)
 
 
 def listen(number, handler, given):

@@ -6,7 +6,7 @@ A pin's level is what the program drives, else what a device drives, else what t
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.board.board import Board, Refused
+from pipeline.board.board import COST, Board, Refused
 from pipeline.board.boards import Pin as PinName
 
 Watcher = Callable[[int | None], None]
@@ -116,14 +116,19 @@ class Peripheral:
 
     def _write(self, arguments: str) -> None:
         name, _, level = arguments.partition(",")
-        pin = self.of(name)
-        self.board.poll()
-        self.set(pin, int(level == "1"))
+        self._set(self.of(name), int(level == "1"))
 
     def _toggle(self, arguments: str) -> None:
         pin = self.of(arguments)
-        self.board.poll()
-        self.set(pin, 1 - pin.out)
+        self._set(pin, 1 - pin.out)
+
+    def _set(self, pin: Pin, level: int) -> None:
+        """A write that changes nothing may be a poll's other half; one that does is what somebody may have waited for."""
+        if pin.mode not in ("out", "od") or pin.out == level:
+            self.board.poll()
+        else:
+            self.board.advance(self.board.now + COST)
+        self.set(pin, level)
 
     def _read(self, arguments: str) -> str:
         pin = self.of(arguments)

@@ -1,0 +1,96 @@
+"""`robo exam`: RoboBench asked of any GGUF file or name in Ollama, so that ours can be held against the model that somebody uses today."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from flows.summary import show_tables
+from pipeline.core.config import load
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_json, write_text
+from pipeline.core.progress import bar
+from pipeline.evaluation import answer, marks, robobench
+from pipeline.evaluation.ask import Answer, Gguf, Model, each
+from pipeline.publish import lineage, serving
+
+CHAT = "Write a MicroPython program (main.py) for the {board}. Answer with the program alone, as one block of code.\n\n{request}"
+MAX_NEW_TOKENS = 512        # of a model that is not this project's: 40 lines take about as many
+
+
+@dataclass(frozen=True)
+class InOllama:
+    """A name in Ollama, as ask.Model."""
+    name: str
+    max_new_tokens: int
+    chat: bool = False
+
+    def ask(self, prompt: str) -> Answer:
+        """Raises UserError where Ollama does not answer, or has no such model."""
+        import httpx
+        import ollama
+        options = {"temperature": 0, "repeat_penalty": 1.0, "num_predict": self.max_new_tokens}
+        url = serving.address()
+        try:
+            with ollama.Client(url, timeout=httpx.Timeout(None, connect=serving.CONNECT_SECONDS)) as client:
+                if self.chat:
+                    said = client.chat(self.name, [{"role": "user", "content": prompt}], options=options)
+                    return Answer(said.message.content or "", said.done_reason == "length")
+                said = client.generate(self.name, prompt, raw=True, options=options)
+                return Answer(said.response, said.done_reason == "length")
+        except ollama.ResponseError as error:
+            raise UserError(f"{self.name}: Ollama at {url}: {error.error}" + (
+                f"; there is no such file either; `ollama pull {self.name}` fetches it" if error.status_code == 404 else "")) from None
+        except (ConnectionError, httpx.HTTPError) as error:
+            raise UserError(f"{self.name}: no such file, and Ollama, which may know the name, does not answer at {url}; start it (ollama serve), or "
+                            f"set OLLAMA_HOST to where it runs ({type(error).__name__})") from None
+
+
+def chosen(name: str | None, max_new_tokens: int | None, chat: bool) -> tuple[str, Model]:
+    """What is asked, in words, and whoever answers."""
+    config = load()
+    if name is None:
+        path = lineage.served_gguf(config)
+        return f"{path}, the served file,", Gguf(path, max_new_tokens or config.params.exam.max_new_tokens, chat)
+    tokens = max_new_tokens or MAX_NEW_TOKENS
+    if Path(name).exists() or name.endswith(".gguf"):
+        return f"{name}", Gguf(Path(name), tokens, chat)
+    return f"{name} in Ollama", InOllama(name, tokens, chat)
+
+
+def template(prompt: str | None, file: str | None, chat: bool) -> str:
+    """The prompt around a request. Raises UserError where it holds no place for one."""
+    if file is not None:
+        try:
+            prompt = Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{file}: {error.strerror if isinstance(error, OSError) else f'not UTF-8 text: {error}'}") from None
+    if prompt is None:
+        return CHAT if chat else load().params.exam.prompt
+    if "{request}" not in prompt:
+        raise UserError(f"{file or '--prompt'}: must hold {{request}}, or the model never sees what it is asked")
+    return prompt
+
+
+def exam(arguments) -> None:
+    """Asks, judges, and prints the table; writes the report and the figures where that is wanted."""
+    if arguments.max_tokens is not None and arguments.max_tokens < 1:
+        raise UserError(f"--max-tokens: must be at least 1, not {arguments.max_tokens}")
+    tasks = robobench.load(Path(arguments.tasks), arguments.set)
+    prompt = template(arguments.prompt, arguments.template, arguments.chat)
+    who, model = chosen(arguments.model, arguments.max_tokens, arguments.chat)
+    rows, asked = [], answer.questions(tasks, prompt, {})
+    with bar(len(asked), "exam", " answers") as progress:
+        for row in each(partial(answer.examine, model), asked):
+            rows.append(answer.discreet(row))
+            progress.update()
+    sets = marks.by_set(rows)
+    way = "a message of its chat template, " if model.chat else ""
+    show_tables([(f"RoboBench: {who} asked as {way}{prompt!r}, at most {model.max_new_tokens} tokens each",
+                  marks.HEADINGS, [marks.cells(name, figures) for name, figures in sets.items()])])
+    for line in marks.remarks(sets):
+        print(line)
+    if arguments.report:
+        write_text(Path(arguments.report), marks.report("RoboBench", f"Asked was {who}.", f"{way}`{prompt!r}`", rows, tasks, []))
+    if arguments.json:
+        write_json(Path(arguments.json), {"model": who, "prompt": prompt, "chat": model.chat, "max_new_tokens": model.max_new_tokens, "sets": sets,
+                                          "answers": rows})

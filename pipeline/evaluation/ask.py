@@ -1,0 +1,78 @@
+"""How a model is asked: greedily, so that the same question has the same answer, by llama.cpp in this process.
+
+One question at a time in each of as many processes as there are cores. Several in one batch of llama.cpp would be little faster with models
+of this size, and would sum in another order: of 64 answers of 100 tokens by a Q4_K_M file, 5 came out otherwise.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from pipeline.core.errors import UserError
+from pipeline.core.stage import follow
+from pipeline.export.llama import LlamaFile
+
+WORKERS = min(os.cpu_count() or 1, 8)
+MOST_PROMPT = 1024          # tokens of a prompt that a file of a longer context is given room for
+
+
+class Answer(NamedTuple):
+    text: str
+    cut: bool                   # by the number of tokens, or a full context
+    failed: str | None = None   # why it could not be asked
+
+
+class Model(Protocol):
+    """Whoever can be asked; travels to other processes."""
+    chat: bool                  # whether it is asked as its chat template wants it
+
+    def ask(self, prompt: str) -> Answer: ...
+
+
+_open: dict[tuple, LlamaFile] = {}
+
+
+def opened(path: Path, context: int) -> LlamaFile:
+    """The file as servers run it, kept open until another is asked for."""
+    if (path, context) not in _open:
+        for file in _open.values():
+            file.close()
+        _open.clear()
+        _open[path, context] = LlamaFile(path, context=context, as_served=True)
+    return _open[path, context]
+
+
+@dataclass(frozen=True)
+class Gguf:
+    path: Path
+    max_new_tokens: int
+    chat: bool = False
+
+    def ask(self, prompt: str) -> Answer:
+        """Raises UserError for a file that llama.cpp cannot run, or that is to chat and has no template for it."""
+        file = opened(self.path, self.max_new_tokens + MOST_PROMPT)
+        if self.chat:
+            message, prompt = prompt, file.chat(prompt)
+            if prompt is None:
+                raise UserError(f"{file.name}: has no chat template, so it cannot be asked {message!r} as a chat; ask without --chat")
+        ids = file.encode(prompt, as_prompt=True, special=self.chat)
+        if len(ids) >= file.context:
+            return Answer("", False, f"the prompt is {len(ids)} tokens, and the model sees {file.context}")
+        new = file.generate(ids, self.max_new_tokens)
+        return Answer(file.decode(new).decode("utf-8", "replace"), len(new) == self.max_new_tokens or len(ids) + len(new) == file.context)
+
+
+def each(work: Callable, items: Iterable, workers: int = WORKERS) -> Iterator:
+    """work(item) of each item in their order, done in `workers` processes.
+
+    What went wrong in one is raised here, and the rest is left undone.
+    """
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), initializer=follow)
+    try:
+        yield from pool.map(work, items)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
