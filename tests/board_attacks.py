@@ -70,7 +70,9 @@ for path in PATHS:
 print("tried")
 """),
     "mounts our file system": (ENDED, """
-import os, vfs
+import _hw
+vfs, os = _hw.inner("vfs"), _hw.inner("os")
+print(vfs.VfsPosix, os.VfsPosix)
 for make in (lambda: vfs.VfsPosix("/"), lambda: vfs.VfsPosix("/.."), lambda: os.VfsPosix("/etc"), lambda: vfs.VfsPosix()):
     try:
         vfs.mount(make(), "/real")
@@ -86,7 +88,8 @@ import os
 print([name for name in ("symlink", "link", "readlink", "open", "dup", "fdopen", "mmap") if hasattr(os, name)])
 """),
     "reads our surroundings": (ENDED, """
-import os, sys
+import _hw
+os, sys = _hw.inner("os"), _hw.inner("sys")
 print(os.getenv("PATH"), os.getenv("HOME"), sys.argv)
 if os.getenv("PATH") or os.getenv("HOME"):
     print("succeeded")
@@ -102,20 +105,31 @@ for path in PATHS:
 print("tried")
 """),
     "changes the board's own files": (ENDED, """
-import os
-for path in ("main.py", "/main.py", "/lib/machine.mpy", "lib/_hw.mpy", "/lib/../lib/time.mpy", "/firmware/machine.mpy"):
+import _hw
+os = _hw.inner("os")
+def walk(folder):
+    for name, kind, *_ in os.ilistdir(folder):
+        if kind == 0x4000:
+            yield from walk(folder + name + "/")
+        else:
+            yield folder + name
+def read(path):
     with open(path, "rb") as f:
-        before = f.read(10_000)
+        return f.read(1000)
+files = list(walk("/"))
+before = {path: read(path) for path in files}
+print(len(before) > 1)
+for path in files + ["main.py", "/lib/../main.py"]:
     for act in (lambda p: open(p, "w"), lambda p: open(p, "a").write("x"), os.remove, lambda p: os.rename(p, "x"), lambda p: os.rename("y", p)):
-        open("y", "w").write("print('succeeded')")
+        with open("y", "w") as f:
+            f.write("print('succeeded')")
         try:
             act(path)
         except (OSError, AttributeError):
             pass
-    with open(path, "rb") as f:
-        if f.read(10_000) != before:
-            print("succeeded", path)
-print("tried")
+for path in files:
+    if read(path) != before[path]:
+        print("succeeded", path)
 """),
     "endless large files": (ENDED, """
 f = open("a", "wb")

@@ -7,7 +7,7 @@ EITHER = "(ended|time is up)"
 LOOPS = {
     "a busy loop": (TIME, "while True:\n    pass\n"),
     "a busy loop past the ticks": (FUEL, "exec('while True: pass')"),
-    "a busy loop in a comprehension": (FUEL, "x = [0]\nfor _ in x:\n    x[0] += 1\n    x.append(0)\n    x.pop(0)\n"),
+    "a loop that feeds itself": (f"({FUEL}|MemoryError.*)", "x = [0]\nfor _ in x:\n    x.append(0)\n"),
     "a busy loop in C": (FUEL, "x = 7 ** 3000\nexec('while 1: str(x) < str(x)')"),
     "a busy loop that catches everything": (FUEL, """
 exec('''
@@ -67,8 +67,8 @@ while True:
         time.sleep(1000)
 """),
     "a handler at the exit": (EITHER, """
-import sys
-sys.atexit(lambda: print("succeeded"))
+import _hw
+_hw.inner("sys").atexit(lambda: print("succeeded"))
 """),
     "leaves by SystemExit again and again": (EITHER, """
 import sys

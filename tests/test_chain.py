@@ -14,9 +14,12 @@ import pytest
 from chain import call, edit, environment, make_chain, metrics, processes_in, robo, states, without_bfloat16
 from ruamel.yaml import YAML
 
+from pipeline.core.config import FOLDERS
+
 pytestmark = pytest.mark.slow
 TRAIN_ON = {"train", "evaluate", "export", "quantize@F16", "quantize@Q8_0", "quantize@Q4_K_M", "answer", "assess", "exam", "release"}
 NEW_VERSION = {"register", "judge"}
+CONFIGS = [f"configs/{folder}" for folder, _ in FOLDERS.values()]      # of which a stage lists the keys
 ALL = {"collect", "prepare", "tokenizer", "pack"} | TRAIN_ON
 
 
@@ -58,7 +61,7 @@ def test_every_stage_lists_exactly_what_it_reads(built, record):
         outs = [next(iter(o)) if isinstance(o, dict) else o for o in stage["outs"] + stage.get("metrics", [])]
         outs = [re.sub(r"/?\$\{item.quant\}.*", "", out) for out in outs]
         code = {row[1] for row in rows if row[0] == "code" and not is_a_docstring(built / row[1])}
-        own = ("pipeline", "params.yaml", "dvc.yaml", "dvc.lock", "configs", ".dvc", ".git", ".state", ".venv")
+        own = ("pipeline", "params.yaml", "dvc.yaml", "dvc.lock", *CONFIGS, ".dvc", ".git", ".state", ".venv")
         files = {row[1] for row in rows if row[0] == "file" and not inside(row[1], own)
                  and "unfinished" not in row[1] and not Path(built, row[1]).is_dir()}
         undeclared = {path for path in code | files if not inside(path, deps) and not inside(path, outs)}

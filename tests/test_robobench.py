@@ -6,6 +6,7 @@ import pytest
 from project import REPOSITORY
 from ruamel.yaml import YAML
 
+from pipeline.board import image
 from pipeline.core.errors import UserError
 from pipeline.core.schema import EXAM_SETS
 from pipeline.evaluation import robobench
@@ -85,8 +86,12 @@ def test_what_passes_and_what_parses(one, program, passed, parsed):
 
 def test_what_the_board_has_and_the_simulation_has_not_counts_apart(one):
     """Not where the program did what it should all the same, and not where the real board lacks it too."""
-    program = "import machine\nmachine._lacking()\n"
-    assert judge(one, program).lacks == [] and not judge(one, program).passed
+    missing = next(names for module, *_, names in image.coverage("pico") if module == "machine")
+    name = next(name for name in missing if "." not in name)
+    use = f"import machine\ntry:\n    machine.{name}()\nexcept NotImplementedError:\n    pass\n"
+    assert judge(one, use).lacks == [f"machine.{name}"] and not judge(one, use).passed
+    assert judge(one, use + SOLUTION).lacks == [] and judge(one, use + SOLUTION).passed
+    assert judge(one, "import machine\nmachine.no_such_name\n").lacks == []
 
 
 def test_names_that_the_board_has_not_are_told(one):

@@ -29,7 +29,7 @@ STREAM = "aclose() awrite() awritestr() close() drain() get_extra_info() read() 
 STANDARD = {
     "array": {"array": "append() extend()"},
     "asyncio": {
-        "": "core create_task()Task cur_task current_task()Task gather() get_event_loop()Loop new_event_loop()Loop open_connection() run() "
+        "": "create_task()Task cur_task current_task()Task gather() get_event_loop()Loop new_event_loop()Loop open_connection() run() "
             "run_until_complete() sleep() sleep_ms() start_server() ticks() ticks_add() ticks_diff() wait_for() wait_for_ms()",
         "CancelledError": "", "Event": "clear() is_set() set() wait()", "IOQueue": "queue_read() queue_write() remove() wait_io_event()",
         "Lock": "acquire() locked() release()",
@@ -51,8 +51,8 @@ STANDARD = {
     "sys": {"": "argv byteorder exit() implementation maxsize modules path platform print_exception() ps1 ps2 stderr stdin stdout version "
                 "version_info"},
 }
-OPEN = {"builtins"}                         # modules whose names are too many to be said, and are not judged
-SHARED = {"os": ("vfs", ("VfsFat", "VfsLfs2")), "ssl": ("tls", ("SSLContext",))}      # classes that stand in a second module too
+OPEN = {"builtins", "asyncio.core", "asyncio.event", "asyncio.funcs", "asyncio.lock", "asyncio.stream"}     # whose names are not judged
+SHARED = {"os": ("vfs", ("VfsFat", "VfsLfs2")), "ssl": ("tls", ("SSLContext",))}       # classes that stand in a second module too
 
 
 @dataclass
@@ -118,8 +118,8 @@ def literal(node: ast.expr | None) -> int | None:
 class Reader:
     """The modules of some folders of stubs, or of Python text, by name."""
 
-    def __init__(self, port: str):
-        self.port = port
+    def __init__(self, port: str, given: dict[str, Item] | None = None):
+        self.port, self.given = port, given or {}
         self.trees: dict[str, ast.Module] = {}
         self.python: set[str] = set()               # those written in Python, whose classes inherit
         self.done: dict[str, Item] = {}
@@ -147,23 +147,31 @@ class Reader:
     def packages(self) -> set[str]:
         return {name.rpartition(".")[0] for name in self.trees}
 
-    def resolve(self, module: str, node: ast.expr | None) -> str:
-        """The dotted name of the class that an expression in `module` names; "" for what is none of these modules'."""
+    def origin(self, module: str, node: ast.expr | None) -> str:
+        """The dotted name, with the module that it comes from, of what an expression in `module` names; "" for one that is no name."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             node = ast.parse(node.value, mode="eval").body
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            origin = self.imports(module).get(node.value.id, "")
-            return f"{origin}.{node.attr}" if self.class_of(f"{origin}.{node.attr}") else ""
-        if isinstance(node, ast.Name):
-            dotted = self.imports(module).get(node.id, f"{module}.{node.id}")
-            return dotted if self.class_of(dotted) else ""
-        return ""
+            return f"{self.imports(module).get(node.value.id, '')}.{node.attr}"
+        return self.imports(module).get(node.id, f"{module}.{node.id}") if isinstance(node, ast.Name) else ""
+
+    def resolve(self, module: str, node: ast.expr | None) -> str:
+        """The dotted name of the class that an expression in `module` names; "" for what is none of these modules'."""
+        dotted = self.origin(module, node)
+        return dotted if public(dotted.rpartition(".")[2]) and self.class_of(dotted) else ""
 
     def class_of(self, dotted: str) -> ast.ClassDef | None:
         module, _, name = dotted.rpartition(".")
-        if module not in self.trees or not public(name):
-            return None
-        return next((node for node in statements(self.trees[module].body) if isinstance(node, ast.ClassDef) and node.name == name), None)
+        body = self.trees[module].body if module in self.trees else []
+        return next((node for node in statements(body) if isinstance(node, ast.ClassDef) and node.name == name), None)
+
+    def base(self, module: str, node: ast.expr) -> Item | None:
+        """The class that another one inherits from, where it is one of these modules' or of those that are given."""
+        dotted = self.origin(module, node)
+        source, _, name = dotted.rpartition(".")
+        if found := self.class_of(dotted):
+            return self.class_item(source, found)
+        return self.given[source].members.get(name) if source in self.given else None
 
     def function(self, module: str, node: ast.FunctionDef | ast.AsyncFunctionDef, method: bool) -> Item:
         a = node.args
@@ -209,11 +217,10 @@ class Reader:
         members: dict[str, Item] = {}
         item = Item("class", members, gives="")
         for base in node.bases:
-            dotted = self.resolve(module, base)
-            parent = self.class_item(dotted.rpartition(".")[0], self.class_of(dotted)) if dotted else None
+            parent = self.base(module, base)
             item.error |= parent.error if parent else ast.unparse(base).endswith(("Exception", "Error"))
             if parent and module in self.python:
-                members |= parent.members
+                members |= parent.members or {}
                 item.keywords = parent.keywords
         own = self.body(module, node.body, True)
         if made := own.pop("__init__", None):
@@ -266,7 +273,7 @@ def standard(module: str) -> Item:
 def read(board: str) -> Api:
     """The board's table, from its stubs, STANDARD and the board's file."""
     spec = boards.load(board)
-    stubs, library = Reader(spec.port), Reader(spec.port)
+    stubs = Reader(spec.port)
     for name, path in modules_in(boards.stubs(spec), ".pyi").items():
         if is_module(name):
             stubs.add(name, path)
@@ -278,8 +285,8 @@ def read(board: str) -> Api:
     table |= {name: Item("module", None) for name in OPEN}
     for name, path in modules_in(FIRMWARE, ".py").items():
         if name in spec.libraries:
-            library.add(name, path)
-    table |= {name: library.module(name) if name in library.trees else Item("module", None) for name in spec.libraries}
+            stubs.add(name, path)
+    table |= {name: stubs.module(name) if name in stubs.trees else Item("module", None) for name in spec.libraries}
     for name in list(table):        # the packages that modules stand in
         for length in range(1, name.count(".") + 1):
             table.setdefault(".".join(name.split(".")[:length]), Item("module"))
@@ -288,6 +295,10 @@ def read(board: str) -> Api:
         place = Api(table, {}).find(owner).members if owner else table
         assert last in place, f"{board}: lacks: {dotted} is not in the stubs"
         del place[last]
+    for dotted, names in spec.keywords.items():
+        item = Api(table, {}).find(dotted)
+        assert item and item.keywords is not None, f"{board}: keywords: {dotted} is not in the stubs, or takes any"
+        item.keywords += names
     return Api(table, {name: other for name, other in aliases.items() if other in table})
 
 

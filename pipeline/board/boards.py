@@ -50,6 +50,7 @@ class BoardSpec(File):
     buses: dict[str, Bus]                               # "i2c0", "spi1", "uart0"
     epoch: Annotated[int, Field(ge=0)]                  # what its clock says at the start, seconds since 1970
     lacks: list[Text]                                   # names that the stubs have and the board has not: machine.ADC.read
+    keywords: dict[Text, list[Text]]                    # function or class -> arguments that a call can name, which the stubs do not say
     libraries: list[Text]                               # modules that people install on it, which the simulated board then has too
 
     def pin(self, name: Pin) -> Pin | None:

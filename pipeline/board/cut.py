@@ -18,7 +18,8 @@ def hidden(name: str) -> str:
 class Cut(ast.NodeTransformer):
     """Hides what the board has not in a module of the firmware, and sets constants to the board's values."""
 
-    def __init__(self, item: Item):
+    def __init__(self, item: Item, classes: dict[str, Item]):
+        self.classes = classes
         self.path: list[str] = []               # the class that is looked at, within its classes
         self.items = [item]                     # what the board has of the module, and of these
         self.away: dict[str, set[str]] = {}     # class, or "" for the module -> names that are hidden
@@ -31,7 +32,7 @@ class Cut(ast.NodeTransformer):
         return hidden(name)
 
     def visit_ClassDef(self, node: ast.ClassDef):
-        item = (self.items[-1].members or {}).get(node.name)
+        item = (self.items[-1].members or self.classes).get(node.name)
         node.name = self.called(node.name)
         self.path.append(node.name)
         self.items.append(item if item and item.kind == "class" else Item("class", None))
@@ -56,13 +57,20 @@ class Cut(ast.NodeTransformer):
                     name.id = self.called(name.id)
         return node
 
+    def visit_ImportFrom(self, node: ast.ImportFrom):
+        for alias in node.names:
+            if alias.name != "*" and (name := alias.asname or alias.name) != self.called(name):
+                alias.asname = hidden(name)
+        return node
+
 
 class Rename(ast.NodeTransformer):
     """Lets the firmware use what is hidden by its new name."""
 
     def __init__(self, away: dict[str, set[str]]):
         self.away, self.owner = away, ""
-        self.names = away.get("", set())        # that mean something hidden where we are
+        self.outer = away.get("", set())        # that mean something hidden within functions
+        self.names = self.outer                 # and where we are
 
     def visit_ClassDef(self, node: ast.ClassDef):
         before = self.owner, self.names
@@ -75,13 +83,13 @@ class Rename(ast.NodeTransformer):
         for outside in [*node.args.defaults, *node.args.kw_defaults, *getattr(node, "decorator_list", [])]:
             if outside:
                 self.visit(outside)
-        before = self.names
+        before = self.outer, self.names
         own = {each.arg if isinstance(each, ast.arg) else each.id for each in ast.walk(node)
                if isinstance(each, ast.arg) or (isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store))}
-        self.names = self.away.get("", set()) - own
+        self.outer = self.names = self.outer - own
         for statement in node.body if isinstance(node.body, list) else [node.body]:
             self.visit(statement)
-        self.names = before
+        self.outer, self.names = before
         return node
 
     visit_AsyncFunctionDef = visit_Lambda = visit_FunctionDef
@@ -103,26 +111,28 @@ def without_unused(tree: ast.Module, names: set[str]) -> None:
     while True:
         used = {node.id if isinstance(node, ast.Name) else node.attr for node in ast.walk(tree)
                 if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load)}
+        gone = names - used
 
-        def defines(node: ast.stmt) -> set[str]:
+        def stays(node: ast.stmt, gone: set[str] = gone) -> bool:
             if isinstance(node, ast.Assign):
-                return {getattr(target, "id", "") for target in node.targets}
-            return {getattr(node, "name", "")}
+                return not {getattr(target, "id", "") for target in node.targets} <= gone
+            if isinstance(node, ast.ImportFrom):
+                node.names = [alias for alias in node.names if alias.asname not in gone]
+                return bool(node.names)
+            return getattr(node, "name", "") not in gone
 
-        found = False
+        before = sum(1 for _ in ast.walk(tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef):
-                kept = [each for each in node.body if not defines(each) <= names - used]
-                found |= len(kept) < len(node.body)
-                node.body = kept or [ast.Pass()]
-        if not found:
+                node.body = [each for each in node.body if stays(each)] or [ast.Pass()]
+        if sum(1 for _ in ast.walk(tree)) == before:
             return
 
 
-def fit(name: str, path: Path, item: Item) -> ast.Module:
-    """A module of the firmware, cut to what `item` has."""
+def fit(name: str, path: Path, item: Item, classes: dict[str, Item]) -> ast.Module:
+    """A module of the firmware, cut to what `item` has; where that does not say, as in a module of the firmware's own, to `classes`."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    cut = Cut(item)
+    cut = Cut(item, classes)
     cut.visit(tree)
     Rename(cut.away).visit(tree)
     without_unused(tree, {hidden(each) for names in cut.away.values() for each in names})
@@ -132,3 +142,32 @@ def fit(name: str, path: Path, item: Item) -> ast.Module:
             base = parts[:len(parts) + (path.name == "__init__.py") - node.level]
             node.module, node.level = ".".join([*base, *([node.module] if node.module else [])]), 0
     return tree
+
+
+def defined(node: ast.stmt) -> set[str]:
+    """The names that a statement of a module defines."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {alias.asname or alias.name for alias in node.names}
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+
+
+def used(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+
+
+def apart(tree: ast.Module, name: str) -> dict[str, ast.Module]:
+    """Takes out of a module the classes that it does not use itself: class -> a module with it alone, which takes the rest from this one."""
+    found = {}
+    for node in [node for node in tree.body if isinstance(node, ast.ClassDef) and public(node.name)]:
+        others = [each for each in tree.body if each is not node]
+        if not any(node.name in used(each) for each in others) and not any(isinstance(each, ast.Global) for each in ast.walk(node)):
+            tree.body = others
+            found[node.name] = node
+    there = set().union(*map(defined, tree.body), found)
+    modules = {}
+    for cls, node in found.items():
+        needs = [ast.alias(each) for each in sorted(used(node) & there - {cls})]
+        modules[cls] = ast.Module([*([ast.ImportFrom(name, needs, 0)] if needs else []), node], [])
+    return modules

@@ -23,12 +23,13 @@ from pathlib import Path
 
 from pipeline.board import api, boards, cut, rom, sandbox
 from pipeline.board.api import FIRMWARE, Item, Reader, modules_in, public
-from pipeline.board.cut import fit
+from pipeline.board.cut import apart, fit
 from pipeline.core.files import atomic
 
 FLAGS = ("-O3",)        # without assertions and line numbers: only the program's own lines are told
 HIDDEN = {"__main__", "host"}               # modules of the interpreter that are none to a program
 READY = {"gc"}                              # that sandbox.py has put right
+LARGE = {"machine"}                         # of which a program uses but a part
 ROM = "lib/firmware.rom"                    # path of the modules in the sandbox
 SEED = {"dev/random": bytes(range(64))}     # where the interpreter begins its random numbers, the same in each run
 
@@ -84,17 +85,8 @@ def firmware() -> dict[str, Path]:
     return modules_in(FIRMWARE, ".py")
 
 
-def written(port: str) -> Reader:
-    """The firmware's modules as tables."""
-    reader = Reader(port)
-    for name, path in firmware().items():
-        reader.add(name, path)
-    return reader
-
-
 # --- one module -------------------------------------------------------------------------------------------------------
 
-# Each name that a module brings costs a search among all that the interpreter knows, so one object stands for a class with all in it.
 LACKING = """
 from _hw import lacks as _lacks
 class No:
@@ -108,6 +100,23 @@ class No:
         _lacks(self._name)
     def __setitem__(self, index, value):
         _lacks(self._name)
+"""
+# What a program may never ask for is looked up when it does: each name that a module brings costs a search among all that there are.
+LATER = """
+def __getattr__(name):
+    key = " " + name + " "
+    if key in {lacking}:
+        value = __import__("_lacking").No({module} + name)
+    else:
+        for source, names in {sources}:
+            if key in names:
+                value = getattr(__import__(source), name)
+                break
+        else:
+            raise AttributeError("module '%s' has no attribute '%s'" % ({module}[:-1], name))
+    globals()[name] = value
+    return value
+__all__ = {all}
 """
 
 
@@ -129,16 +138,38 @@ def missing(dotted: str, item: Item, there: Item) -> Iterator[tuple[str, Item]]:
             yield from missing(f"{dotted}.{name}", member, found)
 
 
-def complete(tree: ast.Module, name: str, lacking: list[tuple[str, Item]]) -> str:
-    """The module's text, with refusals for what is lacking, each where it belongs."""
+def borrowed(tree: ast.Module, private: set[str]) -> dict[str, list[str]]:
+    """Takes out of a module what it imports from `private` ones and does not use itself: module -> names."""
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    found: dict[str, list[str]] = {}
+    for node in [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module in private]:
+        names = [alias for alias in node.names if alias.asname in (None, alias.name) and public(alias.name) and alias.name not in used]
+        found.setdefault(node.module, []).extend(alias.name for alias in names)
+        node.names = [alias for alias in node.names if alias not in names]
+    tree.body = [node for node in tree.body if not isinstance(node, ast.ImportFrom) or node.names]
+    return {module: names for module, names in found.items() if names}
+
+
+def complete(tree: ast.Module, name: str, item: Item, lacking: list[tuple[str, Item]], private: set[str]) -> dict[str, str]:
+    """Module -> text of the module, with refusals for what is lacking, each where it belongs, and of what it only brings when asked for it."""
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    for dotted, item in lacking:
-        owner = dotted.removeprefix(f"{name}.").rpartition(".")[0]
-        if not owner or owner in classes:       # what is deeper, or in a class of the interpreter's own, is left to fail
-            (classes[owner] if owner else tree).body += ast.parse(refusal(dotted, item)).body
-    if lacking:
+    sources, refuses, within = borrowed(tree, private), [], False
+    for dotted, each in lacking:
+        owner, _, last = dotted.removeprefix(f"{name}.").rpartition(".")
+        if not owner and not each.error and each.value is None:
+            refuses.append(last)
+        elif not owner or owner in classes:     # deeper ones, and those of other modules' classes, are left to fail
+            (classes[owner] if owner else tree).body += ast.parse(refusal(dotted, each)).body
+            within = True
+    if within:
         tree.body = [*ast.parse("from _lacking import No as _No").body, *tree.body]
-    return ast.unparse(tree)
+    parts = {f"_{name}_{cls}": part for cls, part in apart(tree, name).items()} if name in LARGE else {}
+    sources |= {module: [module.rpartition("_")[2]] for module in parts}
+    if refuses or sources:
+        words = {"lacking": f" {' '.join(refuses)} ", "module": f"{name}.", "all": tuple(filter(public, item.members)),
+                 "sources": tuple((module, f" {' '.join(names)} ") for module, names in sources.items())}
+        tree.body += ast.parse(LATER.format(**{key: repr(value) for key, value in words.items()})).body
+    return {each: ast.unparse(ast.fix_missing_locations(part)) for each, part in {name: tree, **parts}.items()}
 
 
 def around(name: str, item: Item, there: Item, spec: boards.BoardSpec) -> ast.Module:
@@ -170,29 +201,50 @@ builtins.__import__ = _hooked
 """
 
 
+def written(port: str) -> Reader:
+    """The firmware's modules as tables."""
+    reader = Reader(port, interpreter())
+    for name, path in firmware().items():
+        reader.add(name, path)
+    return reader
+
+
 def with_imports(reader: Reader, name: str) -> Item:
     """A module of the firmware with the names that it imports: they are a program's to use, too."""
-    return Item("module", {**{each: Item("constant") for each in reader.imports(name)}, **reader.module(name).members})
+    found = {}
+    for each, origin in reader.imports(name).items():
+        source, _, original = origin.rpartition(".")
+        found[each] = reader.module(source).members.get(original, Item("constant")) if source in reader.trees else Item("constant")
+    return Item("module", {**found, **reader.module(name).members})
 
 
 def simulated(board: str) -> dict[str, Item]:
     """What is simulated of each module that the board has."""
-    reader, own = Reader(boards.load(board).port), interpreter()
-    for name, path in firmware().items():
-        reader.add(name, path)
+    reader, own = written(boards.load(board).port), interpreter()
     return {name: with_imports(reader, name) if name in reader.trees else own.get(name, Item("module")) for name in api.api(board).modules}
+
+
+def lent(board: str) -> dict[str, dict[str, Item]]:
+    """Module of the firmware's own -> its classes that the board's modules import -> what the board has of them."""
+    reader, found = written(boards.load(board).port), {}
+    for name, item in api.api(board).modules.items():
+        for each, origin in (reader.imports(name) if name in reader.trees else {}).items():
+            source, _, original = origin.rpartition(".")
+            if each in (item.members or {}):
+                found.setdefault(source, {})[original] = item.members[each]
+    return found
 
 
 def texts(board: str) -> dict[str, str]:
     """Module, as it stands on the flash -> its MicroPython text."""
-    spec, table, own, paths, there = boards.load(board), api.api(board), interpreter(), firmware(), simulated(board)
-    found = {name: ast.unparse(fit(name, path, Item("module", None))) for name, path in paths.items()
+    spec, table, own, paths, there, classes = boards.load(board), api.api(board), interpreter(), firmware(), simulated(board), lent(board)
+    found = {name: ast.unparse(fit(name, path, Item("module", None), classes.get(name, {}))) for name, path in paths.items()
              if name not in table.modules and (not public(name) or name.split(".")[0] in table.modules)}
-    ours = []
+    ours, private = [], set(found)
     for name, item in table.modules.items():
         lacking = list(missing(name, item, there[name]))
         if name in paths:
-            tree = fit(name, paths[name], item)
+            tree = fit(name, paths[name], item, {})
         elif item.members is None and name not in own:
             tree = ast.parse(f'from _hw import lacks as _lacks\ndef __getattr__(name):\n    _lacks("{name}." + name)')
         elif item.members is None or name in READY or (name in own and not lacking and own[name].members.keys() <= item.members.keys()):
@@ -204,7 +256,8 @@ def texts(board: str) -> dict[str, str]:
         if name in own:
             ours.append(name)
             tree.body += ast.parse(f"__name__ = {name!r}").body
-        found[f"_{name}" if name in own else name] = complete(tree, name, lacking)
+        made = complete(tree, name, item, lacking, private)
+        found |= {f"_{each}" if each in own else each: text for each, text in made.items()}
     words = {"other": table.aliases.values(), "ours": ours, "none": [name for name in own if public(name) and name not in table.modules]}
     hook = HOOK.format(**{key: repr(f" {' '.join(names)} ") for key, names in words.items()})
     boot = ast.parse(found.pop("_boot"))

@@ -14,7 +14,6 @@ One program at a time in a process; use processes for more.
 import ctypes
 import struct
 from collections.abc import Callable
-from ctypes import memmove, string_at
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -29,7 +28,8 @@ FUEL = 500_000_000              # WebAssembly instructions: about a quarter of a
 MEMORY = 32 << 20               # bytes for the interpreter and all it holds
 HEAP = 16 << 20                 # bytes of it for what the program makes
 STACK = 512 << 10
-QUESTIONS = 200_000             # to its surroundings; they take the most of a program's time and no fuel
+QUESTIONS = 150_000             # to its surroundings; they take the most of a program's time and no fuel
+PLACES = 1000
 # This interpreter's collector looks for pointers in its memory alone, not in WebAssembly's locals, so it frees what is in use, and programs
 # come to wrong results without a word. So it stays off, and the heap has room for nearly all that a program makes before its instructions
 # are used up. What a program is told of its memory is the distance of two new objects: asking the collector itself costs a walk of the heap.
@@ -58,6 +58,10 @@ class Outcome:
     errors: str                 # what the interpreter wrote to its error output: a traceback
     fuel: int                   # instructions used
     files: dict[str, bytes]     # that it wrote
+
+
+def view(address: int, size: int) -> memoryview:
+    return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
 
 
 class Engine:
@@ -98,13 +102,21 @@ class Engine:
         """Lets one import of the module call the method of `now_running` that has its name."""
         from wasmtime import _ffi
         kind = wanted.type
-        unpack = struct.Struct("<" + "".join("qxxxxxxxx" if str(p) == "i64" else "ixxxxxxxxxxxx" for p in kind.params)).unpack
-        size, answers, name = 16 * len(kind.params), bool(kind.results), wanted.name
+        unpack = struct.Struct("<" + "".join("qxxxxxxxx" if str(p) == "i64" else "ixxxxxxxxxxxx" for p in kind.params)).unpack_from
+        size, answers, name = 16 * max(1, len(kind.params)), bool(kind.results), wanted.name
         method = getattr(Surroundings, name)
         room = ANSWER_BYTES.to_bytes(4, "little")
+        seen: dict[int, memoryview] = {}        # address of the arguments -> those: a few places on the stack, again and again
+
+        def at(values: int) -> memoryview:
+            if values not in seen:
+                if len(seen) > PLACES:
+                    seen.clear()
+                seen[values] = view(values, size)
+            return seen[values]
 
         def constant(data, caller, values, count):      # asked before each call of the board
-            memmove(values, room, 4)
+            at(values)[:4] = room
             return 0
 
         def callback(data, caller, values, count):
@@ -112,12 +124,13 @@ class Engine:
                 self.questions += 1
                 if self.questions > QUESTIONS:
                     raise Stop(f"it asked more than {QUESTIONS:,} times")
+                given = at(values)
                 try:
-                    result = method(self.now_running, *unpack(string_at(values, size)))
+                    result = method(self.now_running, *unpack(given))
                 except Failed as failed:
                     result = failed.args[0]
                 if answers:
-                    memmove(values, (result & 0xFFFFFFFF).to_bytes(4, "little"), 4)
+                    given[:4] = (result & 0xFFFFFFFF).to_bytes(4, "little")
                 return 0
             except BaseException as error:      # it must not go through the machine code above us
                 self.failed = error
@@ -139,9 +152,8 @@ class Engine:
         store.set_limits(memory_size=MEMORY, instances=1, memories=1, tables=8, table_elements=10_000)
         exports = self.ready.instantiate(store).exports(store)
         memory = exports["memory"]
-        surroundings.base = ctypes.addressof(memory.data_ptr(store).contents)
-        surroundings.measure = lambda: memory.data_len(store)
-        surroundings.size = memory.data_len(store)
+        surroundings.look = lambda: view(ctypes.addressof(memory.data_ptr(store).contents), memory.data_len(store))
+        surroundings.memory = surroundings.look()
         self.now_running, self.failed, self.questions = surroundings, None, 0
         status, stopped = 0, None
         try:
@@ -159,6 +171,7 @@ class Engine:
                 status, stopped = None, f"the interpreter broke: {str(trap).strip().splitlines()[-1].strip()}"
         finally:
             self.now_running, self.failed, self.questions = outer
+            surroundings.memory = memoryview(b"")       # it goes with the store
         return Outcome(status, stopped, surroundings.errors.decode("utf-8", "replace"), fuel - store.get_fuel(),
                        {path: bytes(data) for path, data in surroundings.files.written.items()})
 

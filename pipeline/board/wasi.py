@@ -6,7 +6,6 @@ what a program may use up is counted. Pointers are checked: a program that corru
 
 import struct
 from collections.abc import Callable
-from ctypes import memmove, string_at
 from dataclasses import dataclass, field
 
 FILE_BYTES = 1 << 20            # that a program may write, all files together: a Pico's flash has about so much
@@ -89,27 +88,34 @@ class Surroundings:
         self.open: dict[int, Open] = {ROOT: Open("", FOLDER)}
         self.newest = ROOT
         self.errors, self.written, self.asked = bytearray(), 0, 0
-        self.base = self.size = 0           # of the interpreter's memory, set once it is there
-        self.measure: Callable[[], int] = lambda: 0
+        self.memory = memoryview(b"")       # the interpreter's, set once it is there
+        self.look: Callable[[], memoryview] = lambda: self.memory       # at it as it is now
 
     # --- its memory ---------------------------------------------------------------------------------------------------
 
-    def at(self, pointer: int, length: int) -> int:
-        """The address of `length` bytes of its memory."""
-        if pointer + length > self.size or pointer < 0 or length < 0:      # above 2 GiB they come as negative numbers
-            self.size = self.measure()      # it may have grown
-            if pointer < 0 or length < 0 or pointer + length > self.size:
-                raise Stop("it pointed outside of its own memory")
-        return self.base + pointer
+    def look_again(self, pointer: int, length: int) -> None:
+        """Its memory may have grown. Raises Stop where it has no `length` bytes there; above 2 GiB both come as negative numbers."""
+        self.memory = self.look()
+        if pointer < 0 or length < 0 or pointer + length > len(self.memory):
+            raise Stop("it pointed outside of its own memory")
 
     def read(self, pointer: int, length: int) -> bytes:
-        return string_at(self.at(pointer, length), length)
+        if pointer < 0 or length < 0 or pointer + length > len(self.memory):
+            self.look_again(pointer, length)
+        return self.memory[pointer:pointer + length].tobytes()
+
+    def text(self, pointer: int, length: int) -> str:
+        if pointer < 0 or length < 0 or pointer + length > len(self.memory):
+            self.look_again(pointer, length)
+        return str(self.memory[pointer:pointer + length], "utf-8", "replace")
 
     def write(self, pointer: int, data: bytes) -> None:
-        memmove(self.at(pointer, len(data)), data, len(data))
+        if pointer < 0 or pointer + len(data) > len(self.memory):
+            self.look_again(pointer, len(data))
+        self.memory[pointer:pointer + len(data)] = data
 
     def write_u32(self, pointer: int, value: int) -> None:
-        self.write(pointer, value.to_bytes(4, "little"))
+        self.write(pointer, (value & 0xFFFFFFFF).to_bytes(4, "little"))
 
     def vectors(self, pointer: int, count: int) -> list[tuple[int, int]]:
         if not 0 <= count <= VECTORS:
@@ -123,8 +129,7 @@ class Surroundings:
         if length > PATH_BYTES:
             raise Failed(NAMETOOLONG)
         parts: list[str] = []
-        text = self.read(pointer, length).decode("utf-8", "replace")
-        for part in f"{self.open[folder].path}/{text}".split("/"):
+        for part in f"{self.open[folder].path}/{self.text(pointer, length)}".split("/"):
             if part == "..":
                 parts = parts[:-1]
             elif part not in ("", "."):
@@ -371,8 +376,7 @@ class Surroundings:
         self.asked += name_length + payload_length
         if self.asked > ASKED_BYTES:
             raise Stop(f"it handed more than {ASKED_BYTES:,} bytes to the hardware")
-        answer = self.call(self.read(name, name_length).decode("utf-8", "replace"),
-                           self.read(payload, payload_length).decode("utf-8", "replace"))
+        answer = self.call(self.text(name, name_length), self.text(payload, payload_length))
         if answer:
             answer = answer.encode()
             if len(answer) <= room:

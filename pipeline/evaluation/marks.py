@@ -81,8 +81,9 @@ def cells(name: str, f: dict) -> list[str]:
             str(f.get("not_simulated", "-"))]
 
 
-def markdown(headings: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(headings) + " |", "|---" + "|--:" * (len(headings) - 1) + "|"]
+def markdown(headings: list[str], rows: list[list[str]], words: int = 1) -> str:
+    """A table whose first `words` columns stand left."""
+    lines = ["| " + " | ".join(headings) + " |", "|---" * words + "|--:" * (len(headings) - words) + "|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
@@ -145,5 +146,5 @@ def report(title: str, model: str, asked: str, rows: list[dict], tasks: list[Tas
         "\n".join(f"- {name}: {WORDS[name]}" for name in sets), *(["\n".join(f"- {line}" for line in remarks(sets))] if remarks(sets) else [])]
     for part in ("level", "intent"):
         table = [[name, value, f"{passed} of {count}", f"{passed / count:.0%}"] for name, value, passed, count in by_part(rows, tasks, part)]
-        parts += [f"## By {part}", markdown(["set", part, "passed", "rate"], table)] if table else []
+        parts += [f"## By {part}", markdown(["set", part, "passed", "rate"], table, words=2)] if table else []
     return "\n\n".join([*parts, *more, *failures(rows, tasks)]) + "\n"

@@ -8,24 +8,21 @@ from pydantic import AfterValidator
 from pipeline.board.board import Board
 from pipeline.board.boards import Pin
 from pipeline.board.devices import Device, Signal, steps
+from pipeline.core.errors import UserError
 
-
-def converter(board: Board, pin: Pin) -> Pin:
-    """The canonical name of an analog pin."""
-    return board.spec.pin(pin)
+SUPPLY = 3.3        # volts
 
 
 def put(board: Board, pin: Pin, signal: Signal, volts: Callable[[float], float]) -> None:
-    """Puts volts(value) on the pin, step by step of the signal."""
-    name = converter(board, pin)
+    """Puts volts(value) on the pin, step by step of the signal. Raises UserError for a pin that the board cannot measure at."""
+    name = board.spec.pin(pin)
+    if name not in board.spec.adc.values():
+        raise UserError(f"pin {pin} of a {board.spec.title} cannot measure volts; these can: {', '.join(map(str, board.spec.adc.values()))}")
     for time, value in steps(signal):
-        if time == 0:
-            board.adc.drive(name, volts(value))
-        else:
-            board.at(time, lambda value=value: (board.adc.drive(name, volts(value)), board.changed()))
+        board.at(time, lambda value=value: (board.adc.drive(name, volts(value)), board.changed()))
 
 
-class Analog(Device):
+class AnalogSensor(Device):
     """Base of sensors with one analog pin."""
     pin: Pin
 

@@ -29,12 +29,14 @@ def glyphs() -> dict[bytes, str]:
     return {bytes(column ^ 0xFF for column in cell): character for cell, character in found.items()} | found
 
 
-def band(columns: list[int], y: int) -> list[tuple[int, str]]:
-    """(x, character) of those that stand exactly in the rows from y on."""
-    known, strip = glyphs(), bytes(column >> y & 0xFF for column in columns)
+def band(strip: bytes) -> list[tuple[int, str]]:
+    """(x, character) of those that stand exactly in eight rows, given as a byte for each column."""
+    known, windows = glyphs(), [strip[x:x + SIZE] for x in range(len(strip) - SIZE + 1)]
+    if known.keys().isdisjoint(windows):
+        return []
     found, x = [], 0
-    while x <= len(strip) - SIZE:
-        character = known.get(strip[x:x + SIZE])
+    while x < len(windows):
+        character = known.get(windows[x])
         if character:
             found.append((x, character))
         x += SIZE if character else 1
@@ -50,10 +52,22 @@ def line(found: list[tuple[int, str]]) -> str:
     return text
 
 
+def rows(columns: list[int], y: int) -> bytes:
+    """The eight rows from y on."""
+    return bytes([column >> y & 0xFF for column in columns])
+
+
+def covers(found: list[tuple[int, str]], strip: bytes) -> bool:
+    """Whether the characters are all that is there."""
+    for x, _ in found:
+        strip = strip[:x] + bytes(SIZE) + strip[x + SIZE:]
+    return not any(strip)
+
+
 def read(columns: list[int], height: int) -> tuple[str, ...]:
     """The lines of text, from top to bottom, each without the room before and after it.
 
-    A line is sought where pixels begin: its characters may begin up to seven rows higher, and the rows that show most of them have it.
+    A line is sought where pixels begin. Its characters may begin up to seven rows higher; the rows that show most of them have it.
     """
     lit = 0
     for column in columns:
@@ -61,13 +75,16 @@ def read(columns: list[int], height: int) -> tuple[str, ...]:
     lines, y = [], 0
     while lit >> y:
         first = y + (lit >> y & -(lit >> y)).bit_length() - 1       # the next row with a pixel
-        if first > height - 1:
-            break
-        tries = (band(columns, start) for start in range(min(first, height - SIZE), max(y, first - SIZE + 1) - 1, -1))
-        best = max(((len(found), -number, found) for number, found in enumerate(tries)), default=(0, 0, []))
-        if best[0]:
-            lines.append(line(best[2]))
-            y = min(first, height - SIZE) + best[1] + SIZE
-        else:
-            y = first + 1
+        best: list[tuple[int, str]] = []
+        at = highest = min(first, height - SIZE)
+        for start in range(highest, max(y, first - SIZE + 1) - 1, -1):
+            strip = rows(columns, start)
+            found = band(strip)
+            if len(found) > len(best):
+                best, at = found, start
+                if covers(found, strip):
+                    break
+        if best:
+            lines.append(line(best))
+        y = at + SIZE if best else first + 1
     return tuple(lines)

@@ -1,10 +1,10 @@
 """Any voltage on an analog pin."""
 
 from pipeline.board.devices import Signal
-from pipeline.board.devices._analog import Analog, put
+from pipeline.board.devices._analog import AnalogSensor, put
 
 
-class Analog(Analog):
+class Analog(AnalogSensor):
     volts: Signal
 
     def attach(self, board):

@@ -13,18 +13,15 @@ class Hbridge(Device):
         return {"forward": self.forward, "backward": self.backward, **({} if self.enable is None else {"enable": self.enable})}
 
     def attach(self, board):
-        forward, backward = board.spec.pin(self.forward), board.spec.pin(self.backward)
-        enable = None if self.enable is None else board.spec.pin(self.enable)
-        speed = [0.0]
-
-        def share(pin) -> float:
-            channel = board.pwm.channels.get(pin)
-            return channel.duty() if channel is not None else float(board.gpio.pin(pin).driven() or 0)
+        forward, backward, *enable = (board.spec.pin(pin) for pin in self.pins().values())
+        speed = 0.0
 
         def changed(_) -> None:
-            now = round((share(forward) - share(backward)) * (1.0 if enable is None else share(enable)), 3)
-            if now != speed[0]:
-                speed[0] = now
+            nonlocal speed
+            on = board.pwm.high(enable[0]) if enable else 1
+            now = round((board.pwm.high(forward) - board.pwm.high(backward)) * on, 3)
+            if now != speed:
+                speed = now
                 board.note("device", f"motor {forward}/{backward}", now)
-        for pin in (forward, backward, *(() if enable is None else (enable,))):
+        for pin in (forward, backward, *enable):
             board.gpio.watch(pin, changed)

@@ -7,8 +7,9 @@ class InternalTemperature(Device):
     celsius: Signal
 
     def attach(self, board):
+        def becomes(celsius: float) -> None:
+            board.adc.celsius = celsius
+            board.changed()
+
         for time, value in steps(self.celsius):
-            if time == 0:
-                board.adc.celsius = value
-            else:
-                board.at(time, lambda value=value: setattr(board.adc, "celsius", value))
+            board.at(time, lambda value=value: becomes(value))

@@ -6,10 +6,11 @@ from pydantic import AfterValidator, Field
 
 from pipeline.board.boards import Pin
 from pipeline.board.devices import Device, in_order
+from pipeline.board.devices._analog import SUPPLY, put
 
 
 def step(value):
-    if len(value) != 2 or not isinstance(value[1], list):
+    if len(value) != 2 or isinstance(value[0], list) or not isinstance(value[1], list):
         raise ValueError("must be [time, [left, ..., right]]")
     return value
 
@@ -18,24 +19,23 @@ Sees = Annotated[list[float | list[float]], AfterValidator(step)]
 
 
 class LineSensor(Device):
-    pins_: list[Pin] = Field(alias="pins", min_length=1)
-    sees: Annotated[list[Sees], AfterValidator(in_order)]   # [time, [left, ..., right]], each from 0, no line, to 1
+    pins_: Annotated[list[Pin], Field(alias="pins", min_length=1)]
+    sees: Annotated[list[Sees], AfterValidator(in_order), Field(min_length=1)]  # [time, [left, ..., right]], each from 0, no line, to 1
     analog: bool = False
     inverted: bool = False                                  # low, or no voltage, over the line
 
     def pins(self):
         return {f"pins.{number}": pin for number, pin in enumerate(self.pins_)}
 
-    def attach(self, board):
-        names = [board.spec.pin(pin) for pin in self.pins_]
+    def rules(self):
+        return [(all(len(values) == len(self.pins_) for _, values in self.sees), f"sees: each step needs {len(self.pins_)} values, one a pin")]
 
-        def show(values: list[float]) -> None:
-            for name, value in zip(names, values, strict=True):
-                value = 1 - value if self.inverted else value
-                if self.analog:
-                    board.adc.drive(name, 3.3 * value)
-                    board.changed()
-                else:
-                    board.gpio.drive(name, int(value >= 0.5))
-        for time, values in self.sees:
-            board.at(round(time * 1_000_000), lambda values=values: show(values))
+    def attach(self, board):
+        for number, pin in enumerate(self.pins_):
+            signal = [[time, 1 - values[number] if self.inverted else values[number]] for time, values in self.sees]
+            if self.analog:
+                put(board, pin, signal, lambda value: SUPPLY * value)
+                continue
+            name = board.spec.pin(pin)
+            for time, value in signal:
+                board.at(round(time * 1_000_000), lambda name=name, level=int(value >= 0.5): board.gpio.drive(name, level))

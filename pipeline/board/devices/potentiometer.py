@@ -1,10 +1,10 @@
 """A knob between ground and 3V3."""
 
-from pipeline.board.devices._analog import Analog, Share, put
+from pipeline.board.devices._analog import SUPPLY, AnalogSensor, Share, put
 
 
-class Potentiometer(Analog):
+class Potentiometer(AnalogSensor):
     position: Share         # 0 at ground, 1 at 3V3
 
     def attach(self, board):
-        put(board, self.pin, self.position, lambda position: 3.3 * position)
+        put(board, self.pin, self.position, lambda position: SUPPLY * position)

@@ -1,4 +1,4 @@
-"""A relay, which notes whether it is closed: some close at a low level."""
+"""A relay, which notes when it closes (True) and opens (False); some close at a low level."""
 
 from typing import Literal
 
@@ -14,5 +14,12 @@ class Relay(Device):
         return {"pin": self.pin}
 
     def attach(self, board):
-        pin = board.spec.pin(self.pin)
-        board.gpio.watch(pin, lambda level: board.note("device", f"relay {pin}", level is not None and (level == 1) == (self.active == "high")))
+        pin, closing = board.spec.pin(self.pin), int(self.active == "high")
+        closed = False
+
+        def changed(level: int | None) -> None:
+            nonlocal closed
+            if (level == closing) != closed:
+                closed = not closed
+                board.note("device", f"relay {pin}", closed)
+        board.gpio.watch(pin, changed)

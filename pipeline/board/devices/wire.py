@@ -1,4 +1,4 @@
-"""A wire from a pin that the program drives to one that it reads."""
+"""A wire from a pin that the program drives to one that it reads. Of PWM it carries the level that there is for most of the time."""
 
 from pydantic import Field
 

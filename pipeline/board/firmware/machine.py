@@ -1,8 +1,40 @@
 """machine: what it can do stands here, for every board; what a board has of it is cut to size by image.py."""
 from _board import PORT as _PORT
-from _bus import I2C, SoftI2C, SPI, SoftSPI, UART
-from _hw import call, listen, settle
+from _bus import I2C, SoftI2C, SPI, SoftSPI, UART, dht_readinto, _call
+from _hw import listen, settle
+from _pins import Signal, _Irq
 from host import call as _ask
+
+_RP2 = _PORT == "rp2"
+
+
+def _int(x):
+    """Whole numbers are asked for, and none is made of a float."""
+    if isinstance(x, (int, bool)):
+        return int(x)
+    raise TypeError("can't convert %s to int" % type(x).__name__)
+
+
+def _only(*others):
+    """Arguments that the other port has."""
+    for given in others:
+        if given is not None:
+            raise TypeError("extra keyword arguments given")
+
+
+def _name(pin):
+    """The hardware's name of a pin, given as a Pin, a number or a name."""
+    if isinstance(pin, Pin):
+        return pin._id
+    return _call("pin", "=" + pin if isinstance(pin, str) else str(_int(pin)))
+
+
+class _Named:
+    def __getattr__(self, name):
+        try:
+            return Pin(name)
+        except ValueError:
+            raise AttributeError(name)
 
 
 class Pin:
@@ -10,30 +42,38 @@ class Pin:
     OUT = 1
     OPEN_DRAIN = 2
     ALT = 3
-    ANALOG = 4
     PULL_UP = 1
     PULL_DOWN = 2
     IRQ_FALLING = 4
     IRQ_RISING = 8
-    IRQ_LOW_LEVEL = 1
-    IRQ_HIGH_LEVEL = 2
+    WAKE_LOW = 4
+    WAKE_HIGH = 5
     DRIVE_0 = 0
     DRIVE_1 = 1
     DRIVE_2 = 2
     DRIVE_3 = 3
+    ALT_SPI = 1
+    ALT_UART = 2
+    ALT_I2C = 3
+    ALT_PWM = 4
+    ALT_SIO = 5
+    ALT_PIO0 = 6
+    ALT_PIO1 = 7
+    ALT_GPCK = 8
+    ALT_USB = 9
+    board = cpu = _Named()
 
-    def __init__(self, id, mode=-1, pull=-1, *, value=None, drive=None, alt=None, hold=None):
-        if isinstance(id, Pin):
-            id = id._id
-        self._id = call("pin", str(id))
+    def __init__(self, id, mode=None, pull=-1, *, value=None, drive=None, alt=None, hold=None):
+        self._id = _name(id)
         self._low, self._high = self._id + ",0", self._id + ",1"
-        if mode != -1 or pull != -1 or value is not None:
-            self.init(mode, pull, value=value)
+        if mode is not None or pull != -1 or value is not None:
+            self.init(mode, pull, value=value, drive=drive, alt=alt, hold=hold)
 
-    def init(self, mode=-1, pull=-1, *, value=None, drive=None, alt=None, hold=None):
-        kind = {-1: "-", None: "-", Pin.IN: "in", Pin.OUT: "out", Pin.OPEN_DRAIN: "od"}.get(mode, "alt")
-        pulls = {-1: "-", None: "none", Pin.PULL_UP: "up", Pin.PULL_DOWN: "down"}.get(pull, "none")
-        call("pin.init", "%s,%s,%s,%s" % (self._id, kind, pulls, "-" if value is None else "1" if value else "0"))
+    def init(self, mode=None, pull=-1, *, value=None, drive=None, alt=None, hold=None):
+        _only(drive, hold) if _RP2 else _only(alt)
+        kind = "-" if mode is None else _MODES.get(_int(mode), "alt")
+        pulls = "none" if pull is None else _PULLS.get(_int(pull), "none")
+        _call("pin.init", b"%s,%s,%s,%s" % (self._id, kind, pulls, "-" if value is None else "1" if value else "0"))
 
     def value(self, x=None):
         if x is None:
@@ -57,29 +97,21 @@ class Pin:
     low = off
 
     def toggle(self):
-        call("toggle", self._id)
+        _call("toggle", self._id)
 
-    def mode(self, mode=None):
-        if mode is not None:
-            return self.init(mode)
-        return {"in": Pin.IN, "out": Pin.OUT, "od": Pin.OPEN_DRAIN}.get(call("pin.mode", self._id), Pin.ALT)
-
-    def pull(self, pull=-1):
-        if pull != -1:
-            return self.init(-1, pull)
-        return {"up": Pin.PULL_UP, "down": Pin.PULL_DOWN}.get(call("pin.pull", self._id))
-
-    def drive(self, drive=None):
-        return Pin.DRIVE_1 if drive is None else None
-
-    def irq(self, handler=None, trigger=IRQ_FALLING | IRQ_RISING, *, priority=1, wake=None, hard=False):
-        edges = ("f" if trigger & Pin.IRQ_FALLING else "") + ("r" if trigger & Pin.IRQ_RISING else "")
-        listen("pin" + self._id, handler, self)
-        call("pin.irq", self._id + "," + ("" if handler is None else edges))
-        return _Irq(self)
+    def irq(self, handler=-1, trigger=IRQ_FALLING | IRQ_RISING, hard=None, *, wake=None, priority=None):
+        _only(priority, wake) if _RP2 else _only(priority, hard)
+        irq = _irqs.get(self._id)
+        if irq is None:
+            irq = _irqs[self._id] = _Irq(self)
+        if handler != -1:
+            irq._handler = handler
+            listen("pin" + self._id, handler, self)
+            irq.trigger(_int(trigger))
+        return irq
 
     def __repr__(self):
-        return "Pin(%s)" % self._id
+        return _call("pin.show", self._id)
 
     def __eq__(self, other):
         return isinstance(other, Pin) and other._id == self._id
@@ -88,81 +120,49 @@ class Pin:
         return hash(self._id)
 
 
-class _Irq:
-    def __init__(self, pin):
-        self._pin = pin
-
-    def flags(self):
-        return 0
-
-    def trigger(self, *a):
-        return 0
-
-
-def _name(pin):
-    """The hardware's name of a pin, given as a Pin, a number or a name."""
-    return pin._id if isinstance(pin, Pin) else call("pin", str(pin))
-
-
-class Signal:
-    def __init__(self, pin, *args, invert=False, **kwargs):
-        self._pin = pin if hasattr(pin, "value") and not args and not kwargs else Pin(pin, *args, **kwargs)
-        self._invert = invert
-
-    def value(self, x=None):
-        if x is None:
-            return self._pin.value() ^ self._invert
-        self._pin.value(bool(x) ^ self._invert)
-
-    __call__ = value
-
-    def on(self):
-        self.value(1)
-
-    def off(self):
-        self.value(0)
+_MODES = {Pin.IN: "in", Pin.OUT: "out", Pin.OPEN_DRAIN: "od"}
+_PULLS = {-1: "-", Pin.PULL_UP: "up", Pin.PULL_DOWN: "down", Pin.PULL_UP | Pin.PULL_DOWN: "up"}
+_irqs = {}      # pin -> its interrupt
 
 
 class PWM:
-    def __init__(self, dest, freq=None, duty=None, *, duty_u16=None, duty_ns=None, invert=None):
+    def __init__(self, dest, freq=None, **kwargs):
         self._id = _name(dest)
-        self.init(freq=freq, duty=duty, duty_u16=duty_u16, duty_ns=duty_ns, invert=invert)
+        self._tell("pwm.new", freq, **kwargs)
 
-    def init(self, freq=None, duty=None, *, duty_u16=None, duty_ns=None, invert=None):
-        if duty is not None:
-            duty_u16 = _from_1023(duty)
-        call("pwm.init", ",".join([self._id] + ["-" if x is None else str(int(x)) for x in (freq, duty_u16, duty_ns, invert)]))
+    def init(self, freq=None, **kwargs):
+        self._tell("pwm.init", freq, **kwargs)
 
-    def _ask(self, operation, x):
-        if x is None:
-            return int(call(operation, self._id))
-        call(operation, "%s,%d" % (self._id, x))
+    def _tell(self, operation, freq, duty=None, duty_u16=None, duty_ns=None, invert=None, lightsleep=None):
+        if _RP2:
+            _only(duty, lightsleep)
+        given = [(unit, value) for unit, value in (("ns", duty_ns), ("u16", duty_u16), ("u10", duty)) if value is not None]
+        unit, value = given[0] if given else ("-", None)
+        _call(operation, b"%s,%s,%s,%s,%s" % (self._id, "-" if freq is None else _int(freq), unit, "-" if value is None else _int(value),
+                                            "-" if invert is None else 1 if invert else 0))
 
-    def freq(self, x=None):
-        return self._ask("pwm.freq", x)
+    def freq(self, value=None):
+        return self._about("pwm.freq", self._id, value)
 
-    def duty_u16(self, x=None):
-        return self._ask("pwm.u16", x)
+    def _about(self, operation, what, value):
+        if value is None:
+            return int(_call(operation, what))
+        _call(operation, b"%s,%d" % (what, _int(value)))
 
-    def duty_ns(self, x=None):
-        return self._ask("pwm.ns", x)
+    def duty_u16(self, value=None):
+        return self._about("pwm.duty", self._id + ",u16", value)
 
-    def duty(self, x=None):
-        if x is None:
-            return (self.duty_u16() + 32) >> 6 if self.duty_u16() < 65504 else 1023
-        self.duty_u16(_from_1023(x))
+    def duty_ns(self, value=None):
+        return self._about("pwm.duty", self._id + ",ns", value)
+
+    def duty(self, value=None):
+        return self._about("pwm.duty", self._id + ",u10", value)
 
     def deinit(self):
-        call("pwm.deinit", self._id)
+        _call("pwm.deinit", self._id)
 
     def __repr__(self):
-        return "<PWM pin=%s>" % self._id
-
-
-def _from_1023(duty):
-    if not 0 <= duty <= 1023:
-        raise ValueError("duty must be from 0 to 1023")
-    return 65535 if duty == 1023 else duty << 6
+        return _call("pwm.show", self._id)
 
 
 class ADC:
@@ -177,109 +177,130 @@ class ADC:
     WIDTH_12BIT = 12
 
     def __init__(self, id, *, sample_ns=None, atten=None):
-        self._id = call("adc", id._id + ",pin" if isinstance(id, Pin) else str(id))
-        self._full = _FULL_SCALE[0] if _PORT == "esp32" else 3300000
-        self._bits = 12
-        if atten is not None:
-            self.atten(atten)
+        self._id = _call("adc.new", "=" + _name(id) if isinstance(id, (Pin, str)) else str(_int(id)))
+        if _RP2:
+            _only(sample_ns, atten)
+        else:
+            self.init(sample_ns=sample_ns, atten=atten)
 
     def init(self, *, sample_ns=None, atten=None):
-        if atten is not None:
-            self.atten(atten)
+        _only(sample_ns)
+        self.atten(self.ATTN_11DB if atten is None else atten)
 
-    def read_uv(self):
-        return min(int(call("adc.uv", self._id)), self._full)
+    def deinit(self):
+        pass
 
     def read_u16(self):
-        return min(65535, int(call("adc.uv", self._id)) * 65535 // self._full)
+        return int(_call("adc.u16", self._id))
+
+    def read_uv(self):
+        return int(_call("adc.uv", self._id))
 
     def read(self):
-        return self.read_u16() >> (16 - self._bits)
+        return int(_call("adc.read", self._id))
 
     def atten(self, atten):
-        if atten not in _FULL_SCALE:
-            raise ValueError("invalid atten")
-        self._full = _FULL_SCALE[atten]
+        _call("adc.atten", b"%s,%d" % (self._id, _int(atten)))
 
     def width(self, bits):
-        self._bits = bits
+        _call("adc.width", b"%s,%d" % (self._id, _int(bits)))
+
+    def __repr__(self):
+        return "<ADC channel=%d>" % (4 if self._id == "temperature" else int(self._id) - 26) if _RP2 else "ADC(Pin(%s))" % self._id
 
 
-_FULL_SCALE = {ADC.ATTN_0DB: 950000, ADC.ATTN_2_5DB: 1250000, ADC.ATTN_6DB: 1750000, ADC.ATTN_11DB: 3300000}     # microvolts
+class DAC:
+    def __init__(self, id):
+        self._id = _call("dac.new", _name(id))
+
+    def write(self, value):
+        _call("dac.write", b"%s,%d" % (self._id, _int(value)))
+
+
+class TouchPad:
+    def __init__(self, pin):
+        self._id = _call("touch.new", _name(pin))
+
+    def read(self):
+        return int(_call("touch.read", self._id))
+
+    def config(self, value):
+        pass
 
 
 class Timer:
     ONE_SHOT = 0
     PERIODIC = 1
-    _soft = 0
+    _made = 0
 
-    def __init__(self, id=-1, *, mode=PERIODIC, freq=-1, period=-1, callback=None, hard=False, tick_hz=1000):
-        if id == -1:
-            Timer._soft += 1
-            self._id = "s%d" % Timer._soft
-        elif _PORT == "rp2":
+    def __init__(self, id=-1, **kwargs):
+        if _int(id) < 0 and (id == -1 or not _RP2):
+            Timer._made += 1
+            self._id = "-%d" % Timer._made
+        elif _RP2:
             raise ValueError("Timer doesn't exist")
-        elif 0 <= id < 4:
+        elif id > 3:
+            raise ValueError("Timer(%d) doesn't exist, there are only 4 hardware timers" % id)
+        else:
             self._id = str(id)
-        else:
-            raise ValueError("invalid Timer number")
-        if callback is not None or period != -1 or freq != -1:
-            self.init(mode=mode, freq=freq, period=period, callback=callback, tick_hz=tick_hz)
+        if kwargs:
+            self.init(**kwargs)
 
-    def init(self, *, mode=PERIODIC, freq=-1, period=-1, callback=None, hard=False, tick_hz=1000):
-        if freq != -1:
-            us = int(1000000 / freq)
-        elif period != -1:
-            us = int(period) * 1000000 // tick_hz
-        else:
-            us = 1000000
+    def init(self, *, mode=PERIODIC, period=None, tick_hz=1000, freq=None, callback=None, hard=False):
+        if hard and not _RP2:
+            raise ValueError("hard Timers are not implemented")
+        if freq is not None:
+            period = int(1000000 / freq)
+        elif period is not None:
+            period = _int(period) * 1000000 // _int(tick_hz)
         listen("timer" + self._id, callback, self)
-        call("timer", "%s,%d,%d" % (self._id, us, mode == Timer.PERIODIC))
+        if period is None:
+            _call("timer.off", self._id)
+        else:
+            _call("timer", b"%s,%d,%d" % (self._id, period, mode == Timer.PERIODIC))
 
     def deinit(self):
         listen("timer" + self._id, None, None)
-        call("timer.off", self._id)
+        _call("timer.off", self._id)
 
     def value(self):
-        return 0
+        return int(_call("timer.value", self._id))
 
 
 class RTC:
-    _memory = b""
+    def datetime(self, datetimetuple=None):
+        if datetimetuple is not None:
+            return self._set(datetimetuple, 4)
+        from time import gmtime
+        now = int(_call("rtc"))
+        t = gmtime(now // 1000000)
+        return t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0 if _RP2 else now % 1000000
 
-    def __init__(self, id=0):
-        pass
+    def _set(self, given, hours):
+        from time import mktime
+        if not isinstance(given, (tuple, list)):
+            raise TypeError("object '%s' isn't a tuple or list" % type(given).__name__)
+        if len(given) != 8:
+            raise ValueError("requested length 8 but object has length %d" % len(given))
+        whole = [_int(each) for each in given]
+        seconds = mktime(tuple(whole[:3] + whole[hours:hours + 3] + [0, 0]))
+        _call("rtc.set", str(seconds * 1000000 + (0 if _RP2 else whole[7])))
 
-    def datetime(self, given=None):
-        from time import gmtime, mktime
-        if given is None:
-            us = int(call("rtc"))
-            t = gmtime(us // 1000000)
-            return (t[0], t[1], t[2], t[6], t[3], t[4], t[5], us % 1000000 if _PORT == "esp32" else 0)
-        y, mo, d, _, h, mi, s, sub = given
-        call("rtc.set", "%d" % (mktime((y, mo, d, h, mi, s, 0, 0)) * 1000000))
-
-    def init(self, given):
-        self.datetime(given)
+    def init(self, datetime):
+        self._set(datetime, 3)
 
     def memory(self, data=None):
         if data is None:
-            return RTC._memory
-        RTC._memory = bytes(data) if not isinstance(data, str) else data.encode()
+            return bytes.fromhex(_call("rtc.memory"))
+        _call("rtc.memory", "=" + bytes(data.encode() if isinstance(data, str) else data).hex())
 
 
 class WDT:
     def __init__(self, id=0, timeout=5000):
-        if _PORT == "rp2" and not 0 < timeout <= 8388:
-            raise ValueError("timeout exceeds 8388")
-        call("wdt", str(int(timeout)))
+        _call("wdt", b"%d,%d" % (_int(id), _int(timeout)))
 
     def feed(self):
-        call("wdt.feed")
-
-    def timeout_ms(self, x=None):
-        if x is not None:
-            call("wdt", str(int(x)))
+        _call("wdt.feed")
 
 
 PWRON_RESET = 1
@@ -287,39 +308,57 @@ HARD_RESET = 2
 WDT_RESET = 3
 DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
-_frequency = 125000000 if _PORT == "rp2" else 160000000
+SLEEP = 2
+DEEPSLEEP = 4
+PIN_WAKE = 2
+EXT0_WAKE = 2
+EXT1_WAKE = 3
+TIMER_WAKE = 4
+TOUCHPAD_WAKE = 5
+ULP_WAKE = 6
 
 
 def time_pulse_us(pin, pulse_level, timeout_us=1000000):
-    return int(call("pulse", "%s,%d,%d" % (_name(pin), pulse_level, timeout_us)))
+    return int(_call("pulse", b"%s,%d,%d" % (_name(pin), bool(pulse_level), _int(timeout_us))))
 
 
 def bitstream(pin, encoding, timing, data):
-    call("pixels", "%s,3,%s" % (_name(pin), bytes(data).hex()))
+    if encoding != 0:
+        raise ValueError("encoding")
+    if len(timing) != 4:
+        raise ValueError("requested length 4 but object has length %d" % len(timing))
+    _call("pixels", "%s,%s,%s" % (_name(pin), "grbw" if len(data) % 3 else "grb", bytes(data).hex()))
 
 
 def disable_irq():
-    call("irq.on", "0")
-    return 1
+    return int(_call("irq.on", "0"))
 
 
 def enable_irq(state):
-    call("irq.on", "1" if state else "0")
+    _call("irq.on", "1" if _int(state) else "0")
 
 
-def lightsleep(time_ms=0):
-    call("sleep.light", str(int(time_ms)))
+def lightsleep(time_ms=None):
+    _call("sleep.light", "" if time_ms is None else str(_int(time_ms)))
+
+
+sleep = lightsleep
 
 
 def deepsleep(time_ms=None):
-    call("sleep.deep", "" if time_ms is None else str(int(time_ms)))
+    _call("sleep.deep", "" if time_ms is None else str(_int(time_ms)))
 
 
 def reset():
-    call("reset")
+    _call("reset")
 
 
-soft_reset = reset
+def soft_reset():
+    _call("reset")
+
+
+def bootloader(value=None):
+    _call("reset")
 
 
 def reset_cause():
@@ -330,16 +369,19 @@ def wake_reason():
     return 0
 
 
+def wake_pins():
+    return ()
+
+
 def unique_id():
-    return b"\xe6\x61\x64\x08\x43\x2a\x1b\x25" if _PORT == "rp2" else b"\x24\x6f\x28\x0a\x0b\x0c"
+    return bytes.fromhex(_call("serial"))
 
 
-def freq(hz=None):
-    global _frequency
+def freq(hz=None, *peripherals):
     if hz is None:
-        return _frequency
-    _frequency = hz
+        return int(_call("freq"))
+    _call("freq", str(_int(hz)))
 
 
 def idle():
-    call("tick")
+    _call("tick")

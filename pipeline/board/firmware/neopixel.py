@@ -1,10 +1,11 @@
-"""WS2812 lights: a buffer in the order of the wire, green first, sent in one call."""
-from _hw import call
+"""Addressable lights: a buffer in the order of the wire, green first, which goes out in one call."""
+from _bus import _call
 from machine import _name
 
 
 class NeoPixel:
     ORDER = (1, 0, 2, 3)
+    _wire = "grbw"      # what the lights themselves take for which colour
 
     def __init__(self, pin, n, bpp=3, timing=1):
         self.pin = pin
@@ -13,30 +14,23 @@ class NeoPixel:
         self.buf = bytearray(n * bpp)
         self.timing = timing
         pin.init(pin.OUT)
-        self._to = "%s,%d," % (_name(pin), bpp)
+        self._to = "%s,%s," % (_name(pin), self._wire[:bpp])
 
     def __len__(self):
         return self.n
 
-    def _at(self, i):
-        if i < 0:
-            i += self.n
-        if not 0 <= i < self.n:
-            raise IndexError("bytearray index out of range")
-        return i * self.bpp
-
     def __setitem__(self, i, v):
-        offset = self._at(i)
-        for c in range(self.bpp):
-            self.buf[offset + self.ORDER[c]] = v[c]
+        start = i * self.bpp
+        for part in range(self.bpp):
+            self.buf[start + self.ORDER[part]] = v[part]
 
     def __getitem__(self, i):
-        offset = self._at(i)
-        return tuple(self.buf[offset + self.ORDER[c]] for c in range(self.bpp))
+        start = i * self.bpp
+        return tuple([self.buf[start + self.ORDER[part]] for part in range(self.bpp)])
 
     def fill(self, v):
         for i in range(self.n):
             self[i] = v
 
     def write(self):
-        call("pixels", self._to + self.buf.hex())
+        _call("pixels", self._to + self.buf.hex())

@@ -1,7 +1,7 @@
 """The 1-Wire bus."""
-from _bus import _hex, _pin
+from _bus import _pin
 from _hw import call
-from binascii import unhexlify
+from binascii import hexlify, unhexlify
 
 
 class OneWireError(Exception):
@@ -39,7 +39,7 @@ class OneWire:
         call("onewire.write", "%s,%02x" % (self._name, value & 255))
 
     def write(self, buf):
-        call("onewire.write", "%s,%s" % (self._name, _hex(buf)))
+        call("onewire.write", b"%s," % self._name + hexlify(buf))
 
     def select_rom(self, rom):
         self.reset()

@@ -1,7 +1,8 @@
 """I2C: the buses of the board and those that a program makes of two pins (SoftI2C), and the chips that answer on them.
 
 A transfer is one operation and lasts as long as its bits. Logged: ("i2c", bus, ("write" or "read", address, bytes)) where a chip answered,
-and ("i2c", bus, ("scan", None, the addresses found)). A bus is its number, one of a program's own "scl/sda".
+and ("i2c", bus, ("scan", None, the addresses found)). A bus is its number, one of a program's own "scl/sda". The same read with the same
+answer, over and over within POLLED, is a program that waits: it is logged once, and its steps grow as those of a pin that is polled.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pipeline.board.boards import Pin as PinName
 
 OVERHEAD = 50           # microseconds that MicroPython takes for a transfer besides its bits
 ANSWER = 2_000          # bytes that fit into an answer; the rest is asked for
+POLLED = 20_000         # microseconds
 MOST = 1 << 16          # bytes in a transfer
 FASTEST = 5_000_000     # hertz
 CLOCK = 125_000_000     # of the RP2040, which a bus divides by a whole number
@@ -87,6 +89,7 @@ class Peripheral:
         self.buses: dict[str, Bus] = {}
         self.targets: list[tuple[Target, PinName | None, PinName | None]] = []
         self._rest = b""
+        self._asked, self._when = (), 0         # the last read with its answer
         self.operations = {"i2c.init": self._init, "i2c.soft": self._soft, "i2c.show": self._show, "i2c.scan": self._scan,
                            "i2c.write": self._write, "i2c.read": self._read, "i2c.mem": self._mem, "i2c.rest": lambda _: self._answer(self._rest),
                            "i2c.start": self._start, "i2c.stop": self._stop, "i2c.out": self._out, "i2c.in": self._in}
@@ -143,8 +146,11 @@ class Peripheral:
     # --- whole transfers ----------------------------------------------------------------------------------------------
 
     def _takes(self, bus: Bus, size: int) -> None:
-        """The time of an address and `size` bytes: nine bits each, start and stop."""
-        self.board.sleep(OVERHEAD + (9 * (size + 1) + 2) * 1_000_000 // bus.frequency)
+        """Lets the time of an address and `size` bytes pass: nine bits each, start and stop."""
+        self.board.sleep(self._time(bus, size))
+
+    def _time(self, bus: Bus, size: int) -> int:
+        return OVERHEAD + (9 * (size + 1) + 2) * 1_000_000 // bus.frequency
 
     def _target(self, bus: Bus, address: int, empty: bool = False) -> Target:
         """The chip at `address`; the error where none answers is the port's own."""
@@ -161,14 +167,13 @@ class Peripheral:
         self.board.sleep(len(ADDRESSES) * (OVERHEAD // 5 + 11 * 1_000_000 // bus.frequency))
         return found.hex()
 
-    def _write(self, arguments: str) -> str:
+    def _write(self, arguments: str) -> None:
         key, address, data = arguments.split(",")
         bus, address, data = self.buses[key], int(address), bytes.fromhex(data)
         target = self._target(bus, address, empty=not data)
         self.board.note("i2c", bus.where, ("write", address, data))
         self._takes(bus, len(data))
         target.write(data)
-        return str(len(data))
 
     def _read(self, arguments: str) -> str:
         key, address, count = arguments.split(",")
@@ -178,15 +183,20 @@ class Peripheral:
         """Writes the memory's address and reads on from there."""
         key, address, memory, count = arguments.split(",")
         bus, address, memory, count = self.buses[key], int(address), bytes.fromhex(memory), bytes_wanted(count)
-        target = self._target(bus, address)
-        self.board.note("i2c", bus.where, ("write", address, memory))
-        target.write(memory)
-        return self._fetch(bus, address, count, len(memory) + 1)
+        self._target(bus, address).write(memory)
+        return self._fetch(bus, address, count, memory)
 
-    def _fetch(self, bus: Bus, address: int, count: int, before: int = 0) -> str:
+    def _fetch(self, bus: Bus, address: int, count: int, memory: bytes | None = None) -> str:
         data = self._target(bus, address).read(count)
-        self.board.note("i2c", bus.where, ("read", address, data))
-        self._takes(bus, before + count)
+        asked = (bus.key, address, memory, data)
+        if asked == self._asked and self.board.now - self._when < POLLED:
+            self.board.poll(self._time(bus, count + (0 if memory is None else len(memory) + 1)))
+        else:
+            if memory is not None:
+                self.board.note("i2c", bus.where, ("write", address, memory))
+            self.board.note("i2c", bus.where, ("read", address, data))
+            self._takes(bus, count + (0 if memory is None else len(memory) + 1))
+        self._asked, self._when = asked, self.board.now
         return self._answer(data)
 
     def _answer(self, data: bytes) -> str:
@@ -234,4 +244,4 @@ class Peripheral:
         if bus.open != "read":          # nobody pulls the line low
             self._takes(bus, count - 1)
             return self._answer(b"\xff" * count)
-        return self._fetch(bus, bus.address, count, -1)
+        return self._fetch(bus, bus.address, count)

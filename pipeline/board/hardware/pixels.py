@@ -1,8 +1,9 @@
-"""Addressable lights (WS2812). Logged: ("pixels", pin, the colours, each (red, green, blue) or with white)."""
+"""Addressable lights (WS2812). Logged: ("pixels", pin, the colours, each (red, green, blue) or with white at the end)."""
 
 from pipeline.board.board import Board
 
-BIT = 1.25      # microseconds
+BIT = 1.25              # microseconds
+RESET = 50
 
 
 class Peripheral:
@@ -11,10 +12,11 @@ class Peripheral:
         self.operations = {"pixels": self._pixels}
 
     def _pixels(self, arguments: str) -> None:
-        """PIN,bytes a pixel,hex as it goes over the wire: green first."""
-        name, width, data = arguments.split(",")
-        raw, width = bytes.fromhex(data), int(width)
-        pin = self.board.gpio.of(name)
-        colours = tuple((raw[n + 1], raw[n], *raw[n + 2:n + width]) for n in range(0, len(raw) - width + 1, width))
-        self.board.advance(self.board.now + round(len(raw) * 8 * BIT) + 50)
+        """PIN,order,bytes in hex; the order of the colours on the wire, such as grb or grbw. A light takes no half of a colour."""
+        name, order, data = arguments.split(",")
+        raw, width = bytes.fromhex(data), len(order)
+        pin = self.board.gpio.regular(name)
+        places = [order.index(colour) for colour in "rgbw"[:width]]
+        colours = tuple(tuple(raw[start + place] for place in places) for start in range(0, len(raw) - width + 1, width))
+        self.board.advance(self.board.now + round(len(raw) * 8 * BIT) + RESET)
         self.board.note("pixels", pin.name, colours)

@@ -1,8 +1,9 @@
 """Measuring a pulse to the microsecond, by going from one thing that happens to the next."""
 
-from pipeline.board.board import Board
+from pipeline.board.board import COST, Board
+from pipeline.board.hardware.gpio import Pin
 
-STEP = 1_000_000
+NEVER_BEGAN, NEVER_ENDED = "-2", "-1"
 
 
 class Peripheral:
@@ -10,23 +11,24 @@ class Peripheral:
         self.board = board
         self.operations = {"pulse": self._pulse}
 
-    def _wait(self, pin, level: int, timeout: int) -> bool:
+    def _wait(self, pin: Pin, level: int, timeout: int) -> bool:
         """Lets time pass until the pin has `level`; False after `timeout` microseconds."""
         until = self.board.now + timeout
         while pin.level() != level:
             if self.board.now >= until:
                 return False
-            self.board.advance(min(until, self.board.next() or until))
+            following = self.board.next()
+            self.board.advance(until if following is None else min(until, following))
         return True
 
     def _pulse(self, arguments: str) -> str:
-        """PIN,level,timeout: the pulse's microseconds; -2 where none began, -1 where it did not end."""
+        """PIN,level,timeout: the pulse's length in microseconds."""
         name, level, timeout = arguments.split(",")
-        pin, level, timeout = self.board.gpio.of(name), int(level), int(timeout)
-        self.board.advance(self.board.now + 2)
+        pin, level, timeout = self.board.gpio.regular(name), int(level), int(timeout)
+        self.board.advance(self.board.now + COST)
         if not self._wait(pin, level, timeout):
-            return "-2"
+            return NEVER_BEGAN
         start = self.board.now
         if not self._wait(pin, 1 - level, timeout):
-            return "-1"
+            return NEVER_ENDED
         return str(self.board.now - start)
