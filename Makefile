@@ -21,7 +21,7 @@ serve: $(READY)
 
 setup: $(READY)
 
-$(READY): requirements.lock scripts/setup.py
+$(READY): requirements.lock boards.lock scripts/setup.py
 	@$(PYTHON) scripts/setup.py
 
 ollama: $(READY)

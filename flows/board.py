@@ -1,18 +1,21 @@
 """`robo board`: what a MicroPython program does on a board, without one. The only command that needs no project around it."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
-from pipeline.board import boards, inputs, show
+from pipeline.board import boards, inputs, show, words
 from pipeline.core.config import read_yaml
 from pipeline.core.errors import UserError
 
 LONGEST = 3600.0        # seconds
+LEFT_OUT = "with their keys; those with ? may be left out"
 
 
 def read_program(path: str) -> str:
     """A program's text from its file, or from standard input where `path` is -."""
+    name = "standard input" if path == "-" else path
     try:
         raw = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
         return raw.decode("utf-8")
@@ -21,9 +24,9 @@ def read_program(path: str) -> str:
     except IsADirectoryError:
         raise UserError(f"{path}: a folder; a program is one file, such as main.py") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text: {error}") from None
+        raise UserError(f"{name}: not UTF-8 text: {error}") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{name}: cannot be read: {error}") from None
 
 
 def write_picture(path: str, text: str) -> None:
@@ -36,23 +39,45 @@ def write_picture(path: str, text: str) -> None:
         raise UserError(f"--plot: {path}: {error.strerror}") from None
 
 
+def list_all(out, title: str, things: list[tuple[str, list[str], str]]) -> None:
+    """`things` are (name, keys, what it is), of which the first clause is shown."""
+    show.table(out, title, [([name, " ".join(keys), re.split(r"[.;(]", about)[0].strip()], "") for name, keys, about in things])
+
+
 def list_devices(out) -> None:
-    show.table(out, "Devices for --inputs, with their keys; those with ? may be left out",
-               [([kind, inputs.about(kind), " ".join(inputs.keys(schema))], "") for kind, schema in inputs.kinds().items()])
+    list_all(out, f"Devices for --inputs, {LEFT_OUT}", [(kind, inputs.keys(schema), inputs.about(kind)) for kind, schema in inputs.kinds().items()])
 
 
 def list_checks(out) -> None:
-    from pipeline.board import checks
-    show.table(out, "Checks for --check", [([name, about], "") for name, about in checks.about().items()])
+    from pipeline.board.checks import PREDICATES
+    list_all(out, f"Checks for --check, {LEFT_OUT}", [(name, known.keys(), known.about) for name, known in sorted(PREDICATES.items())])
 
 
 def list_coverage(out, board: str) -> None:
     """How much of each module of the board is simulated."""
-    from pipeline.board.api import coverage
+    from pipeline.board.image import coverage
     modules = coverage(board)
-    total, there = sum(has for _, has, *_ in modules), sum(simulated for _, _, simulated, _ in modules)
-    rows = [[module, f"{simulated} of {has}", f"without {', '.join(missing)}" if missing else ""] for module, has, simulated, missing in modules]
-    show.table(out, f"What of a {boards.load(board).title} is simulated: {there:,} of {total:,} names", [(row, "") for row in rows], 2)
+    total, there = sum(len(names) for _, names, *_ in modules), sum(len(simulated) for _, _, simulated, _ in modules)
+    rows = []
+    for module, names, simulated, missing in modules:
+        whole = [name for name in missing if name.rpartition(".")[0] not in missing]       # a class stands for all that it has
+        rows.append([module, f"{len(simulated)} of {len(names)}", f"without {', '.join(whole)}" if whole else ""])
+    show.table(out, f"What of {words.titled(board)} is simulated: {there:,} of {total:,} names", [(row, "") for row in rows], 2)
+
+
+def read_checks(path: str, board: str) -> list:
+    from pipeline.board import checks
+    wanted = checks.parse(read_yaml(Path(path)), path)
+    if wrong := [inputs.missing_pin(board, pin) for pin in checks.pins_of(wanted) if boards.load(board).pin(pin) is None]:
+        raise UserError("\n".join(f"{path}: {fault}" for fault in wrong))
+    return wanted
+
+
+def judge(wanted: list, done) -> list[tuple[str, bool, str]]:
+    """(check as its author wrote it, whether it holds, why not)"""
+    from pipeline.board import checks
+    return [(" ".join([result.name, *(f"{key}: {value}" for key, value in result.arguments.items())]), result.ok, result.said or "")
+            for result in checks.apply(wanted, done)]
 
 
 def run_program(arguments, out) -> int:
@@ -63,19 +88,16 @@ def run_program(arguments, out) -> int:
         raise UserError(f"--seconds: {arguments.seconds:g} must be more than 0 and at most {LONGEST:g}")
     boards.load(board)
     devices = inputs.read(arguments.inputs, board) if arguments.inputs else []
-    wanted = []
-    if arguments.check:
-        from pipeline.board import checks
-        wanted = checks.parse(read_yaml(Path(arguments.check)), board, arguments.check)
+    wanted = read_checks(arguments.check, board) if arguments.check else []
     done = run(read_program(arguments.program), board, devices, arguments.seconds)
-    results = [(str(check), *check.apply(done)) for check in wanted]
-    if arguments.plot:
-        from pipeline.board.plot import plot
-        write_picture(arguments.plot, plot(done, name))
+    results = judge(wanted, done) if wanted else []
     if arguments.json:
         print(show.as_json(done, name, results))
     else:
         show.show(done, name, out, results)
+    if arguments.plot:
+        from pipeline.board.plot import plot
+        write_picture(arguments.plot, plot(done, name))
     return int(bool(done.errors or done.stopped or not all(passed for _, passed, _ in results)))
 
 

@@ -21,7 +21,7 @@ from pipeline.board import boards
 from pipeline.core.files import write_text
 from pipeline.core.paths import STATE
 
-CACHE = STATE / "board"
+CACHE = Path(__file__).parents[2] / STATE / "board"       # whatever folder a program is run from
 FIRMWARE = Path(__file__).parent / "firmware"
 # module -> class -> its names, or those of the module under "". `name()` is a function, `name()Class` one that gives an instance of that class.
 MEMORY_FILE = "close() flush() getvalue() read() readinto() readline() seek() tell() write()"

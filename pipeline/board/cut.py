@@ -74,6 +74,8 @@ class Rename(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef):
         before = self.owner, self.names
+        inherited = set().union(*(self.away.get(base.id, ()) for base in node.bases if isinstance(base, ast.Name)))
+        self.away[node.name] = self.away.get(node.name, set()) | inherited - set().union(*map(defined, node.body))
         self.owner, self.names = node.name, self.names | self.away.get(node.name, set())
         self.generic_visit(node)
         self.owner, self.names = before

@@ -307,13 +307,20 @@ def flash(board: str) -> bytes:
 @cache
 def files(board: str) -> dict[str, bytes]:
     """What the sandbox needs of the board, path -> content; `start` says what to do with it."""
-    return {**SEED, ROM: flash(board), "lib/_boot.mpy": compiled("_boot", start(board))}
+    return {**SEED, ROM: flash(board)}
 
 
+@cache
 def start(board: str) -> str:
     """What the interpreter runs first: it makes the board's modules importable and starts main.py."""
-    mount = f'vfs.mount(vfs.VfsRom(open("/{ROM}", "rb").read({len(flash(board))})), "/rom")'
-    return f'import vfs, sys\n{mount}\nsys.path[:] = ["/rom", ""]\nimport _start\n'
+    return f"""import vfs, sys
+data = bytearray({len(flash(board))})
+with open("/{ROM}", "rb") as file:
+    file.readinto(data)
+vfs.mount(vfs.VfsRom(data), "/rom")
+sys.path[:] = ["/rom", ""]
+import _start
+"""
 
 
 def coverage(board: str) -> list[tuple[str, list[str], list[str], list[str]]]:

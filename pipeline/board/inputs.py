@@ -16,10 +16,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.board import boards, devices
-from pipeline.board.boards import BoardSpec
 from pipeline.board.devices import Device
 from pipeline.core.config import explain, read_yaml
 from pipeline.core.errors import UserError, suggestion
+from pipeline.core.schema import File
 
 
 @cache
@@ -50,7 +50,8 @@ def ranges(pins: list[int]) -> str:
     return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
-def missing_pin(board: str, spec: BoardSpec, pin) -> str:
+def missing_pin(board: str, pin) -> str:
+    spec = boards.load(board)
     named = f" and {', '.join(spec.named)}" if spec.named else ""
     return f"{'an' if board[0] in 'aeiou' else 'a'} {board} has no pin {pin}; it has {ranges(spec.pins)}{named}"
 
@@ -68,7 +69,7 @@ def in_file(fault: dict, content) -> tuple:
     return tuple(kept)
 
 
-def faults(schema: type[Device], content: dict, error: ValidationError) -> list[str]:
+def faults(schema: type[File], content: dict, error: ValidationError) -> list[str]:
     """One line for each thing that is wrong. Where a value may be of several types, pydantic tells a fault for each of them: the
     deepest is what the author meant, else the one whose type fits, else all of them are said in one line.
     """
@@ -97,7 +98,7 @@ def make(entry, board: str) -> tuple[Device | None, list[str]]:
         device = schema.model_validate(content)
     except ValidationError as error:
         return None, [f"{kind}.{fault}" for fault in faults(schema, content, error)]
-    wrong = [f"{key}: {missing_pin(board, spec, pin)}" for key, pin in device.pins().items() if pin is not None and spec.pin(pin) is None]
+    wrong = [f"{key}: {missing_pin(board, pin)}" for key, pin in device.pins().items() if pin is not None and spec.pin(pin) is None]
     wrong += [fault for good, fault in device.rules() if not good]
     return device, [f"{kind}.{fault}" for fault in wrong]
 

@@ -5,10 +5,11 @@ text where there is room for it.
 """
 
 import io
+import warnings
 from collections.abc import Sequence
 from itertools import groupby
 
-from pipeline.board import boards, words
+from pipeline.board import words
 from pipeline.board.run import Run
 from pipeline.board.words import Row
 
@@ -76,6 +77,7 @@ def plot(run: Run, name: str) -> str:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
+    warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)      # the viewer's fonts are not ours
     rows, end = words.rows(run), words.horizon(run)
     lanes = [row for row in rows if row.kind != "error"][:MOST_LANES] + [row for row in rows if row.kind == "error"]
     with pyplot.rc_context({"svg.hashsalt": "board", "svg.fonttype": "none", "font.size": 9, "path.simplify": True}):
@@ -96,7 +98,7 @@ def plot(run: Run, name: str) -> str:
             axes.axvline((run.ended if run.ended is not None else end) / 1e6, color="grey", linewidth=0.8, linestyle=":", zorder=0)
         axes.set_yticks([len(lanes) - 1 - number + 0.3 for number in range(len(lanes))], [shown_text(row.label) for row in lanes])
         axes.set(xlim=(-0.004 * end / 1e6, end / 1e6), ylim=(-0.25, max(1, len(lanes)) + 0.1), xlabel="seconds")
-        axes.set_title(f"{shown_text(name)} on a {boards.load(run.board).title}. {shown_ending(run)}", fontsize=10, loc="left")
+        axes.set_title(f"{shown_text(name)} on {words.titled(run.board)}. {shown_ending(run)}", fontsize=10, loc="left")
         axes.tick_params(axis="y", length=0)
         for side in ("top", "right", "left"):
             axes.spines[side].set_visible(False)

@@ -3,29 +3,11 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import PurePosixPath
 
 from pipeline.board import boards, image, sandbox
 from pipeline.board.board import TIME_IS_UP, Board, Event
 from pipeline.board.source import prepare
 
-# Our modules come from a file system of their own, each read in one piece: from a plain file the interpreter reads 20 bytes at a time, and
-# a question to us each. It is asked for what stands in `SIZES` alone, so that a search costs nothing.
-BOOT = """
-import vfs, io, sys
-S = {sizes}
-class F:
-    def mount(self, readonly, mkfs): pass
-    def stat(self, path):
-        if path not in S: raise OSError(2)
-        return (0x8000 if S[path] else 0x4000,) + (0,) * 9
-    def open(self, path, mode):
-        return io.BytesIO(open("/lib" + path, "rb").read(S[path]))
-vfs.mount(F(), "/firmware")
-sys.path[:] = ["/firmware", ""]
-import _boot
-"""
 LINE = re.compile(r'File "main\.py", line (\d{1,9})\b')
 SECONDS = 5.0
 
@@ -62,15 +44,6 @@ class Run:
         return [event.value for event in self.log if event.what == "print"]
 
 
-@cache
-def boot(board: str) -> str:
-    """What the interpreter runs first: it makes the board's modules importable and starts the program."""
-    files = image.files(board)
-    sizes = {path.removeprefix("lib"): len(data) for path, data in files.items()}
-    folders = {f"/{parent}": 0 for path in sizes for parent in PurePosixPath(path.lstrip("/")).parents if parent.name}
-    return BOOT.format(sizes=sizes | folders)
-
-
 def read_errors(text: str, times: list[int]) -> list[Error]:
     """The interpreter's tracebacks, without the frames that are ours."""
     found = []
@@ -95,7 +68,7 @@ def run(program: str, board: str = "pico", inputs: Sequence = (), seconds: float
     for device in inputs:
         device.attach(there)
     files = {**image.files(board), "main.py": prepare(program).encode(errors="replace")}
-    outcome = sandbox.run(boot(board), files, there.call, there.printed, there.clock, there.epoch, spec.heap, fuel)
+    outcome = sandbox.run(image.start(board), files, there.call, there.printed, there.clock, there.epoch, spec.heap, fuel)
     there.end_of_output()
     stopped = None if outcome.stopped == TIME_IS_UP else outcome.stopped
     times = [event.time for event in there.log if event.what == "error"]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.board import boards, words
+from pipeline.board import words
 from pipeline.board.run import Run
 from pipeline.board.words import Row
 
@@ -149,7 +149,7 @@ def printed(out: Console, run: Run) -> None:
 def show(run: Run, name: str, out: Console, checks: Sequence = ()) -> None:
     """All of it. `name` is the program's file; `checks` are (check in words, passed, why not)."""
     rows = words.rows(run)
-    line(out, f"{name} on a {boards.load(run.board).title}", "bold")
+    line(out, f"{name} on {words.titled(run.board)}", "bold")
     line(out, words.ending(run), "bold red" if run.stopped or run.errors else "")
     for missing in run.lacks:
         line(out, f"The simulated board has no {missing} yet, so what the program did after it asked is no sign of what a board would do.", "yellow")

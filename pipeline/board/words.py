@@ -217,6 +217,12 @@ def pin_name(board: str, pin) -> str:
     return f"{'GP' if boards.load(board).port == 'rp2' else 'GPIO'}{pin}" if isinstance(pin, int) else str(pin)
 
 
+def titled(board: str) -> str:
+    """`a Raspberry Pi Pico`, `an ESP32`."""
+    title = boards.load(board).title
+    return f"{'an' if title[0] in 'AEIOU' else 'a'} {title}"
+
+
 def label(board: str, kind: str, where) -> str:
     if kind in PINS:
         return f"{pin_name(board, where)} {({'pin': 'output'} | dict.fromkeys(('pwm',), 'PWM')).get(kind, kind)}"

@@ -32,7 +32,8 @@ def misfit(signal: Signal, windows: list[tuple[int, int]], fits: Callable[[Any],
     return None
 
 
-def always(signal: Signal, windows: list[tuple[int, int]], fits: Callable[[Any], bool], about: str, tell: Callable[[Any], str], wanted: str) -> str | None:
+def always(signal: Signal, windows: list[tuple[int, int]], fits: Callable[[Any], bool], about: str, tell: Callable[[Any], str],
+           wanted: str) -> str | None:
     """Whether the signal fits all through each window, but for glitches."""
     bad = misfit(signal, windows, fits)
     return bad and f"{about} was {tell(bad.value)} {during(bad)}, {wanted} was expected"
@@ -81,7 +82,7 @@ def made(steps: list, told: Callable[[Any], str], fits: Callable[[Any, Any], boo
 
 def too_long_or_short(step: Step, start: int, end: int, cut: bool) -> str | None:
     """What is wrong with the time of a step; of one that is cut by the window only that it is too long."""
-    if step.lasts is None or (step.lasts.low - 1 <= end - start or cut) and end - start <= step.lasts.high + 1:
+    if step.lasts is None or ((step.lasts.low - 1 <= end - start or cut) and end - start <= step.lasts.high + 1):
         return None
     return f"{step.told} lasted {seconds(end - start)} from {moment(start)} on, {step.lasts.text} was expected"
 
@@ -150,14 +151,16 @@ def in_steps(signal: Signal, window: tuple[int, int], steps: list[Step], repeats
 
 # --- values that move -------------------------------------------------------------------------------------------------
 
-def fade(spans: list[Span], start: float, end: float, takes: Range | None, least: int, slack: float, about: str, tell: Callable[[float], str]) -> str | None:
+def fade(spans: list[Span], start: float, end: float, takes: Range | None, least: int, slack: float, about: str,
+         tell: Callable[[float], str]) -> str | None:
     """Whether a value goes from `start` to `end` steadily: never back, in `least` steps at least, in the time it should take."""
     sign = 1 if end > start else -1
     towards = [(span, sign * span.value) for span in spans]
     there = next((n for n, (span, _) in enumerate(towards) if abs(span.value - end) <= slack
                   and any(abs(before.value - start) <= slack for before in spans[:n])), None)
     if there is None:
-        seen = f"went from {tell(spans[0].value)} to {tell(spans[-1].value)}, between {tell(min(s.value for s in spans))} and {tell(max(s.value for s in spans))}"
+        lowest, highest = tell(min(span.value for span in spans)), tell(max(span.value for span in spans))
+        seen = f"began at {tell(spans[0].value)}, ended at {tell(spans[-1].value)} and was between {lowest} and {highest}"
         return f"{about} {seen}; from {tell(start)} to {tell(end)} was expected"
     base = min(value for (span, value) in towards[:there] if abs(span.value - start) <= slack)
     leaves = max(n for n, (_, value) in enumerate(towards[:there]) if value <= base + 0.005) + 1

@@ -10,8 +10,23 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.board.checks.judge import GLITCH, WITHIN, Step, always, during, in_steps, made, misfit, over_time
-from pipeline.board.checks.predicate import (Active, Count, Lasting, Pin, Pins, Time, Tolerance, When, each, name_of, one_of, pin_list, predicate,
-                                             rules)
+from pipeline.board.checks.predicate import (
+    AS_TUPLE,
+    Active,
+    Count,
+    Lasting,
+    Pin,
+    PinList,
+    Pins,
+    Positive,
+    Time,
+    Tolerance,
+    When,
+    each,
+    one_of,
+    predicate,
+    rules,
+)
 from pipeline.board.checks.signals import Signal, Span, canonical, given, label, level, lit, together
 from pipeline.board.checks.words import Range, count, lasting, moment, percent, seconds, several, times
 from pipeline.board.run import Run
@@ -21,8 +36,8 @@ BOUNCE = 50_000         # microseconds: contacts settle sooner, and no finger pr
 NOISE = 0.02            # of full: an analog reading wavers, and so does what follows it
 START = 500_000         # microseconds in which what repeats should have begun
 
-PinStep = Annotated[tuple[Pin | list[Pin]] | tuple[Pin | list[Pin], Lasting], Field(strict=False)]
-PinsOverTime = Pin | list[Pin] | list[Annotated[tuple[Time, Pin | list[Pin]], Field(strict=False)]]
+PinStep = Annotated[tuple[Pin | list[Pin]] | tuple[Pin | list[Pin], Lasting], AS_TUPLE]
+PinsOverTime = Pin | list[Pin] | list[Annotated[tuple[Time, Pin | list[Pin]], AS_TUPLE]]
 
 
 @predicate()
@@ -39,7 +54,7 @@ def off(run: Run, *, pin: Pins, active: Active = "high", when: When):
 
 def stands(run, pins, active, when, wanted):
     said = (always(lit(run, pin, active), when.windows(run), lambda value: value == wanted, label(run, pin), ON.get, ON[wanted])
-            for pin in pin_list(pins))
+            for pin in each(pins))
     return next(filter(None, said), None)
 
 
@@ -61,7 +76,7 @@ def unsteady(spans: list[Span], wanted: dict[bool, Range | None], about: str) ->
     one_of("on", "off", "period", "frequency"),
     lambda given: [(given["period"] is None or given["frequency"] is None, "period and frequency say the same; give one of them")]))
 def blinks(run: Run, *, pin: Pin, on: Lasting | None = None, off: Lasting | None = None, period: Lasting | None = None,
-           frequency: Annotated[float, Field(gt=0)] | None = None, times: Count | None = None, then: Literal["on", "off"] = "off",
+           frequency: Positive | None = None, times: Count | None = None, then: Literal["on", "off"] = "off",
            tolerance: Tolerance = 0.1, active: Active = "high", when: When):
     """The pin goes on and off to the window's end; with `times` so often, and `then` it stays off (or on).
 
@@ -88,9 +103,11 @@ def blinks(run: Run, *, pin: Pin, on: Lasting | None = None, off: Lasting | None
         rounds = lasting(period, tolerance)
         for before, after in pairwise(pulses):
             if not rounds.holds(after.start - before.start):
-                return f"{about} went on {seconds(after.start - before.start)} after the time before, at {moment(after.start)}; {rounds.text} was expected"
+                late = seconds(after.start - before.start)
+                return f"{about} went on {late} after the time before, at {moment(after.start)}; {rounds.text} was expected"
         parts = {value: lasts or rounds for value, lasts in parts.items()}
-    return None if times is not None else unfinished(signal, start, end, parts, about, START if when.start is None else 0)
+    grace = START if when.start is None else 0
+    return None if times is not None else unfinished(signal, start, end, parts, about, grace)
 
 
 def seen_times(number: int) -> str:
@@ -117,9 +134,9 @@ def unfinished(signal: Signal, start: int, end: int, parts: dict[bool, Range | N
 
 
 @predicate(moments=False, rules=one_of("count", "width", "gap", "every"))
-def pulses(run: Run, *, pin: Pin, count: Count | None = None, width: Lasting | None = None, gap: Lasting | None = None, every: Lasting | None = None,
-           tolerance: Tolerance = 0.1, active: Active = "high", when: When):
-    """The on-parts that lie in the window: how many, how long each (`width`), the off-parts between (`gap`), seconds from start to start (`every`)."""
+def pulses(run: Run, *, pin: Pin, count: Count | None = None, width: Lasting | None = None, gap: Lasting | None = None,
+           every: Lasting | None = None, tolerance: Tolerance = 0.1, active: Active = "high", when: When):
+    """The on-parts that lie in the window: how many, how long each (`width`) and the off-parts between (`gap`), and from start to start (`every`)."""
     return pulses_of(lit(run, pin, active), label(run, pin), count, width, gap, every, tolerance, *when.window(run))
 
 
@@ -138,12 +155,13 @@ def pulses_of(signal, about, number, width, gap, every, tolerance, start, end):
     wanted = lasting(every, tolerance) if every is not None else None
     for before, after in pairwise(found):
         if wanted and not wanted.holds(after.start - before.start):
-            return f"{about} went on at {moment(after.start)}, {seconds(after.start - before.start)} after the time before; {wanted.text} was expected"
+            late = seconds(after.start - before.start)
+            return f"{about} went on at {moment(after.start)}, {late} after the time before; {wanted.text} was expected"
     return None
 
 
 @predicate(moments=False)
-def pattern(run: Run, *, pin: Pin, times: Annotated[list[Lasting], Field(min_length=1)], unit: Annotated[float, Field(gt=0)] = 1, repeats: bool = False,
+def pattern(run: Run, *, pin: Pin, times: Annotated[list[Lasting], Field(min_length=1)], unit: Positive = 1, repeats: bool = False,
             within: Time = 0.5, tolerance: Tolerance = 0.1, active: Active = "high", when: When):
     """The pin is on, off, on ... for these `times` in turn, such as a lighthouse's [0.2, 0.3, 0.2, 3]; Morse in units, such as [1, 1, 3].
 
@@ -152,9 +170,9 @@ def pattern(run: Run, *, pin: Pin, times: Annotated[list[Lasting], Field(min_len
     ranges = [lasting([part * unit for part in time] if isinstance(time, list) else time * unit, tolerance) for time in times]
     steps = [Step(ON[n % 2 == 0], lambda value, wanted=n % 2 == 0: value == wanted, lasts) for n, lasts in enumerate(ranges)]
     if not repeats:
-        steps = [*steps[:-1], Step("off", lambda value: not value, None)] if len(steps) % 2 == 0 else [*steps, Step("off", lambda value: not value, None)]
-    shortest = int(min(lasts.low for lasts in ranges) / 2)
-    return in_steps(lit(run, pin, active), from_start(when, run), steps, repeats, label(run, pin), ON.get, within=within, glitch=min(GLITCH, shortest))
+        steps = [*(steps[:-1] if len(steps) % 2 == 0 else steps), Step("off", lambda value: not value, None)]
+    glitch = min(GLITCH, int(min(lasts.low for lasts in ranges) / 2))
+    return in_steps(lit(run, pin, active), from_start(when, run), steps, repeats, label(run, pin), ON.get, within=within, glitch=glitch)
 
 
 def from_start(when: When, run: Run) -> tuple[int, int]:
@@ -170,22 +188,23 @@ def which(run: Run, pins: list) -> str:
 def lit_of(run: Run, pins: list, active: str) -> Signal:
     """Which of the pins are on, as a set of canonical names."""
     names = [canonical(run, pin) for pin in pins]
-    return together([lit(run, pin, active) for pin in names]).map(lambda states: frozenset(n for n, state in zip(names, states, strict=True) if state))
+    states = together([lit(run, pin, active) for pin in names])
+    return states.map(lambda on: frozenset(name for name, state in zip(names, on, strict=True) if state))
 
 
 def exactly(run: Run, pins) -> frozenset:
-    return frozenset(canonical(run, pin) for pin in pin_list(pins))
+    return frozenset(canonical(run, pin) for pin in each(pins))
 
 
 def known(run: Run, pins) -> list:
     """The pins by their canonical names, each once."""
-    return list(dict.fromkeys(canonical(run, name_of(pin)) for pin in pins))
+    return list(dict.fromkeys(canonical(run, pin) for pin in pins))
 
 
 @predicate(moments=False, rules=lambda given: [
     (given["repeats"] or all(len(step) == 2 for step in given["steps"][:-1]), "each step but the last needs its seconds"),
     (not given["repeats"] or all(len(step) == 2 for step in given["steps"]), "what repeats needs the seconds of each step")])
-def sequence(run: Run, *, steps: Annotated[list[PinStep], Field(min_length=1)], pins: Annotated[list[Pin], Field(min_length=1)] | None = None,
+def sequence(run: Run, *, steps: Annotated[list[PinStep], Field(min_length=1)], pins: PinList | None = None,
              repeats: bool = False, pause: Time = 0, within: Time = 0.5, tolerance: Tolerance = 0.1, active: Active = "high", when: When):
     """Exactly the named pins are on, step by step, each step [pin or pins or [], seconds]: traffic lights, chasers, taking turns.
 
@@ -194,24 +213,27 @@ def sequence(run: Run, *, steps: Annotated[list[PinStep], Field(min_length=1)], 
     lie between two steps, and it begins `within` seconds.
     """
     watched = known(run, pins or [pin for step in steps for pin in each(step[0])])
-    found = made(steps, lambda pins: which(run, pin_list(pins)), lambda value, pins: value == exactly(run, pins), tolerance)
+
+    def tell(on: frozenset) -> str:
+        return which(run, sorted(on, key=watched.index))
+    found = made(steps, lambda pins: which(run, each(pins)), lambda value, pins: value == exactly(run, pins), tolerance)
     if not repeats and found[-1].lasts:
         found.append(Step("all off", lambda value: not value, None))
-    return in_steps(lit_of(run, watched, active), from_start(when, run), found, repeats, "pins", lambda value: which(run, sorted(value, key=watched.index)),
-                    pause=round(pause * 1e6), within=within)
+    return in_steps(lit_of(run, watched, active), from_start(when, run), found, repeats, "pins", tell, pause=round(pause * 1e6), within=within)
 
 
 @predicate()
-def only_on(run: Run, *, pins: Annotated[list[Pin], Field(min_length=1)], on: PinsOverTime, within: Time = WITHIN, active: Active = "high", when: When):
+def only_on(run: Run, *, pins: PinList, on: PinsOverTime, within: Time = WITHIN, active: Active = "high", when: When):
     """Of `pins` exactly those in `on` are on; `on` may be [time, pins] steps, each of which holds `within` seconds after its time.
 
     Such as on: [[0, []], [1.5, [18]], [3, [18, 19]]].
     """
     watched = known(run, pins)
     for start, end, wanted in over_time(run, when, on, within):
-        bad = misfit(lit_of(run, watched, active), [(start, end)], lambda value, wanted=exactly(run, wanted): value == wanted)
+        names = exactly(run, wanted)
+        bad = misfit(lit_of(run, watched, active), [(start, end)], lambda value, names=names: value == names)
         if bad:
-            return f"{which(run, sorted(bad.value, key=watched.index))} {during(bad)}, {which(run, pin_list(wanted))} was expected"
+            return f"{which(run, sorted(bad.value, key=watched.index))} {during(bad)}, {which(run, each(wanted))} was expected"
     return None
 
 
@@ -222,17 +244,17 @@ def follows(run: Run, *, pin: Pin, input: Pin, inverted: bool = False, within: T
 
     The output may be `within` seconds late.
     """
-    cause, late = given(run, name_of(input), input_active), round(within * 1e6)
-    output, (start, end) = lit(run, pin.name, active), when.window(run)
+    cause, late = given(run, input, input_active), round(within * 1e6)
+    output, (start, end) = lit(run, pin, active), when.window(run)
     if len(cause.spans) == 1:
-        return f"nothing happened at {label(run, input.name)}, so nothing could follow it"
+        return f"nothing happened at {label(run, input)}, so nothing could follow it"
     for span in cause.spans:
         window = max(start, span.start + (late if span.start else 0)), min(end, span.end)
         if window[0] < window[1]:
             wanted = span.value != inverted
-            said = always(output, [window], lambda value, wanted=wanted: value == wanted, label(run, pin.name), ON.get, ON[wanted])
+            said = always(output, [window], lambda value, wanted=wanted: value == wanted, label(run, pin), ON.get, ON[wanted])
             if said:
-                return f"{said}, as {label(run, input.name)} was {'active' if span.value else 'not active'}"
+                return f"{said}, as {label(run, input)} was {'active' if span.value else 'not active'}"
     return None
 
 
@@ -242,9 +264,9 @@ def toggles(run: Run, *, pin: Pin, input: Pin, starts: Literal["on", "off"] | No
 
     Flicker counts as changes. `starts` is its level before the first press, null for either.
     """
-    cause = Signal(given(run, input.name).settled(BOUNCE).spans)
-    output, (start, end) = lit(run, pin.name, active), when.window(run)
-    about, presses = label(run, pin.name), [span for span in cause.spans if span.value and span.start < end]
+    cause = Signal(given(run, input).settled(BOUNCE).spans)
+    output, (start, end) = lit(run, pin, active), when.window(run)
+    about, presses = label(run, pin), [span for span in cause.spans if span.value and span.start < end]
     if starts is not None and ON[output.at(start)] != starts:
         return f"{about} was {ON[output.at(start)]} at {moment(start)}, {starts} was expected"
     changes = [span.start for span in output.spans[1:] if start < span.start <= end]
@@ -252,11 +274,13 @@ def toggles(run: Run, *, pin: Pin, input: Pin, starts: Literal["on", "off"] | No
         until = presses[number + 1].start if number + 1 < len(presses) else end
         mine = [time for time in changes if press.start <= time < until]
         if len(mine) != 1:
-            return f"{about} changed {times(len(mine)) if mine else 'not at all'} at the press of {label(run, input.name)} at {moment(press.start)}, once was expected"
+            often = times(len(mine)) if mine else "not at all"
+            return f"{about} changed {often} at the press of {label(run, input)} at {moment(press.start)}, once was expected"
         if mine[0] > press.end + within * 1e6:
-            return f"{about} changed {seconds(mine[0] - press.end)} after the press at {moment(press.start)} was over, {within:g} s at most was expected"
+            late = seconds(mine[0] - press.end)
+            return f"{about} changed {late} after the press at {moment(press.start)} was over, {within:g} s at most was expected"
     if early := [time for time in changes if not presses or time < presses[0].start]:
-        return f"{about} changed at {moment(early[0])}, before {label(run, input.name)} was pressed"
+        return f"{about} changed at {moment(early[0])}, before {label(run, input)} was pressed"
     return None
 
 
@@ -271,17 +295,18 @@ def never_together(run: Run, *, pins: Annotated[list[Pin], Field(min_length=2)],
 @predicate(moments=False)
 def opposite(run: Run, *, pins: Annotated[list[Pin], Field(min_length=2, max_length=2)], tolerance: Tolerance = 0.2, when: When):
     """One of the two pins is as bright as the other is dark, all the time: taking turns, or a cross-fade. Their sum is 1, give or take 0.2."""
-    both = together([level(run, pin.name) for pin in pins])
-    return always(both, when.windows(run), lambda levels: abs(sum(levels) - 1) <= tolerance, several([label(run, pin.name) for pin in pins]),
+    both = together([level(run, pin) for pin in pins])
+    return always(both, when.windows(run), lambda levels: abs(sum(levels) - 1) <= tolerance, several([label(run, pin) for pin in pins]),
                   lambda levels: " and ".join(percent(value) for value in levels), "the one as bright as the other is dark")
 
 
 @predicate(moments=False)
 def steady(run: Run, *, pin: Pins, when: When):
     """Nothing changes at the pin (or pins) in the window, whatever its level."""
-    for name in pin_list(pin):
+    for name in each(pin):
         spans = level(run, name).within(*when.window(run))
         moved = [span for span in spans if abs(span.value - spans[0].value) > NOISE]
         if moved:
-            return f"{label(run, name)} went from {percent(spans[0].value)} to {percent(moved[0].value)} at {moment(moved[0].start)}, no change was expected"
+            change = f"from {percent(spans[0].value)} to {percent(moved[0].value)} at {moment(moved[0].start)}"
+            return f"{label(run, name)} went {change}, no change was expected"
     return None

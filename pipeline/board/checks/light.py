@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.board.checks.judge import WITHIN, always, fade, in_steps, made, misfit, needs_seconds, over_time, swings
+from pipeline.board.checks.judge import WITHIN, always, fade, in_steps, made, needs_seconds, over_time, swings
 from pipeline.board.checks.levels import from_start
-from pipeline.board.checks.predicate import Active, Amount, Lasting, OverTime, Pin, Share, Time, Tolerance, When, one_of, predicate, rules
+from pipeline.board.checks.predicate import AS_TUPLE, Active, Amount, Lasting, OverTime, Pin, Share, Time, Tolerance, When, one_of, predicate, rules
 from pipeline.board.checks.signals import Drive, drive, label, level
 from pipeline.board.checks.words import around, lasting, number, percent
 from pipeline.board.run import Run
@@ -14,7 +14,7 @@ from pipeline.board.run import Run
 ENDS = 0.05             # of full: who asks for a fade to full takes 95 % for it
 SINE_AT_ENDS = 0.42     # of the time, that a sine spends in the outer 15 % on both sides; it is 0.51 of a sine, 0.3 of a straight line
 
-ShareStep = Annotated[tuple[Share] | tuple[Share, Lasting], Field(strict=False)]
+ShareStep = Annotated[tuple[Share] | tuple[Share, Lasting], AS_TUPLE]
 
 
 @predicate(rules=rules(one_of("is_", "steps"), needs_seconds))
@@ -24,7 +24,7 @@ def brightness(run: Run, *, pin: Pin, is_: OverTime | None = None, steps: Annota
 
     It is the duty of a PWM, also of one that the program makes by fast switching. The tolerance is 3 points: people round their duties.
     """
-    about, signal = label(run, pin.name), level(run, pin.name, active)
+    about, signal = label(run, pin), level(run, pin, active)
     if steps:
         found = made(steps, lambda share: around(share, tolerance, " %", 100).text, lambda value, share: abs(value - share) <= tolerance)
         return in_steps(signal, from_start(when, run), found, repeats, about, percent)
@@ -37,14 +37,14 @@ def brightness(run: Run, *, pin: Pin, is_: OverTime | None = None, steps: Annota
 
 @predicate(moments=False, rules=lambda given: [(len(given["between"]) == 2 and given["between"][0] != given["between"][1],
                                                 "between: must be [first, last], two different shares")])
-def fades(run: Run, *, pin: Pin, between: list[Share], takes: Lasting | None = None, steps: Annotated[int, Field(ge=2)] = 10, tolerance: Tolerance = 0.15,
-          active: Active = "high", when: When):
+def fades(run: Run, *, pin: Pin, between: list[Share], takes: Lasting | None = None, steps: Annotated[int, Field(ge=2)] = 10,
+          tolerance: Tolerance = 0.15, active: Active = "high", when: When):
     """The brightness goes once from the first share to the last of `between` in `takes` seconds: never back, in so many `steps` at least.
 
     What comes after is not judged. The tolerance of 15 % leaves room for rounded steps and for a curve that suits the eye.
     """
-    spans = level(run, pin.name, active).within(*from_start(when, run))
-    return fade(spans, *between, lasting(takes, tolerance) if takes is not None else None, steps, ENDS, label(run, pin.name), percent)
+    spans = level(run, pin, active).within(*from_start(when, run))
+    return fade(spans, *between, lasting(takes, tolerance) if takes is not None else None, steps, ENDS, label(run, pin), percent)
 
 
 @predicate(moments=False)
@@ -54,7 +54,7 @@ def breathes(run: Run, *, pin: Pin, period: Lasting, low: Share = 0.15, high: Sh
 
     In so many `steps` each way at least, none wider than `jump`. With `shape` sine it is slow at both ends and fast between.
     """
-    about, spans = label(run, pin.name), level(run, pin.name, active).within(*when.window(run))
+    about, spans = label(run, pin), level(run, pin, active).within(*when.window(run))
     darkest, brightest = min(span.value for span in spans), max(span.value for span in spans)
     if darkest > low or brightest < high:
         return f"{about} went between {percent(darkest)} and {percent(brightest)}, from {percent(low)} to {percent(high)} at least was expected"
@@ -77,9 +77,12 @@ def pwm(run: Run, *, pin: Pin, frequency: Amount | None = None, duty: Share | li
     share = around(duty, tolerance, " %", 100) if duty is not None else None
 
     def fits(value: Drive) -> bool:
-        return (wanted is None or (value.frequency and 0 < value.duty and wanted.holds(value.frequency))) and (share is None or share.holds(value.duty))
+        right = wanted is None or (value.frequency and value.duty and wanted.holds(value.frequency))
+        return right and (share is None or share.holds(value.duty))
 
     def tell(value: Drive) -> str:
-        return f"at {number(value.frequency)} Hz and {percent(value.duty)}" if value.frequency else "high, without PWM" if value.duty else "low, without PWM"
+        if value.frequency:
+            return f"at {number(value.frequency)} Hz and {percent(value.duty)}"
+        return f"{'high' if value.duty else 'low'}, without PWM"
     expected = " and ".join(part.text for part in (wanted, share) if part)
-    return always(drive(run, pin.name), when.windows(run), fits, label(run, pin.name), tell, expected)
+    return always(drive(run, pin), when.windows(run), fits, label(run, pin), tell, expected)

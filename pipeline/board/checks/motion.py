@@ -8,22 +8,23 @@ from pydantic import Field
 from pipeline.board.checks import signals
 from pipeline.board.checks.judge import WITHIN, always, during, in_steps, made, misfit, needs_seconds, over_time, swings
 from pipeline.board.checks.levels import from_start
-from pipeline.board.checks.predicate import (Amount, Lasting, OverTime, Pin, Time, Tolerance, When, each, name_of, one_of, pin_list, predicate,
-                                             rules)
+from pipeline.board.checks.predicate import AS_TUPLE, Lasting, OverTime, Pin, Positive, Time, Tolerance, When, each, one_of, predicate, rules
 from pipeline.board.checks.signals import driven, label, together
-from pipeline.board.checks.words import around, lasting, moment, number, percent, seconds, several
+from pipeline.board.checks.words import lasting, moment, number, percent, seconds, several
 from pipeline.board.run import Run
 
 # (pulse at 0, pulse at 180 degrees) in milliseconds of the scales that people use, the two common ones first. All have 90 degrees at about 1.5.
-SCALES = [(0.5, 2.5), (1.0, 2.0)] + [(low / 100, high / 100) for low in range(40, 115, 5) for high in range(190, 265, 5) if abs(low + high - 300) <= 15]
+SCALES = [(0.5, 2.5), (1.0, 2.0),
+          *((low / 100, high / 100) for low in range(40, 115, 5) for high in range(190, 265, 5) if abs(low + high - 300) <= 15)]
 PULSE = 0.06            # milliseconds: 5 degrees on the wide scale, 11 on the narrow one; what rounding a duty to 10 bits and to whole percents costs
 NO_SIGNAL = "without a servo's signal"
 CREEP = 0.03            # of full speed, which moves nothing
 COIL = 400              # microseconds between the writes to the pins of one step
 STEP_RANGE = 5          # steps more or less are right where nobody says how many
 
+Coils = Annotated[list[Pin], Field(min_length=4, max_length=4)]
 Motor = Pin | Annotated[list[Pin], Field(min_length=1, max_length=3)]
-NumberStep = Annotated[tuple[float] | tuple[float, Lasting], Field(strict=False)]
+NumberSteps = Annotated[list[Annotated[tuple[float] | tuple[float, Lasting], AS_TUPLE]], Field(min_length=1)]
 
 
 # --- servos -----------------------------------------------------------------------------------------------------------
@@ -39,15 +40,15 @@ def angle_told(angle: float) -> str:
 
 
 @predicate(rules=rules(one_of("angle", "pulse", "steps"), needs_seconds))
-def servo(run: Run, *, pin: Pin, angle: OverTime | None = None, pulse: OverTime | None = None, steps: Annotated[list[NumberStep], Field(min_length=1)] | None = None,
-          repeats: bool = False, unit: Literal["degrees", "ms"] = "degrees", within: Time = WITHIN, tolerance: Annotated[float, Field(gt=0)] = PULSE, when: When):
+def servo(run: Run, *, pin: Pin, angle: OverTime | None = None, pulse: OverTime | None = None, steps: NumberSteps | None = None,
+          repeats: bool = False, unit: Literal["degrees", "ms"] = "degrees", within: Time = WITHIN, tolerance: Positive = PULSE, when: When):
     """A servo at the pin stands at `angle` in degrees (0 to 180), or at a `pulse` in ms, or at [time, angle] steps; or goes through `steps` of
     [angle, seconds] in turn (of [ms, seconds] with `unit` ms). The signal is 40 to 60 Hz.
 
     For angles any one scale that people use is right (0.5 to 2.5 ms, 1 to 2 ms, and what lies between), but the same for all angles. A
     pulse may be off by the tolerance of 0.06 ms.
     """
-    signal, about = signals.pulse(run, pin.name), label(run, pin.name)
+    signal, about = signals.pulse(run, pin), label(run, pin)
     if pulse is not None or unit == "ms":
         return stands_at(run, signal, about, pulse, steps, repeats, within, when, lambda value: f"{number(value)} ms ± {number(tolerance)} ms",
                          lambda seen, value: seen is not None and abs(seen - value) <= tolerance)
@@ -79,7 +80,7 @@ def sweeps(run: Run, *, pin: Pin, takes: Lasting, between: Annotated[list[float]
     The tolerance of 20 % is for the waits at the ends and the time that the steps themselves take.
     """
     least, most = between or (0, 180)
-    about, spans = label(run, pin.name), [span for span in signals.pulse(run, pin.name).within(*from_start(when, run)) if span.value is not None]
+    about, spans = label(run, pin), [span for span in signals.pulse(run, pin).within(*from_start(when, run)) if span.value is not None]
     if not spans:
         return f"{about} had no servo's signal, swinging was expected"
     lowest, highest = min(span.value for span in spans), max(span.value for span in spans)
@@ -98,12 +99,12 @@ def pace(value: float) -> str:
 
 
 @predicate(rules=rules(one_of("speed", "steps"), needs_seconds))
-def motor(run: Run, *, pins: Motor, speed: OverTime | None = None, steps: Annotated[list[NumberStep], Field(min_length=1)] | None = None, repeats: bool = False,
+def motor(run: Run, *, pins: Motor, speed: OverTime | None = None, steps: NumberSteps | None = None, repeats: bool = False,
           within: Time = WITHIN, tolerance: Tolerance = 0.05, when: When):
     """A motor at `pins` ([forward], [forward, backward] or [forward, backward, enable]) turns at `speed`, -1..1, or at [time, speed] steps held
     `within` seconds after each; or goes through `steps` of [speed, seconds] in turn. Braking is stopping.
     """
-    about, signal = motor_at(run, pins), signals.speed(run, pin_list(pins))
+    about, signal = motor_at(run, pins), signals.speed(run, each(pins))
 
     def fits(value, wanted):
         return abs(value - wanted) <= tolerance
@@ -116,12 +117,12 @@ def motor(run: Run, *, pins: Motor, speed: OverTime | None = None, steps: Annota
 
 
 def motor_at(run: Run, pins) -> str:
-    return f"the motor at {several([label(run, pin) for pin in pin_list(pins)])}"
+    return f"the motor at {several([label(run, pin) for pin in each(pins)])}"
 
 
 Way = Literal["forward", "backward", "stop", "spin left", "spin right", "left", "right"]
 WAYS = {"forward": (1, 1), "backward": (-1, -1), "stop": (0, 0), "spin left": (-1, 1), "spin right": (1, -1)}
-WayStep = Annotated[tuple[Way] | tuple[Way, Lasting], Field(strict=False)]
+WayStep = Annotated[tuple[Way] | tuple[Way, Lasting], AS_TUPLE]
 
 
 def goes(speeds: tuple[float, float], way: str) -> bool:
@@ -136,7 +137,7 @@ def wheels_told(speeds: tuple[float, float]) -> str:
 
 
 @predicate(rules=rules(one_of("go", "steps"), needs_seconds))
-def wheels(run: Run, *, left: Motor, right: Motor, go: Way | list[Annotated[tuple[Time, Way], Field(strict=False)]] | None = None,
+def wheels(run: Run, *, left: Motor, right: Motor, go: Way | list[Annotated[tuple[Time, Way], AS_TUPLE]] | None = None,
            steps: Annotated[list[WayStep], Field(min_length=1)] | None = None, repeats: bool = False, pause: Time = 0.2, within: Time = WITHIN,
            tolerance: Tolerance = 0.1, when: When):
     """A robot with two wheels (motors as in `motor`) goes forward, backward, left or right (one wheel slower, standing or backward), spin left or
@@ -144,7 +145,7 @@ def wheels(run: Run, *, left: Motor, right: Motor, go: Way | list[Annotated[tupl
 
     Between two steps it may stand for `pause` seconds.
     """
-    both = together([signals.speed(run, pin_list(left)), signals.speed(run, pin_list(right))])
+    both = together([signals.speed(run, each(left)), signals.speed(run, each(right))])
     if steps:
         return in_steps(both, from_start(when, run), made(steps, str, goes, tolerance), repeats, "wheels", wheels_told, pause=round(pause * 1e6))
     for start, end, wanted in over_time(run, when, go, within):
@@ -161,7 +162,7 @@ def coils(run: Run, pins: list) -> list[tuple[int, float]]:
 
     None instead of steps where the change was none that turns the motor one way.
     """
-    names = [name_of(pin) for pin in pins]
+    names = [pin for pin in pins]
     states = together([driven(run, pin).map(lambda d: d.duty > 0.5) for pin in names]).settled(COIL)
     found, before = [], None
     for span in states.spans:
@@ -178,8 +179,8 @@ def coils(run: Run, pins: list) -> list[tuple[int, float]]:
 
 def driver(run: Run, step, direction) -> list[tuple[int, float]]:
     """(time, 1 or -1) of each step of a driver with step and direction pins; direction high is forward."""
-    ups = driven(run, step.name).map(lambda d: d.duty > 0.5)
-    turns = driven(run, direction.name) if direction else None
+    ups = driven(run, step).map(lambda d: d.duty > 0.5)
+    turns = driven(run, direction) if direction else None
     return [(span.start, 1 if turns is None or turns.at(span.start).duty > 0.5 else -1) for span in ups.spans if span.value and span.start]
 
 
@@ -194,8 +195,8 @@ def moves_of(steps: list[tuple[int, float]], pause: int) -> list[list[tuple[int,
 
 @predicate(moments=False, rules=rules(one_of("pins", "step"), lambda given: [
     ((given["pins"] is None) != (given["step"] is None), "give pins of a motor with four coils, or step (and direction) of a driver")]))
-def stepper(run: Run, *, moves: Annotated[list[float], Field(min_length=1)], pins: Annotated[list[Pin], Field(min_length=4, max_length=4)] | None = None,
-            step: Pin | None = None, direction: Pin | None = None, slack: Annotated[int, Field(ge=0)] = STEP_RANGE, every: Lasting | None = None,
+def stepper(run: Run, *, moves: Annotated[list[float], Field(min_length=1)], pins: Coils | None = None, step: Pin | None = None,
+            direction: Pin | None = None, slack: Annotated[int, Field(ge=0)] = STEP_RANGE, every: Lasting | None = None,
             pause: Lasting | None = None, released: bool = False, tolerance: Tolerance = 0.2, when: When):
     """A stepper makes these `moves`, in steps, negative ones the other way: by the coils at `pins`, or by a driver at `step` and `direction`.
 
@@ -211,7 +212,8 @@ def stepper(run: Run, *, moves: Annotated[list[float], Field(min_length=1)], pin
     made_moves = [sum(way for _, way in move) for move in found]
     sign = 1 if step or not made_moves or made_moves[0] * moves[0] > 0 else -1
     if len(found) != len(moves) or any(abs(sign * seen - wanted) > slack for seen, wanted in zip(made_moves, moves, strict=False)):
-        return f"{about} made {several([f'{number(sign * seen)} steps' for seen in made_moves])}, {several([f'{number(w)} steps' for w in moves])} was expected"
+        seen, expected = (several([f"{number(steps)} steps" for steps in those]) for those in ([sign * steps for steps in made_moves], moves))
+        return f"{about} made {seen}, {expected} was expected"
     wanted = lasting(every, tolerance, 100) if every is not None else None
     for move in found:
         per_step = (move[-1][0] - move[0][0]) / max(0.5, abs(sum(way for _, way in move[1:])))
@@ -221,5 +223,5 @@ def stepper(run: Run, *, moves: Annotated[list[float], Field(min_length=1)], pin
     for before, after in pairwise(found):
         if rest and not rest.holds(after[0][0] - before[-1][0]):
             return f"{about} paused for {seconds(after[0][0] - before[-1][0])} at {moment(before[-1][0])}, {rest.text} was expected"
-    on = [label(run, pin.name) for pin in pins or [] if driven(run, pin.name).at(end).duty > 0]
+    on = [label(run, pin) for pin in pins or [] if driven(run, pin).at(end).duty > 0]
     return f"{several(on)} was still on at {moment(end)}, all coils off was expected" if released and on else None

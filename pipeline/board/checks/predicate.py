@@ -8,11 +8,13 @@ keys `from`, `to` and `at`, and a name that Python keeps for itself has an under
 import inspect
 import re
 from collections.abc import Callable
+from textwrap import indent
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, ValidationError, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
 
-from pipeline.board.devices import Signal as OverTime
+from pipeline.board.checks.signals import PinName
+from pipeline.board.devices import Signal
 from pipeline.board.inputs import faults
 from pipeline.board.run import Run
 from pipeline.core.errors import UserError, suggestion
@@ -21,15 +23,14 @@ from pipeline.core.schema import File
 SETUP = 100_000         # microseconds from the start in which a program sets up its pins, and nothing is judged
 
 
-class PinName(NamedTuple):
-    """A pin as somebody wrote it, of whatever board."""
-    name: int | str
-
-
 def ordered(amount):
     if isinstance(amount, list) and (len(amount) != 2 or amount[0] > amount[1]):
         raise ValueError(f"must be one number or [lowest, highest], not {amount}")
     return amount
+
+
+# steps stand in YAML as lists, and in what a predicate takes as tuples, so that each place in them has its own type
+AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 
 
 def pattern(text: str) -> str:
@@ -46,26 +47,21 @@ Pin = Annotated[int | str, AfterValidator(PinName)]
 Pins = Pin | Annotated[list[Pin], Field(min_length=1)]
 Active = Literal["high", "low"]
 Lasting = Annotated[Time | list[Time], AfterValidator(ordered)]             # seconds, or [lowest, highest]
+OverTime = Signal                                                           # a number, or [time, value] steps
 Amount = Annotated[float | list[float], AfterValidator(ordered)]
 Count = Annotated[int | list[int], AfterValidator(ordered)]
 Texts = str | Annotated[list[str], Field(min_length=1)]
 Pattern = Annotated[str, AfterValidator(pattern)]
 Patterns = Pattern | Annotated[list[Pattern], Field(min_length=1)]
 Tolerance = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+PinList = Annotated[list[Pin], Field(min_length=1)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 def each(value) -> list:
     """A list of what may be one or several."""
     return value if isinstance(value, list) else [value]
-
-
-def name_of(pin):
-    return pin.name if isinstance(pin, PinName) else pin
-
-
-def pin_list(pins) -> list:
-    return [name_of(pin) for pin in each(pins)]
 
 
 class When(NamedTuple):
@@ -93,7 +89,6 @@ class Predicate:
     def __init__(self, function: Callable, rules: Callable[[dict], list[tuple[bool, str]]] | None, moments: bool):
         parameters = list(inspect.signature(function).parameters.values())[1:]
         self.judge, self.rules, self.name = function, rules, function.__name__.rstrip("_")
-        self.about = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
         self.__doc__ = inspect.getdoc(function)
         self.windowed = any(p.name == "when" for p in parameters)
         own = {p.name: (p.annotation, Field(... if p.default is p.empty else p.default, alias=p.name.rstrip("_")))
@@ -230,5 +225,5 @@ def pins_of(checks: list[Check]) -> list[int | str]:
 
 def vocabulary() -> str:
     """Every predicate with its arguments and what it says, for people who write checks."""
-    return "\n".join(f"{name}: {{{', '.join(known.keys())}}}\n    {known.about}" for name, known in sorted(PREDICATES.items()))
+    return "\n\n".join(f"{name}: {{{', '.join(known.keys())}}}\n{indent(known.__doc__, '    ')}" for name, known in sorted(PREDICATES.items()))
 

@@ -20,6 +20,11 @@ BURST = 5               # pulses so fast one after the other are meant as PWM; a
 DARK = 0.03             # share of full; what is left of a PWM that is meant to be off
 
 
+class PinName(NamedTuple):
+    """A pin as somebody wrote it, of whatever board."""
+    name: Pin
+
+
 class Span(NamedTuple):
     start: int          # microseconds
     end: int
@@ -93,15 +98,16 @@ def together(signals: list[Signal]) -> Signal:
 
 # --- pins -------------------------------------------------------------------------------------------------------------
 
-def canonical(run: Run, pin: Pin) -> Pin:
+def canonical(run: Run, pin: Pin | PinName) -> Pin:
     """Raises UserError for a pin that the board does not have."""
-    name = boards.load(run.board).pin(pin)
+    written = pin.name if isinstance(pin, PinName) else pin
+    name = boards.load(run.board).pin(written)
     if name is None:
-        raise UserError(f"a {run.board} has no pin {pin}")
+        raise UserError(f"a {run.board} has no pin {written}")
     return name
 
 
-def label(run: Run, pin: Pin) -> str:
+def label(run: Run, pin: Pin | PinName) -> str:
     """The pin as people write it: GP15, GPIO 4, LED."""
     name = canonical(run, pin)
     return name if isinstance(name, str) else f"GP{name}" if boards.load(run.board).port == "rp2" else f"GPIO {name}"
@@ -130,10 +136,12 @@ def as_seen(signal: Signal) -> Signal:
     return Signal(found)
 
 
-def driven(run: Run, pin: Pin) -> Signal:
+def driven(run: Run, pin: Pin | PinName) -> Signal:
     """The levels and PWM of a pin, as the program set them; a pin that nobody drives is low."""
     name, level, pwm, changes = canonical(run, pin), 0, None, []
     for event in run.log:
+        if event.what == "reset" or (event.what, event.where) in (("sleep", "deep"), ("watchdog", "bite")):
+            changes.append((event.time, Drive(0, 0)))       # with which the run ends, and nothing is driven any more
         if event.where == name and event.what in ("pin", "pwm"):
             if event.what == "pin":
                 level = event.value or 0
@@ -143,7 +151,7 @@ def driven(run: Run, pin: Pin) -> Signal:
     return as_seen(steps(changes, Drive(0, 0), run.end))
 
 
-def drive(run: Run, pin: Pin) -> Signal:
+def drive(run: Run, pin: Pin | PinName) -> Signal:
     """As `driven`, with fast switching by the program itself taken for the PWM that it is."""
     spans = driven(run, pin).spans
     shortest = 1_000_000 // SEEN
@@ -170,27 +178,27 @@ def drive(run: Run, pin: Pin) -> Signal:
     return Signal(found + spans[done:])
 
 
-def level(run: Run, pin: Pin, active: str = "high") -> Signal:
+def level(run: Run, pin: Pin | PinName, active: str = "high") -> Signal:
     """How bright, loud or strong what hangs on the pin is, 0..1; with `active` low it is on where the pin is low."""
     return drive(run, pin).map(lambda d: d.duty if active == "high" else 1 - d.duty)
 
 
-def lit(run: Run, pin: Pin, active: str = "high") -> Signal:
+def lit(run: Run, pin: Pin | PinName, active: str = "high") -> Signal:
     """Whether what hangs on the pin is on, be it dim."""
     return level(run, pin, active).map(lambda value: value > DARK)
 
 
-def tone(run: Run, pin: Pin) -> Signal:
+def tone(run: Run, pin: Pin | PinName) -> Signal:
     """The frequency in hertz that a passive buzzer sounds at, 0 where it is silent."""
     return drive(run, pin).map(lambda d: d.frequency if DARK / 10 < d.duty < 1 - DARK / 10 else 0)
 
 
-def pulse(run: Run, pin: Pin) -> Signal:
+def pulse(run: Run, pin: Pin | PinName) -> Signal:
     """The pulse in milliseconds that a servo gets, None where it gets no signal of 40 to 60 Hz."""
     return drive(run, pin).map(lambda d: round(1_000 * d.duty / d.frequency, 4) if SEEN <= d.frequency <= 60 and 0 < d.duty < 1 else None)
 
 
-def speed(run: Run, pins: list[Pin]) -> Signal:
+def speed(run: Run, pins: list[Pin | PinName]) -> Signal:
     """The speed of a motor, -1..1: of [forward], [forward, backward] or [forward, backward, enable]."""
     def of(duties):
         forward, backward, enable = (*duties, *(0, 1)[len(duties) - 1:])
@@ -198,7 +206,7 @@ def speed(run: Run, pins: list[Pin]) -> Signal:
     return together([level(run, pin) for pin in pins]).map(of)
 
 
-def given(run: Run, pin: Pin, active: str | None = None) -> Signal:
+def given(run: Run, pin: Pin | PinName, active: str | None = None) -> Signal:
     """Whether what is connected to an input pin is active: a button pressed, a sensor that sees something.
 
     A button only ever drives its pin to one level, and lets go of it: it is active where it drives. What drives both levels is active

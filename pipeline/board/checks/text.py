@@ -9,14 +9,30 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pipeline.board.checks import signals
-from pipeline.board.checks.judge import WITHIN, during, over_time
-from pipeline.board.checks.predicate import Amount, Count, Lasting, OverTime, Patterns, Pin, Texts, Time, Tolerance, When, each, one_of, predicate, rules
-from pipeline.board.checks.words import Range, around, count, lasting, moment, number, seconds, shown, times
+from pipeline.board.checks.judge import over_time
+from pipeline.board.checks.predicate import (
+    Amount,
+    Count,
+    Lasting,
+    OverTime,
+    Patterns,
+    Pin,
+    Positive,
+    Texts,
+    Time,
+    Tolerance,
+    When,
+    each,
+    one_of,
+    predicate,
+    rules,
+)
+from pipeline.board.checks.words import Range, around, count, lasting, moment, seconds, shown, times
 from pipeline.board.run import Run
 
 ANSWER = 0.5            # seconds after an event in which a line about it is expected
 EARLY = 20_000          # microseconds that a line may come before the moment that is named: times of a program's own drift both ways
-NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![xX:]|\.\d)")
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\dxX:]|\.\d)")     # not in names, 0x3c, 12:30 or 1.2.3
 NEAR = 0.02             # share: what a sensor's steps and rounding leave; below 25 a whole number must be exact
 ROUND = 0.3             # of an interval, in which lines belong to one round of printing
 
@@ -70,7 +86,7 @@ def value_fits(found: Any, wanted: Any) -> bool:
 @predicate(rules=rules(one_of("text", "pattern", "json"), lambda given: [
     (not given["when"].moments or len(given["when"].moments) == 1 or len(given["when"].moments) == len(each(given["text"] or given["pattern"] or "")),
      "at: must be one time, or one for each text")]))
-def prints(run: Run, *, text: Texts | None = None, pattern: Patterns | None = None, json: dict[str, Any] | None = None, times: Count | None = None,
+def prints(run: Run, *, text: Texts | None = None, pattern: Patterns | None = None, json_: dict[str, Any] | None = None, times: Count | None = None,
            only: bool = False, case: bool = False, within: Time = ANSWER, uart: int | None = None, when: When):
     """A line with the text is printed; of several texts (or patterns), each after the one before. Words count as whole, case only with `case`.
 
@@ -78,8 +94,8 @@ def prints(run: Run, *, text: Texts | None = None, pattern: Patterns | None = No
     a line that is a JSON object with these values, where [low, high] is a range.
     """
     lines = in_window(run, uart, when)
-    if json is not None:
-        wanted = [(f"JSON with {json}", lambda line, place=0: re.match("", line) if json_fits(line, json) else None)]
+    if json_ is not None:
+        wanted = [(f"JSON with {json_}", lambda line, place=0: re.match("", line) if json_fits(line, json_) else None)]
     else:
         wanted = finders(text, pattern, case)
     if said := one_after_the_other(lines, wanted, [round(time * 1e6) for time in when.moments], round(within * 1e6), times == 0):
@@ -88,7 +104,8 @@ def prints(run: Run, *, text: Texts | None = None, pattern: Patterns | None = No
         for told, find in wanted:
             seen = [line for line in in_moments(lines, when, within) if find(line[1])]
             if not count(times).holds(len(seen)):
-                return f"{told} was printed {how_often(len(seen))}{'' if not seen else f', last at {moment(seen[-1][0])}'}; {count(times).text} was expected"
+                last = f", last at {moment(seen[-1][0])}" if seen else ""
+                return f"{told} was printed {how_often(len(seen))}{last}; {count(times).text} was expected"
     other = next((line for line in lines if not any(find(line[1]) for _, find in wanted)), None) if only else None
     return other and f"{shown(other[1])} was printed at {moment(other[0])}, nothing but {wanted[0][0]} was expected"
 
@@ -166,10 +183,10 @@ def slack_of(value: float, tolerance: float | None) -> float:
 
 
 @predicate(rules=rules(one_of("is_", "values", "between"), lambda given: [
-    (given["values"] is None or not given["when"].moments or len(given["when"].moments) == len(given["values"]), "at: must be one time for each of the values")]))
-def prints_number(run: Run, *, is_: OverTime | None = None, values: Annotated[list[float], Field(min_length=1)] | None = None, between: Amount | None = None,
-                  times: Count | None = None, decimals: int | None = None, text: str | None = None, others: bool = False,
-                  within: Time = ANSWER, tolerance: Annotated[float, Field(ge=0)] | None = None, uart: int | None = None, when: When):
+    (given["values"] is None or len(given["when"].moments) in (0, len(given["values"])), "at: must be one time for each of the values")]))
+def prints_number(run: Run, *, is_: OverTime | None = None, values: Annotated[list[float], Field(min_length=1)] | None = None,
+                  between: Amount | None = None, times: Count | None = None, decimals: int | None = None, text: str | None = None,
+                  others: bool = False, within: Time = ANSWER, tolerance: Time | None = None, uart: int | None = None, when: When):
     """Numbers are printed, anywhere in a line: near `is` (or its [time, number] steps, each some seconds after its time), or one of the
     `values` after the other, or all `between` two bounds.
 
@@ -221,7 +238,8 @@ def one_value_after_the_other(lines: list, values: list[float], tolerance: float
         if not any(wanted.holds(one) for one in found):
             return f"{told(found)} was printed at {moment(time)}{after}, {wanted.text} was expected"
         if moments and not moments[number_of] - EARLY <= time <= moments[number_of] + late:
-            return f"{told(found)} was printed at {moment(time)}, from {moment(moments[number_of])} to {moment(moments[number_of] + late)} was expected"
+            span = f"from {moment(moments[number_of])} to {moment(moments[number_of] + late)}"
+            return f"{told(found)} was printed at {moment(time)}, {span} was expected"
         row += 1
     if row < len(lines) and not others:
         return f"{told(lines[row][1])} was printed at {moment(lines[row][0])}, nothing more was expected after {values[-1]:g}"
@@ -241,17 +259,17 @@ def all_between(lines: list, wanted: Range, often, when: When, within: float) ->
 
 
 @predicate(moments=False)
-def prints_elapsed(run: Run, *, pin: Pin, input: Pin, unit: Annotated[float, Field(gt=0)] = 0.001, tolerance: Annotated[float, Field(gt=0)] = 0.03, when: When):
+def prints_elapsed(run: Run, *, pin: Pin, input: Pin, unit: Positive = 0.001, tolerance: Positive = 0.03, when: When):
     """The time from the pin going on to the next press at `input` is printed, in milliseconds or another `unit` of seconds: a reaction game.
 
     It may be `tolerance` seconds off.
     """
     start, end = when.window(run)
-    ons = [span.start for span in signals.lit(run, pin.name).spans if span.value and start <= span.start <= end]
-    presses = [span.start for span in signals.given(run, input.name).spans if span.value]
+    ons = [span.start for span in signals.lit(run, pin).spans if span.value and start <= span.start <= end]
+    presses = [span.start for span in signals.given(run, input).spans if span.value]
     pairs = [(on, next(iter(press for press in presses if press > on), None)) for on in ons]
     if not pairs or pairs[0][1] is None:
-        return f"{signals.label(run, pin.name)} did not go on before a press of {signals.label(run, input.name)}"
+        return f"{signals.label(run, pin)} did not go on before a press of {signals.label(run, input)}"
     on, press = pairs[0]
     wanted = around((press - on) / 1e6 / unit, tolerance / unit)
     after = [line for time, line in in_window(run, None, when) if time >= press]

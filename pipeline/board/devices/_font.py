@@ -65,14 +65,14 @@ def covers(found: list[tuple[int, str]], strip: bytes) -> bool:
 
 
 def read(columns: list[int], height: int) -> tuple[str, ...]:
-    """The lines of text, from top to bottom, each without the room before and after it.
+    """The text in each row of eight pixels, without the room before and after it; a line that stands across two is the upper one's.
 
-    A line is sought where pixels begin. Its characters may begin up to seven rows higher; the rows that show most of them have it.
+    A line is sought where pixels begin. Its characters may begin up to seven pixels higher; the place that shows most of them has it.
     """
     lit = 0
     for column in columns:
         lit |= column
-    lines, y = [], 0
+    lines, y = [""] * (height // SIZE), 0
     while lit >> y:
         first = y + (lit >> y & -(lit >> y)).bit_length() - 1       # the next row with a pixel
         best: list[tuple[int, str]] = []
@@ -85,6 +85,6 @@ def read(columns: list[int], height: int) -> tuple[str, ...]:
                 if covers(found, strip):
                     break
         if best:
-            lines.append(line(best))
+            lines[at // SIZE] = line(best)
         y = at + SIZE if best else first + 1
     return tuple(lines)

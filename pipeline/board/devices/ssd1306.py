@@ -1,7 +1,7 @@
 """An SSD1306 display (OLED) over I2C, or over SPI where `dc` is given: keeps the pixels and reads the text on them.
 
-Noted: ("display", "ssd1306", lines of text from top to bottom) whenever the picture became another, at the end of a full update, or when
-nothing has come for a moment; none where it is dark: switched off, or without the charge pump that the modules need.
+Noted: ("display", "ssd1306", the text in each row of eight pixels) whenever the picture became another, at the end of a full update, or
+when nothing has come for a moment; no text where it is dark: switched off, or without the charge pump that the modules need.
 ("device", "ssd1306", ("contrast", 0..255)), (..., ("inverted", 0 or 1)).
 """
 
@@ -140,7 +140,7 @@ class Panel:
         picture = self.picture()
         if picture != self.shown and (self.shown is not None or any(picture)):
             self.shown = picture
-            self.board.note("display", "ssd1306", () if self.all_on else read(list(picture), self.height))
+            self.board.note("display", "ssd1306", read([0] * self.width if self.all_on else list(picture), self.height))
 
     def picture(self) -> tuple[int, ...]:
         """The columns of the glass. A module may be mounted either way up, so only a mirror image is turned: it cannot be read."""

@@ -17,7 +17,7 @@ def _call(operation, arguments=b""):
 
 def _pin(pin):
     """The hardware's name of a pin; none at all where it was not given."""
-    return "" if pin is None else pin._id if hasattr(pin, "_id") else _call("pin", str(pin))
+    return "" if pin is None else pin._id if hasattr(pin, "_id") else _call("pin", str(pin) if isinstance(pin, int) else "=%s" % pin)
 
 
 def _given(values):

@@ -1,7 +1,8 @@
 """The 1-Wire bus."""
-from _bus import _pin
-from _hw import call
 from binascii import hexlify, unhexlify
+
+import _onewire as _ow
+from _bus import _call, _pin
 
 
 class OneWireError(Exception):
@@ -15,44 +16,38 @@ class OneWire:
 
     def __init__(self, pin):
         self.pin = pin
-        self._name = _pin(pin)
 
     def reset(self, required=False):
-        found = call("onewire.reset", self._name) == "1"
+        found = _ow.reset(self.pin)
         if required and not found:
             raise OneWireError
         return found
 
     def readbit(self):
-        return int(call("onewire.readbit", self._name))
+        return _ow.readbit(self.pin)
 
     def readbyte(self):
-        return unhexlify(call("onewire.read", self._name + ",1"))[0]
+        return _ow.readbyte(self.pin)
 
     def readinto(self, buf):
-        buf[:] = unhexlify(call("onewire.read", "%s,%d" % (self._name, len(buf))))
+        buf[:] = unhexlify(_call("onewire.read", "%s,%d" % (_pin(self.pin), len(buf))))
 
     def writebit(self, value):
-        call("onewire.writebit", "%s,%d" % (self._name, 1 if value else 0))
+        _ow.writebit(self.pin, value)
 
     def writebyte(self, value):
-        call("onewire.write", "%s,%02x" % (self._name, value & 255))
+        _ow.writebyte(self.pin, value)
 
     def write(self, buf):
-        call("onewire.write", b"%s," % self._name + hexlify(buf))
+        _call("onewire.write", b"%s," % _pin(self.pin) + hexlify(buf))
 
     def select_rom(self, rom):
         self.reset()
         self.write(bytes([self.MATCH_ROM]) + bytes(rom))
 
     def scan(self):
-        found = unhexlify(call("onewire.scan", self._name))
+        found = unhexlify(_call("onewire.scan", _pin(self.pin)))
         return [bytearray(found[at:at + 8]) for at in range(0, len(found), 8)]
 
     def crc8(self, data):
-        crc = 0
-        for byte in data:
-            crc ^= byte
-            for _ in range(8):
-                crc = crc >> 1 ^ (0x8C if crc & 1 else 0)
-        return crc
+        return _ow.crc8(data)

@@ -69,16 +69,14 @@ class Peripheral:
         """A number or `=` and a pin: the answer is the pin that is measured. A number is a channel's on an rp2 before it is a pin's."""
         board, spec = self.board, self.board.spec
         if spec.port == "rp2" and arguments in spec.adc:
-            name = spec.adc[arguments]
-        else:
-            name = board.gpio.of(arguments.removeprefix("=")).name
-            if name not in spec.adc.values():
-                raise Refused("ValueError", "Pin doesn't have ADC capabilities" if spec.port == "rp2" else "invalid pin")
-        if name != TEMPERATURE:
-            board.pwm.release(name)
-            board.gpio.claim(name)
-            board.gpio.pin(name).pull = "none"
-        return str(name)
+            return str(spec.adc[arguments])
+        pin = board.gpio.of(arguments.removeprefix("="))
+        if pin.name not in spec.adc.values():
+            raise Refused("ValueError", "Pin doesn't have ADC capabilities" if spec.port == "rp2" else "invalid pin")
+        board.pwm.release(pin.name)
+        board.gpio.claim(pin.name)
+        pin.pull = "none"
+        return str(pin.name)
 
     def _u16(self, arguments: str) -> str:
         name, volts, full = self._sample(arguments)

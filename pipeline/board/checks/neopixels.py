@@ -6,15 +6,18 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from pipeline.board.checks.judge import GLITCH, Step, during, in_steps, misfit, needs_seconds, made
+from pipeline.board.checks import signals
+from pipeline.board.checks.judge import GLITCH, Step, during, in_steps, made, misfit, needs_seconds
 from pipeline.board.checks.levels import from_start
-from pipeline.board.checks.predicate import Byte, Count, Lasting, Pin, Time, Tolerance, When, one_of, predicate, rules
-from pipeline.board.checks.signals import Signal, label, noted, steps as signal_of
-from pipeline.board.checks.words import count, lasting, moment, seconds
+from pipeline.board.checks.predicate import AS_TUPLE, Byte, Count, Lasting, Pin, Time, Tolerance, When, one_of, predicate, rules
+from pipeline.board.checks.signals import Signal, canonical, label, noted
+from pipeline.board.checks.words import count as number_of
+from pipeline.board.checks.words import lasting, moment, seconds
 from pipeline.board.run import Run
 
 # hue in degrees of the colours that people name; None: no hue
-HUES = {"red": 0, "orange": 28, "yellow": 55, "green": 120, "cyan": 180, "blue": 240, "purple": 285, "magenta": 300, "pink": 325, "white": None, "off": None}
+HUES = {"red": 0, "orange": 28, "yellow": 55, "green": 120, "cyan": 180, "blue": 240, "purple": 285, "magenta": 300, "pink": 325,
+        "white": None, "off": None}
 HUE = 20                # degrees: what is closer is called the same colour
 PALE = 0.25             # saturation, below which a colour is white
 VALUE = 8               # of 255, which a given value may be off: people scale and round
@@ -59,12 +62,8 @@ def is_colour(seen: tuple, wanted: str | list, tolerance: int = VALUE) -> bool:
 
 def frames(run: Run, pin) -> Signal:
     """What a strip shows, as a tuple of colours; () before anything was written."""
-    return signal_of([(event.time, tuple(tuple(colour) for colour in event.value)) for event in noted(run, "pixels", pin_of(run, pin))], (), run.end)
-
-
-def pin_of(run, pin):
-    from pipeline.board.checks.signals import canonical
-    return canonical(run, pin.name)
+    written = noted(run, "pixels", canonical(run, pin))
+    return signals.steps([(event.time, tuple(tuple(colour) for colour in event.value)) for event in written], (), run.end)
 
 
 def shows(frame: tuple, wanted: Any, tolerance: int) -> bool:
@@ -93,18 +92,18 @@ def show_told(wanted: Any) -> str:
     return f"all {colour_told(wanted)}"
 
 
-ShowStep = Annotated[tuple[Show] | tuple[Show, Lasting], Field(strict=False)]
+ShowStep = Annotated[tuple[Show] | tuple[Show, Lasting], AS_TUPLE]
 
 
 @predicate(rules=rules(one_of("show", "steps"), needs_seconds))
-def pixels(run: Run, *, pin: Pin, show: Show | None = None, steps: Annotated[list[ShowStep], Field(min_length=1)] | None = None, repeats: bool = False,
-           within: Time = 0.5, tolerance: Byte = VALUE, when: When):
+def pixels(run: Run, *, pin: Pin, show: Show | None = None, steps: Annotated[list[ShowStep], Field(min_length=1)] | None = None,
+           repeats: bool = False, within: Time = 0.5, tolerance: Byte = VALUE, when: When):
     """The strip at the pin shows: one colour on all pixels, a list of one colour a pixel, or {number: colour} with the others off; or goes
     through `steps` of [what it shows, seconds] in turn.
 
     A colour is [red, green, blue], each within 8 of 255, or a name such as red, which goes by the hue at any brightness.
     """
-    about, signal = f"the strip at {label(run, pin.name)}", frames(run, pin)
+    about, signal = f"the strip at {label(run, pin)}", frames(run, pin)
     if steps:
         found = made(steps, show_told, lambda frame, wanted: shows(frame, wanted, tolerance))
         return in_steps(signal, from_start(when, run), found, repeats, about, frame_told, within=within)
@@ -122,10 +121,7 @@ def pixels_lit(run: Run, *, pin: Pin, count: Count, colour: Colour | None = None
     wanted = number_of(count)
     bad = misfit(frames(run, pin), when.windows(run), fits)
     what = f"{wanted.text} lit{f' in {colour_told(colour)}' if colour is not None else ''}{' in a row from an end' if row else ''}"
-    return bad and f"the strip at {label(run, pin.name)} showed {frame_told(bad.value)} {during(bad)}, {what} was expected"
-
-
-number_of = count       # `count` is an argument's name as well
+    return bad and f"the strip at {label(run, pin)} showed {frame_told(bad.value)} {during(bad)}, {what} was expected"
 
 
 @predicate(moments=False)
@@ -147,7 +143,7 @@ def chase(run: Run, *, pin: Pin, count: Annotated[int, Field(ge=2)], step: Lasti
     said = None
     for places in ([way + way[-2:0:-1]] if bounce else [way, way[::-1]]):
         found = [Step(f"the dot at {place}", at(place, 1 if places[0] == 0 else -1), lasts) for place in places]
-        fault = in_steps(frames(run, pin), from_start(when, run), found, True, f"the strip at {label(run, pin.name)}", frame_told, glitch=glitch)
+        fault = in_steps(frames(run, pin), from_start(when, run), found, True, f"the strip at {label(run, pin)}", frame_told, glitch=glitch)
         if fault is None:
             return None
         said = said or fault
@@ -161,9 +157,9 @@ def rainbow(run: Run, *, pin: Pin, period: Lasting | None = None, colours: Annot
 
     All the time the strip shows so many clearly different `colours`, and red + green + blue of the pixel lies within `total` [low, high].
     """
-    about, spans = f"pixel {pixel} at {label(run, pin.name)}", [span for span in frames(run, pin).within(*when.window(run)) if len(span.value) > pixel]
+    about, spans = f"pixel {pixel} at {label(run, pin)}", [span for span in frames(run, pin).within(*when.window(run)) if len(span.value) > pixel]
     if not spans:
-        return f"the strip at {label(run, pin.name)} has no pixel {pixel}"
+        return f"the strip at {label(run, pin)} has no pixel {pixel}"
     seen = [(span, hue(span.value[pixel])) for span in spans]
     if gaps := [span for span, value in seen if value is None]:
         return f"{about} was {colour_told(gaps[0].value[pixel])} at {moment(gaps[0].start)}, a colour was expected"
