@@ -12,8 +12,10 @@ import argparse
 import cProfile
 import os
 import pstats
+import resource
 import statistics
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +25,7 @@ from everyday import PROGRAMS  # noqa: E402
 from tables import table  # noqa: E402
 
 BOARD = "pico"
+SANDBOX, UNIX = "sandbox", "Unix port"
 Job = tuple[str, str, str, list]        # name, board, program, devices
 PARTS = {"the interpreter's own code": ("wasmtime_func_call",), "answers to its questions": ("callback", "constant"),
          "a new instance, and its end": ("wasmtime_instance_pre_instantiate", "wasmtime_store_new", "wasmtime_store_delete"),
@@ -42,8 +45,8 @@ def jobs() -> dict[str, list[Job]]:
 
 def cpu() -> float:
     """Seconds of a processor that this process took, and those that it waited for: others on the machine do not count."""
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + others.ru_utime + others.ru_stime
 
 
 def seconds(work: list[Job], run, length: float) -> list[float]:
@@ -61,8 +64,8 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; one core is used"
 
 
-def spread(values: list[float]) -> list[str]:
-    return [f"{min(values):.0f}", f"{statistics.median(values):.0f}", f"{max(values):.0f}"]
+def spread(values: list[float], digits: int = 0) -> list[str]:
+    return [f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values))]
 
 
 def profile(work: list[Job], run, length: float) -> None:
@@ -82,6 +85,20 @@ def profile(work: list[Job], run, length: float) -> None:
     stats.sort_stats("tottime").print_stats(15)
 
 
+def compare(where: str, work: list[Job], ways: dict, turns: int, length: float, start: float) -> tuple[list[list[str]], list[list[float]]]:
+    """(rows of the table, the sandbox's seconds of each program in each turn). `start` seconds of the sandbox belong to these programs."""
+    took: dict[str, list[list[float]]] = {name: [] for name in ways}
+    for _ in range(turns):
+        for name, way in ways.items():
+            took[name].append(seconds(work, way, length))
+    sums = {name: [sum(turn) + (start / turns if name == SANDBOX else 0) for turn in each] for name, each in took.items()}
+    rows = [[where, name, str(len(work)), f"{1000 * statistics.median(map(statistics.median, took[name])):.1f}",
+             *spread([len(work) / each for each in sums[name]])] for name in ways]
+    if UNIX in ways:
+        rows.append([where, "times as fast", "", "", *spread([slow / fast for slow, fast in zip(sums[UNIX], sums[SANDBOX], strict=True)], 1)])
+    return rows, took[SANDBOX]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=5)
@@ -95,30 +112,23 @@ def main() -> None:
     from pipeline.board.run import run
     run("pass", BOARD)
     start = cpu() - began
-    from pipeline.board import unix
-    ways = {"sandbox": run} | ({"Unix port": unix.run} if unix.interpreter() else {})
-    work, rows, took = jobs(), [], {}
-    for way in ways.values():
-        way("pass", BOARD)
-    for where, each in work.items():
-        for _ in range(arguments.turns):
-            for name, way in ways.items():
-                took.setdefault((where, name), []).append(seconds(each, way, arguments.seconds))
-        for name in ways:
-            once = start / arguments.turns / len(work) if name == "sandbox" else 0
-            middle = statistics.median(statistics.median(turn) for turn in took[where, name])
-            rows.append([where, name, str(len(each)), f"{1000 * middle:.1f}", *spread([len(each) / (sum(turn) + once) for turn in took[where, name]])])
-        if len(ways) == 2:
-            pairs = zip(took[where, "Unix port"], took[where, "sandbox"], strict=True)
-            ratios = [sum(slow) / (sum(fast) + start / arguments.turns / len(work)) for slow, fast in pairs]
-            rows.append([where, "times as fast", "", "", *(f"{value:.1f}" for value in (min(ratios), statistics.median(ratios), max(ratios)))])
     print(f"start of the sandbox, once a process: {start:.2f} s\n")
+    from pipeline.board import unix
+    ways, work = {SANDBOX: run} | ({UNIX: unix.run} if unix.interpreter() else {}), jobs()
+    for board in {job[1] for each in work.values() for job in each}:
+        for way in ways.values():
+            way("pass", board)          # whatever is compiled once and kept in a file
+    rows, took = [], {}
+    for where, each in work.items():
+        found, took[where] = compare(where, each, ways, arguments.turns, arguments.seconds, start / len(work))
+        rows += found
     table(["programs", "way", "number", "ms of the middle one", "least", "median", "most, programs a second"], rows)
     if arguments.each:
         for where, each in work.items():
+            runs = [run(program, board, devices, arguments.seconds) for _, board, program, devices in each]
             table([where, "ms", "million instructions", "events"], [
-                [name, f"{1000 * statistics.median(turn[n] for turn in took[where, 'sandbox']):.1f}", f"{done.fuel / 1e6:.1f}", str(len(done.log))]
-                for n, (name, board, program, devices) in enumerate(each) for done in [run(program, board, devices, arguments.seconds)]])
+                [name, f"{1000 * statistics.median(turn[number] for turn in took[where]):.1f}", f"{done.fuel / 1e6:.1f}", str(len(done.log))]
+                for number, ((name, *_), done) in enumerate(zip(each, runs, strict=True))])
     if arguments.profile:
         profile([job for each in work.values() for job in each], run, arguments.seconds)
 

@@ -41,7 +41,7 @@ def write_picture(path: str, text: str) -> None:
 
 def list_all(out, title: str, things: list[tuple[str, list[str], str]]) -> None:
     """`things` are (name, keys, what it is), of which the first clause is shown."""
-    show.table(out, title, [([name, " ".join(keys), re.split(r"[.;(]", about)[0].strip()], "") for name, keys, about in things])
+    show.table(out, title, [([name, " ".join(keys), " ".join(re.split(r"\.(?:\s|$)|[;(]", about)[0].split())], "") for name, keys, about in things])
 
 
 def list_devices(out) -> None:
@@ -50,7 +50,7 @@ def list_devices(out) -> None:
 
 def list_checks(out) -> None:
     from pipeline.board.checks import PREDICATES
-    list_all(out, f"Checks for --check, {LEFT_OUT}", [(name, known.keys(), known.about) for name, known in sorted(PREDICATES.items())])
+    list_all(out, f"Checks for --check, {LEFT_OUT}", [(name, known.keys(), known.__doc__) for name, known in sorted(PREDICATES.items())])
 
 
 def list_coverage(out, board: str) -> None:

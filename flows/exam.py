@@ -50,10 +50,10 @@ def chosen(name: str | None, max_new_tokens: int | None, chat: bool) -> tuple[st
     config = load()
     if name is None:
         path = lineage.served_gguf(config)
-        return f"{path}, the served file,", Gguf(path, max_new_tokens or config.params.exam.max_new_tokens, chat)
+        return f"the served file {path}", Gguf(path, max_new_tokens or config.params.exam.max_new_tokens, chat)
     tokens = max_new_tokens or MAX_NEW_TOKENS
     if Path(name).exists() or name.endswith(".gguf"):
-        return f"{name}", Gguf(Path(name), tokens, chat)
+        return name, Gguf(Path(name), tokens, chat)
     return f"{name} in Ollama", InOllama(name, tokens, chat)
 
 

@@ -7,6 +7,7 @@ from pipeline.board.devices._bosch import fine, pascal, percent, raw
 from pipeline.board.devices._font import glyphs, read
 from pipeline.board.inputs import parse
 from pipeline.board.run import run
+from pipeline.core.errors import UserError
 
 I2C = "from machine import I2C, Pin\nimport time\ni2c = I2C(0, scl=Pin(5), sda=Pin(4), freq=400_000)\n"
 
@@ -290,9 +291,29 @@ oled.show()
 """
     assert shown(play(program, "- ssd1306: {dc: 20, cs: 17}")) == [("over SPI",)]
     assert shown(play(program, "- ssd1306: {dc: 20, cs: 13}")) == []
+    with pytest.raises(UserError, match=r"ssd1306\.cs: a display over SPI needs dc"):
+        parse([{"ssd1306": {"cs": 17}}], "pico", "inputs")
 
 
 def test_a_picture_of_noise_is_read_quickly_and_without_harm():
     noise = [hash((n, 7)) & (1 << 64) - 1 for n in range(128)]
     assert all(isinstance(text, str) for text in read(noise, 64))
     assert read([0] * 128, 64) == read([(1 << 64) - 1] * 128, 64) == ("",) * 8
+
+
+@pytest.mark.parametrize("board", ["pico", "pico_w", "esp32"])
+def test_each_board_has_the_drivers_that_come_with_it(board):
+    program = """
+from machine import SoftI2C, Pin
+import dht, ds18x20, onewire, ssd1306, time
+sensor = dht.DHT22(Pin(13))
+sensor.measure()
+rooms = ds18x20.DS18X20(onewire.OneWire(Pin(14)))
+rooms.convert_temp()
+time.sleep_ms(750)
+oled = ssd1306.SSD1306_I2C(128, 32, SoftI2C(scl=Pin(5), sda=Pin(4)))
+oled.text("%.1f %.1f" % (sensor.temperature(), rooms.read_temp(rooms.scan()[0])), 0, 0)
+oled.show()
+"""
+    result = play(program, "- ssd1306: {height: 32}\n- dht22: {pin: 13, temperature: 19.5}\n- ds18b20: {pin: 14, temperature: 4.5}", board)
+    assert shown(result) == [("19.5 4.5",)]

@@ -58,7 +58,8 @@ def test_an_output_is_what_the_program_makes_it(board, program, levels):
      "Pin(GPIO25, mode=ALT, pull=PULL_DOWN, alt=31) Pin(GPIO3, mode=ALT, pull=PULL_DOWN, alt=31) Pin(GPIO4, mode=OUT) "
      "Pin(GPIO5, mode=IN, pull=PULL_UP) Pin(GPIO6, mode=OPEN_DRAIN)"),
     ("pico_w", "print(Pin('LED', Pin.OUT))", "Pin(WL_GPIO0, mode=OUT)"),
-    ("esp32", "print(Pin(2), Pin(4, Pin.OUT), Pin(5, Pin.IN, Pin.PULL_UP))", "Pin(2, mode=Pin.IN) Pin(4, mode=Pin.OUT) Pin(5, mode=Pin.IN, pull=Pin.PULL_UP)"),
+    ("esp32", "print(Pin(2), Pin(4, Pin.OUT), Pin(5, Pin.IN, Pin.PULL_UP))",
+     "Pin(2, mode=Pin.IN) Pin(4, mode=Pin.OUT) Pin(5, mode=Pin.IN, pull=Pin.PULL_UP)"),
     ("pico", "print(Pin.board.LED == Pin(25), Pin.board.GP3 == Pin.cpu.GPIO3, hasattr(Pin.board, 'GP99'))", "True True False"),
     ("pico", "print(Pin.IN, Pin.OUT, Pin.OPEN_DRAIN, Pin.PULL_UP, Pin.PULL_DOWN, Pin.IRQ_FALLING, Pin.IRQ_RISING)", "0 1 2 1 2 4 8"),
     ("esp32", "print(Pin.IN, Pin.OUT, Pin.OPEN_DRAIN, Pin.PULL_UP, Pin.PULL_DOWN, Pin.IRQ_FALLING, Pin.IRQ_RISING)", "1 3 7 2 1 2 1"),
@@ -101,8 +102,8 @@ def pressed(pin):
     print(time.ticks_ms(), pin == button, pin.value())
 button.irq(handler=pressed, trigger={trigger})
 """
-    said = {"f": ["1000 True 0", "2000 True 0"], "r": ["1200 True 1", "2200 True 1"], "fr": ["1000 True 0", "1200 True 1", "2000 True 0", "2200 True 1"]}
-    assert play(program, "- button: {pin: 14, pressed: [1, 2]}", board).output == said[edges]
+    said = [("f", "1000 True 0"), ("r", "1200 True 1"), ("f", "2000 True 0"), ("r", "2200 True 1")]
+    assert play(program, "- button: {pin: 14, pressed: [1, 2]}", board).output == [text for edge, text in said if edge in edges]
 
 
 def test_an_interrupt_can_be_asked_changed_and_taken_away():
@@ -169,6 +170,8 @@ print("on")
     ("esp32", "PWM(15, freq=50, duty_ns=1_500_000)", [(50, 0.075)]),
     ("esp32", "p = PWM(Pin(15), 1000, duty_u16=0)\np.duty_u16(65535)\np.init(freq=2000, duty=0)", [(1000, 0), (1000, 1), (2000, 0)]),
     ("esp32", "p = PWM(15, freq=1000, duty=256)\np.deinit()", [(1000, 0.25), None]),
+    ("pico", "p = PWM(4, freq=1000, duty_u16=16384)\nI2C(0, scl=Pin(5), sda=Pin(4))", [(1000, 0.25), None]),
+    ("esp32", "p = PWM(25, freq=1000, duty=256)\nDAC(25)", [(1000, 0.25), None]),
     ("esp32", "PWM(15, freq=20_000_000, duty_u16=20000)", [(20_000_000, 0.25)]),                          # two bits are left
 ])
 def test_pwm_is_logged_as_it_changes(board, program, states):
@@ -180,7 +183,8 @@ def test_pwm_is_logged_as_it_changes(board, program, states):
     ("pico", "p = PWM(15, freq=1000, duty_u16=30000)\nprint(p.freq(), p.duty_u16(), p.duty_ns())", "1000 30000 457777"),
     ("pico", "p = PWM(15, freq=50, duty_ns=1_500_000)\nprint(p.freq(), p.duty_u16(), p.duty_ns())", "50 4915 1500005"),
     ("pico", "p = PWM(15, freq=300_000, duty_u16=1000)\nprint(p.freq(), p.duty_u16())", "299760 943"),      # as fine as its counter is
-    ("esp32", "p = PWM(15)\nprint(p.freq(), p.duty(), p.duty_u16(), p.duty_ns(), p)", "5000 512 32768 100000 PWM(Pin(15), freq=5000, duty_u16=32768)"),
+    ("esp32", "p = PWM(15)\nprint(p.freq(), p.duty(), p.duty_u16(), p.duty_ns(), p)",
+     "5000 512 32768 100000 PWM(Pin(15), freq=5000, duty_u16=32768)"),
     ("esp32", "p = PWM(15, freq=50, duty=77)\nprint(p.freq(), p.duty(), p.duty_u16(), p.duty_ns())", "50 77 4928 1503906"),
     ("esp32", "p = PWM(15, freq=1000)\np.duty(1023)\nprint(p.duty(), p.duty_u16())", "1023 65535"),
     ("esp32", "p = PWM(15, freq=40_000, duty_u16=1023)\nprint(p.duty_u16())", "960"),
@@ -278,7 +282,8 @@ def test_a_wrong_converter_is_told_as_on_its_port(board, program, error):
 
 
 @pytest.mark.parametrize("board", ["pico", "pico_w"])
-@pytest.mark.parametrize(("devices", "celsius"), [("[]", 25.0), ("- internal_temperature: {celsius: 41}", 41.0), ("- internal_temperature: {celsius: -3}", -3.0)])
+@pytest.mark.parametrize(("devices", "celsius"), [
+    ("[]", 25.0), ("- internal_temperature: {celsius: 41}", 41.0), ("- internal_temperature: {celsius: -3}", -3.0)])
 def test_a_picos_own_sensor_tells_its_temperature(board, devices, celsius):
     program = """
 sensor = ADC(4)
@@ -392,8 +397,7 @@ def test_the_calendar_goes_on_from_what_it_is_set_to(board, printed):
     program = """
 rtc = RTC()
 def now():
-    *rest, sub = rtc.datetime()
-    return (*rest, sub // 1000)
+    return rtc.datetime()[:7] + (rtc.datetime()[7] // 1000,)
 print(now())
 rtc.datetime((2025, 12, 24, 2, 23, 59, 58, 250_000))
 time.sleep(3)
@@ -519,8 +523,8 @@ def test_wrong_pixels_are_told(program, error):
 @pytest.mark.parametrize(("board", "program", "printed"), [
     ("pico", "import os\nu = os.uname()\nprint(u.sysname, u.machine, u[0])", "rp2 Raspberry Pi Pico with RP2040 rp2"),
     ("esp32", "import os\nprint(os.uname().sysname, os.uname().machine)", "esp32 Generic ESP32 module with ESP32"),
-    ("pico", "import os\nwith open('log.txt', 'w') as f: f.write('x')\nprint(sorted(os.listdir()), os.stat('log.txt')[6], len(list(os.ilistdir('/'))))",
-     "['log.txt', 'main.py'] 1 2"),
+    ("pico", "import os\nwith open('a.txt', 'w') as f: f.write('x')\nprint(sorted(os.listdir()), os.stat('a.txt')[6], len(list(os.ilistdir('/'))))",
+     "['a.txt', 'main.py'] 1 2"),
     ("pico", "import os\ns = os.statvfs('/')\nprint(s[0] * s[3] > 500_000, len(os.urandom(8)))", "True 8"),
     ("pico", "import rp2\nprint(rp2.bootsel_button())", "0"),
     ("pico_w", "import rp2\nrp2.country('DE')\nprint(rp2.country())", "DE"),
@@ -540,12 +544,13 @@ def test_what_is_not_stored_is_told_as_on_an_esp32():
 # --- a program that talks past the firmware ---------------------------------------------------------------------------
 
 OPERATIONS = sorted(name for name in Board(load("esp32"), 1.0).operations
-                    if name.split(".")[0] in {"pin", "read", "write", "toggle", "pwm", "adc", "dac", "touch", "timer", "rtc", "wdt", "pulse", "pixels",
-                                              "irq", "freq", "serial", "uname", "flash", "schedule", "celsius"})
+                    if name.split(".")[0] in {"pin", "read", "write", "toggle", "pwm", "adc", "dac", "touch", "timer", "rtc", "wdt", "pulse",
+                                              "pixels", "irq", "freq", "serial", "uname", "flash", "schedule", "celsius"})
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("arguments", ["", "0", "0,", "2,9", "2,-1", "2,99999999999", "2,80,99999999999", "2,1,1,1,1", "x,zz,zz", "26,50,u16,-1,-", "LED"])
+@pytest.mark.parametrize("arguments", [
+    "", "0", "0,", "2,9", "2,-1", "2,99999999999", "2,80,99999999999", "2,1,1,1,1", "x,zz,zz", "26,50,u16,-1,-", "LED"])
 def test_nonsense_to_the_hardware_is_refused_or_harmless(operation, arguments):
     program = f"from _hw import call\ntry:\n    call({operation!r}, {arguments!r})\nexcept Exception:\n    pass\nprint('through')"
     result = run(program, "pico", [], seconds=10**6)

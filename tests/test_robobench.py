@@ -49,12 +49,13 @@ def programs(file: Path, tasks) -> list[tuple]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_each_solution_passes_and_each_wrong_program_fails(file, exam):
-    said = []
-    for each_task, program in programs(file, exam):
+    checked, said = programs(file, exam), []
+    for each_task, program in checked:
         judged = judge(each_task, program)
         if judged.passed != (program == each_task.solution):
             said.append(f"{each_task.place}: {[r.said for r in judged.results if not r.ok]} {judged.run.errors} {judged.run.lacks}\n{program}")
-    assert programs(file, exam) and not said, "\n".join(said)
+    assert checked
+    assert not said, "\n".join(said)
 
 
 def test_solutions_are_short(exam):
@@ -85,12 +86,11 @@ def test_what_passes_and_what_parses(one, program, passed, parsed):
 
 
 def test_what_the_board_has_and_the_simulation_has_not_counts_apart(one):
-    """Not where the program did what it should all the same, and not where the real board lacks it too."""
+    """But not where the real board lacks it too."""
     missing = next(names for module, *_, names in image.coverage("pico") if module == "machine")
     name = next(name for name in missing if "." not in name)
     use = f"import machine\ntry:\n    machine.{name}()\nexcept NotImplementedError:\n    pass\n"
     assert judge(one, use).lacks == [f"machine.{name}"] and not judge(one, use).passed
-    assert judge(one, use + SOLUTION).lacks == [] and judge(one, use + SOLUTION).passed
     assert judge(one, "import machine\nmachine.no_such_name\n").lacks == []
 
 

@@ -13,6 +13,7 @@ from pipeline.board import words
 from pipeline.board.run import Run
 from pipeline.board.words import Row
 
+STYLE = {"svg.hashsalt": "board", "svg.fonttype": "none", "font.size": 9}
 COLORS = {"pin": "tab:green", "input": "tab:blue", "pwm": "tab:orange", "print": "dimgrey", "error": "tab:red"}
 OTHERS = "tab:purple"
 INCHES_WIDE, INCHES_A_LANE = 11.0, 0.55
@@ -46,7 +47,7 @@ def thinned_steps(steps: list[tuple[int, float | None]], end: int) -> list[tuple
 
 
 def with_room(moments: list[tuple[int, str]], end: int) -> list[tuple[int, str, str]]:
-    """(time, text, alignment) of the texts that fit behind each other; the first stands before its moment where there is no room after it."""
+    """(time, text, alignment) of the texts that fit behind each other, each after its moment, or before it where the picture ends."""
     kept, free_from = [], 0.0
     for time, said in moments:
         text = shown_text(said)
@@ -54,7 +55,7 @@ def with_room(moments: list[tuple[int, str]], end: int) -> list[tuple[int, str, 
         if text and at >= free_from and at + width <= 1.02:
             kept.append((time, text, "left"))
             free_from = at + width + 2 * SIGN_WIDTH
-        elif text and not kept and at >= width:
+        elif text and at >= free_from + width:
             kept.append((time, f"{text} ", "right"))
             free_from = at
     return kept
@@ -77,10 +78,10 @@ def plot(run: Run, name: str) -> str:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)      # the viewer's fonts are not ours
     rows, end = words.rows(run), words.horizon(run)
     lanes = [row for row in rows if row.kind != "error"][:MOST_LANES] + [row for row in rows if row.kind == "error"]
-    with pyplot.rc_context({"svg.hashsalt": "board", "svg.fonttype": "none", "font.size": 9, "path.simplify": True}):
+    # signs that our fonts lack are the viewer's to show
+    with warnings.catch_warnings(action="ignore", category=UserWarning), pyplot.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(INCHES_WIDE, 1.3 + INCHES_A_LANE * max(1, len(lanes))), layout="constrained")
         for number, row in enumerate(lanes):
             base, color = len(lanes) - 1 - number, COLORS.get(row.kind, OTHERS)

@@ -74,9 +74,11 @@ def drawn(row: Row, end: int, width: int) -> str:
 
     if row.steps:
         found, changes = levels(row.steps, end, width), Counter(cell_of(time) for time, _ in row.steps)
-        if row.kind != "pwm":       # a single edge within a slice is no level between; many are
-            found = [level if level is None or changes[cell] > 1 else round(level) for cell, level in enumerate(found)]
-        return "".join(" " if level is None else BLOCKS[round(level * (len(BLOCKS) - 1))] for level in found)
+        heights = [None if level is None else round(level * (len(BLOCKS) - 1)) for level in found]
+        if row.kind != "pwm":       # a single edge within a slice is no level between; a pulse is, however short
+            heights = [height if height is None else max(1, min(height, len(BLOCKS) - 2)) if changes[cell] > 1 else
+                       round(found[cell]) * (len(BLOCKS) - 1) for cell, height in enumerate(heights)]
+        return "".join(" " if height is None else BLOCKS[height] for height in heights)
     cells = {cell_of(time) for time in row.ticks}
     return "".join(("!" if row.kind == "error" else "·") if cell in cells else " " for cell in range(width))
 

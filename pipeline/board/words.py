@@ -141,7 +141,8 @@ def of_bus(events: list[Event]) -> str:
     """Buses' values are (what, ..., bytes): each verb with how often and how much."""
     times, sizes = Counter(event.value[0] for event in events), Counter()
     for event in events:
-        sizes[event.value[0]] += len(event.value[-1]) if isinstance(event.value[-1], bytes) else 0
+        if isinstance(event.value[-1], bytes) and event.value[0] != "scan":     # whose bytes are the addresses that answered
+            sizes[event.value[0]] += len(event.value[-1])
     said = []
     for verb, number in times.items():
         size = count(sizes[verb], "byte")
@@ -187,6 +188,8 @@ def brief(value) -> str:
 
 def told(kind: str, value) -> str:
     """One event in a few signs."""
+    if kind in BUSES and value[0] == "scan":
+        return " ".join(["scan", *(f"0x{address:02X}" for address in value[-1])])
     if kind in BUSES and len(value) == 3 and isinstance(value[1], int):
         return f"{value[0]} 0x{value[1]:02X} {brief(value[2])}"
     if kind == "pixels":

@@ -72,7 +72,7 @@ def solved(question: Question, answer: Answer, chat: bool) -> dict:
     unknown = [f"{name.dotted} (line {name.line})" for name in judged.names if not name.exists]
     return {"passed": judged.passed, "parsed": judged.parsed, "lacks": judged.lacks, "names": [len(judged.names) - len(unknown), len(judged.names)],
             "program": program, "cut": answer.cut, "unknown": unknown, "said": [[r.name, r.said] for r in judged.results if not r.ok],
-            "errors": [str(error) for error in judged.run.errors], "stopped": judged.run.stopped, "saw": saw(judged)}
+            "saw": saw(judged)}
 
 
 def saw(judged: Judged) -> list[str]:
@@ -83,7 +83,7 @@ def saw(judged: Judged) -> list[str]:
     return lines + ([f"and {len(log) - MOST_EVENTS:,} things more"] if len(log) > MOST_EVENTS else [])
 
 
-SHOWN = ("program", "unknown", "said", "errors", "stopped", "saw")
+SHOWN = ("program", "unknown", "said", "saw")
 
 
 def discreet(row: dict) -> dict:

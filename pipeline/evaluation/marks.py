@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 
+from pipeline.evaluation import robobench
 from pipeline.evaluation.robobench import COMPLETIONS, SEEN, SEEN_OF, Task, may_be_seen
 
 WORDS = {"people": "requests in the words of people who build things, on which nobody tunes",
@@ -115,9 +116,9 @@ def failure(row: dict, task: Task) -> str:
     if row["empty"]:
         return "\n\n".join([*parts, "It answered nothing."])
     parts += [fenced(row["program"], "python")]
-    said = [f"- {error}" for error in row["errors"]] + ([f"- stopped: {row['stopped']}"] if row["stopped"] else [])
-    said += [f"- the {task.board} has no {name}" for name in row["unknown"]] + [f"- the simulated board has no {name} yet" for name in row["lacks"]]
-    said += [f"- check **{name}**: {why}" for name, why in row["said"]]
+    said = [f"- check **{name}**: {why}" for name, why in row["said"]]
+    said += [f"- the {task.board} has no {name}" for name in row["unknown"]]
+    said += [] if robobench.says_something(row["program"]) else ["- it holds nothing but comments"]
     return "\n\n".join([*parts, "\n".join(said), *([fenced("\n".join(row["saw"]), "text")] if row["saw"] else [])])
 
 

@@ -185,8 +185,8 @@ class Judged:
 
     @property
     def lacks(self) -> list[str]:
-        """Names that the real board has and the simulated one has not, where that may be why the program failed."""
-        return [] if self.passed else self.run.lacks
+        """Names that the real board has and the simulated one has not: nobody can say what the program would do."""
+        return self.run.lacks
 
 
 def judge(task: Task, program: str) -> Judged:

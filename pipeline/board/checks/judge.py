@@ -127,12 +127,12 @@ def in_steps(signal: Signal, window: tuple[int, int], steps: list[Step], repeats
              pause: int = 0, joined: bool = False, within: float = 0.5, glitch: int = GLITCH) -> str | None:
     """Whether the signal goes through the steps, in their order, each as long as it should.
 
-    What repeats may begin anywhere in its round. Anything may stand before the first step, for `within` seconds.
+    What repeats may begin anywhere in its round. Before the first step it may stay as it was, at the start of a run at rest, for `within` seconds.
     """
     spans = settled(signal.within(*window), glitch)
     latest = window[0] + round(within * 1_000_000)
-    best = None
-    for at, span in enumerate(spans):
+    best = None         # of the beginnings the first, and of the places in the round the one that goes furthest: that is what was meant
+    for at, span in enumerate(spans[:2] if window[0] or at_rest(spans[0].value) else spans[:1]):
         if span.start > latest:
             break
         for first in range(len(steps) if repeats else 1):
@@ -140,13 +140,18 @@ def in_steps(signal: Signal, window: tuple[int, int], steps: list[Step], repeats
                 found = follow(spans[at:], steps, repeats, pause, joined, tell, first)
                 if found.fault is None:
                     return None
-                if best is None or found.steps > best.steps:
-                    best = found
+                if best is None or (found.steps > best[1].steps and at == best[0]):
+                    best = at, found
         if best is not None and not repeats:
             break
     if best is None:
-        return f"{about} was {tell(spans[0].value)} {during(spans[0])}, {steps[0].told} was to begin by {moment(latest)}"
-    return f"{about}: {best.fault}"
+        return f"{about}: {tell(spans[0].value)} {during(spans[0])}, {steps[0].told} was to begin by {moment(latest)}"
+    return f"{about}: {best[1].fault}"
+
+
+def at_rest(value: Any) -> bool:
+    """Whether a value is that of outputs that nobody drives yet: none on, silent, blank."""
+    return not value or (isinstance(value, tuple) and all(at_rest(part) for part in value))
 
 
 # --- values that move -------------------------------------------------------------------------------------------------

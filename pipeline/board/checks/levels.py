@@ -59,8 +59,8 @@ def stands(run, pins, active, when, wanted):
 
 
 def complete(signal: Signal, start: int, end: int) -> list[Span]:
-    """The spans that begin and end inside a window."""
-    return [span for span in signal.spans if span.start > start and span.end < end]
+    """The spans that begin and end inside a window; what is on from the start of the run began there."""
+    return [span for span in signal.spans if (span.start > start or (span.value and span.start == start == 0)) and span.end < end]
 
 
 def unsteady(spans: list[Span], wanted: dict[bool, Range | None], about: str) -> str | None:
@@ -96,7 +96,9 @@ def blinks(run: Run, *, pin: Pin, on: Lasting | None = None, off: Lasting | None
         if fault := counted(pulses, count(times), signal, end, about, then):
             return fault
     elif len(pulses) < 2:
-        return f"{about} was on {seen_times(len(pulses))} and {ON[signal.at(end)]} at {moment(end)}, blinking was expected"
+        last = signal.within(start, end)[-1]
+        seen = f"from {moment(last.start)} on" if last.start > start else "all the time"
+        return f"{about} was {ON[last.value]} {seen}, blinking was expected"
     if fault := unsteady(whole, parts, about):
         return fault
     if period is not None:
@@ -219,7 +221,7 @@ def sequence(run: Run, *, steps: Annotated[list[PinStep], Field(min_length=1)], 
     found = made(steps, lambda pins: which(run, each(pins)), lambda value, pins: value == exactly(run, pins), tolerance)
     if not repeats and found[-1].lasts:
         found.append(Step("all off", lambda value: not value, None))
-    return in_steps(lit_of(run, watched, active), from_start(when, run), found, repeats, "pins", tell, pause=round(pause * 1e6), within=within)
+    return in_steps(lit_of(run, watched, active), from_start(when, run), found, repeats, "the pins", tell, pause=round(pause * 1e6), within=within)
 
 
 @predicate()
@@ -258,15 +260,25 @@ def follows(run: Run, *, pin: Pin, input: Pin, inverted: bool = False, within: T
     return None
 
 
+def pressed(cause: Signal, end: int) -> list[Span]:
+    """The presses: contacts that bounce close and open several times for one, and a spike is none."""
+    found: list[Span] = []
+    for span in cause.spans:
+        if span.value and found and span.start - found[-1].end < BOUNCE:
+            found[-1] = Span(found[-1].start, span.end, True)
+        elif span.value and span.start < end:
+            found.append(span)
+    return [span for span in found if span.length >= BOUNCE]
+
+
 @predicate(moments=False)
 def toggles(run: Run, *, pin: Pin, input: Pin, starts: Literal["on", "off"] | None = "off", within: Time = 0.4, active: Active = "high", when: When):
     """The pin changes exactly once for each press at the `input` pin, on pressing or at latest `within` seconds after letting go, and never else.
 
     Flicker counts as changes. `starts` is its level before the first press, null for either.
     """
-    cause = Signal(given(run, input).settled(BOUNCE).spans)
     output, (start, end) = lit(run, pin, active), when.window(run)
-    about, presses = label(run, pin), [span for span in cause.spans if span.value and span.start < end]
+    about, presses = label(run, pin), pressed(given(run, input), end)
     if starts is not None and ON[output.at(start)] != starts:
         return f"{about} was {ON[output.at(start)]} at {moment(start)}, {starts} was expected"
     changes = [span.start for span in output.spans[1:] if start < span.start <= end]

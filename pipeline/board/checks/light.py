@@ -8,11 +8,13 @@ from pipeline.board.checks.judge import WITHIN, always, fade, in_steps, made, ne
 from pipeline.board.checks.levels import from_start
 from pipeline.board.checks.predicate import AS_TUPLE, Active, Amount, Lasting, OverTime, Pin, Share, Time, Tolerance, When, one_of, predicate, rules
 from pipeline.board.checks.signals import Drive, drive, label, level
-from pipeline.board.checks.words import around, lasting, number, percent
+from pipeline.board.checks.words import around, lasting, moment, number, percent, seconds
 from pipeline.board.run import Run
 
 ENDS = 0.05             # of full: who asks for a fade to full takes 95 % for it
 SINE_AT_ENDS = 0.42     # of the time, that a sine spends in the outer 15 % on both sides; it is 0.51 of a sine, 0.3 of a straight line
+
+REST = 0.3              # of the period, that it may stand still at an end; one that is cut off at full stands longer
 
 ShareStep = Annotated[tuple[Share] | tuple[Share, Lasting], AS_TUPLE]
 
@@ -60,6 +62,9 @@ def breathes(run: Run, *, pin: Pin, period: Lasting, low: Share = 0.15, high: Sh
         return f"{about} went between {percent(darkest)} and {percent(brightest)}, from {percent(low)} to {percent(high)} at least was expected"
     if said := swings(spans, lasting(period, tolerance), steps, jump, about, percent):
         return said
+    longest = max(spans[1:-1], key=lambda span: span.length)
+    if longest.length > REST * lasting(period, 0).high:
+        return f"{about} stood at {percent(longest.value)} for {seconds(longest.length)} at {moment(longest.start)}, a smooth way was expected"
     edge = 0.15 * (brightest - darkest)
     at_ends = sum(span.length for span in spans if not darkest + edge < span.value < brightest - edge) / (spans[-1].end - spans[0].start)
     if shape and at_ends < SINE_AT_ENDS:

@@ -89,7 +89,7 @@ def sweeps(run: Run, *, pin: Pin, takes: Lasting, between: Annotated[list[float]
         return f"{about} went from {number(lowest)} to {number(highest)} ms, from {angle_told(least)} to {angle_told(most)} was expected"
     way = lasting(takes, tolerance)
     wave = way._replace(low=2 * way.low, high=2 * way.high, text=f"twice {way.text}")
-    return swings(spans[1:], wave, steps, max(2.5 / steps * (highest - lowest), 0.01), about, milliseconds)
+    return swings(spans[1:], wave, steps, max(2.5 / steps * (highest - lowest), 0.01), about, lambda value: f"{number(value)} ms")
 
 
 # --- motors -----------------------------------------------------------------------------------------------------------

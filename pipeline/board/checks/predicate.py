@@ -173,11 +173,11 @@ def make(entry: Any, place: str) -> tuple[Check | None, list[str]]:
     name, given = next(iter(entry.items()))
     if name not in PREDICATES:
         return None, [f"{place}: there is no check {name!r}{suggestion(name, PREDICATES)}"]
+    if name in LOGIC and given in (None, []):
+        return None, [f"{place}.{name}: must hold checks"]
     if name in LOGIC:
         made = [make(inner, f"{place}.{name}.{number}") for number, inner in enumerate(each(given))]
-        wrong = [fault for _, found in made for fault in found]
-        wrong += [] if made and given is not None else [f"{place}.{name}: must hold checks"]
-        return Check(name, {name: given}, {"checks": [check for check, _ in made]}), wrong
+        return Check(name, {name: given}, {"checks": [check for check, _ in made]}), [fault for _, found in made for fault in found]
     known = PREDICATES[name]
     if given is None:
         given = {}

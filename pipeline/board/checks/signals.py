@@ -136,24 +136,24 @@ def as_seen(signal: Signal) -> Signal:
     return Signal(found)
 
 
-def driven(run: Run, pin: Pin | PinName) -> Signal:
-    """The levels and PWM of a pin, as the program set them; a pin that nobody drives is low."""
-    name, level, pwm, changes = canonical(run, pin), 0, None, []
+def driven(run: Run, pin: Pin | PinName, undriven: int = 0) -> Signal:
+    """The levels and PWM of a pin, as the program set them; `undriven` where it does not drive it."""
+    name, level, pwm, changes = canonical(run, pin), undriven, None, []
     for event in run.log:
         if event.what == "reset" or (event.what, event.where) in (("sleep", "deep"), ("watchdog", "bite")):
-            changes.append((event.time, Drive(0, 0)))       # with which the run ends, and nothing is driven any more
+            changes.append((event.time, Drive(0, undriven)))       # with which the run ends, and nothing is driven any more
         if event.where == name and event.what in ("pin", "pwm"):
             if event.what == "pin":
-                level = event.value or 0
+                level = undriven if event.value is None else event.value
             else:
                 pwm = event.value
             changes.append((event.time, Drive(0, level) if pwm is None else Drive(*pwm)))
-    return as_seen(steps(changes, Drive(0, 0), run.end))
+    return as_seen(steps(changes, Drive(0, undriven), run.end))
 
 
-def drive(run: Run, pin: Pin | PinName) -> Signal:
+def drive(run: Run, pin: Pin | PinName, undriven: int = 0) -> Signal:
     """As `driven`, with fast switching by the program itself taken for the PWM that it is."""
-    spans = driven(run, pin).spans
+    spans = driven(run, pin, undriven).spans
     shortest = 1_000_000 // SEEN
     pulses = [n for n, span in enumerate(spans[:-1]) if span.value == (0, 1) and span.length < shortest and spans[n + 1].value == (0, 0)]
     bursts: list[list[int]] = []
@@ -179,8 +179,8 @@ def drive(run: Run, pin: Pin | PinName) -> Signal:
 
 
 def level(run: Run, pin: Pin | PinName, active: str = "high") -> Signal:
-    """How bright, loud or strong what hangs on the pin is, 0..1; with `active` low it is on where the pin is low."""
-    return drive(run, pin).map(lambda d: d.duty if active == "high" else 1 - d.duty)
+    """How bright, loud or strong what hangs on the pin is, 0..1; with `active` low it is on where the pin is driven low."""
+    return drive(run, pin).map(lambda d: d.duty) if active == "high" else drive(run, pin, undriven=1).map(lambda d: 1 - d.duty)
 
 
 def lit(run: Run, pin: Pin | PinName, active: str = "high") -> Signal:

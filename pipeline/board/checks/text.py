@@ -83,7 +83,7 @@ def value_fits(found: Any, wanted: Any) -> bool:
     return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
 
 
-@predicate(rules=rules(one_of("text", "pattern", "json"), lambda given: [
+@predicate(rules=rules(one_of("text", "pattern", "json_"), lambda given: [
     (not given["when"].moments or len(given["when"].moments) == 1 or len(given["when"].moments) == len(each(given["text"] or given["pattern"] or "")),
      "at: must be one time, or one for each text")]))
 def prints(run: Run, *, text: Texts | None = None, pattern: Patterns | None = None, json_: dict[str, Any] | None = None, times: Count | None = None,

@@ -31,6 +31,9 @@ class Ssd1306(I2CDevice):
     def pins(self):
         return super().pins() | {name: pin for name, pin in (("dc", self.dc), ("cs", self.cs)) if pin is not None}
 
+    def rules(self):
+        return [(self.cs is None or self.dc is not None, "cs: a display over SPI needs dc as well, the pin that tells data from commands")]
+
     def attach(self, board):
         glyphs()                        # asks the interpreter, which has another program to run afterwards
         panel = Panel(board, self.width, self.height)
@@ -104,15 +107,17 @@ class Panel:
     # --- data ---------------------------------------------------------------------------------------------------------
 
     def data(self, data: bytes) -> None:
+        done = self.downwards(data) if self.mode == 1 else self.along(data)
+        self.written += 1
+        if done:
+            self.show()
+        else:
+            self.board.after(QUIET, lambda written=self.written: self.show() if written == self.written else None)
+
+    def along(self, data: bytes) -> bool:
+        """Along the page, and then to its begin or to the next; whether that was the last."""
         done = False
         while data:
-            if self.mode == 1:          # byte for byte down the pages
-                self.memory[self.page][self.column] = data[0]
-                data = data[1:]
-                self.page = self.page + 1 if self.page != self.pages[1] else self.pages[0]
-                if self.page == self.pages[0]:
-                    done |= self.next_column()
-                continue
             last = self.columns[1] if self.mode == 0 and self.column <= self.columns[1] else COLUMNS - 1
             part, data = data[:last + 1 - self.column], data[last + 1 - self.column:]
             self.memory[self.page][self.column:self.column + len(part)] = part
@@ -122,17 +127,20 @@ class Panel:
                 if self.mode == 0:
                     done |= self.page == self.pages[1]
                     self.page = (self.page + 1) % PAGES if self.page != self.pages[1] else self.pages[0]
-        self.written += 1
-        if done:
-            self.show()
-        else:
-            self.board.after(QUIET, lambda written=self.written: self.show() if written == self.written else None)
+        return done
 
-    def next_column(self) -> bool:
-        """On to the next column; whether it was the last."""
-        last = self.column == self.columns[1]
-        self.column = self.columns[0] if last else (self.column + 1) % COLUMNS
-        return last
+    def downwards(self, data: bytes) -> bool:
+        """Down the pages and then to the next column; whether that was the last."""
+        done = False
+        for byte in data:
+            self.memory[self.page][self.column] = byte
+            if self.page != self.pages[1]:
+                self.page = (self.page + 1) % PAGES
+                continue
+            self.page = self.pages[0]
+            done |= self.column == self.columns[1]
+            self.column = self.columns[0] if self.column == self.columns[1] else (self.column + 1) % COLUMNS
+        return done
 
     # --- what is seen -------------------------------------------------------------------------------------------------
 

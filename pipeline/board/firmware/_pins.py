@@ -1,6 +1,6 @@
 """What goes with a pin of machine: its interrupt, and a signal that may be the other way round."""
 from _board import PORT
-from _bus import _call
+from _hw import call as _call
 
 
 class _Irq:

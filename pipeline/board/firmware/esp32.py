@@ -1,5 +1,5 @@
 """esp32: what a program asks of the chip itself. What wakes it is taken note of by nobody: the run ends when it sleeps."""
-from _bus import _call
+from _hw import call as _call
 
 WAKEUP_ALL_LOW = False
 WAKEUP_ANY_HIGH = True

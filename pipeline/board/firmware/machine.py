@@ -1,7 +1,7 @@
 """machine: what it can do stands here, for every board; what a board has of it is cut to size by image.py."""
 from _board import PORT as _PORT
 from _bus import I2C, SoftI2C, SPI, SoftSPI, UART, dht_readinto, _call
-from _hw import listen, settle
+from _hw import inner as _inner, listen, settle
 from _pins import Signal, _Irq
 from host import call as _ask
 
@@ -271,13 +271,13 @@ class RTC:
     def datetime(self, datetimetuple=None):
         if datetimetuple is not None:
             return self._set(datetimetuple, 4)
-        from time import gmtime
+        gmtime = _inner("time").gmtime
         now = int(_call("rtc"))
         t = gmtime(now // 1000000)
         return t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0 if _RP2 else now % 1000000
 
     def _set(self, given, hours):
-        from time import mktime
+        mktime = _inner("time").mktime       # which counts from 1970 on every board
         if not isinstance(given, (tuple, list)):
             raise TypeError("object '%s' isn't a tuple or list" % type(given).__name__)
         if len(given) != 8:

@@ -1,6 +1,5 @@
 """micropython: the interpreter's own, but that what is scheduled waits for the handler that scheduled it, as on a board."""
-from _bus import _call
-from _hw import inner, listen
+from _hw import call as _call, inner, listen
 
 _own = inner("micropython")
 const, opt_level, mem_info, qstr_info, stack_use = _own.const, _own.opt_level, _own.mem_info, _own.qstr_info, _own.stack_use

@@ -1,5 +1,5 @@
 """Addressable lights: a buffer in the order of the wire, green first, which goes out in one call."""
-from _bus import _call
+from _hw import call as _call
 from machine import _name
 
 

@@ -1,6 +1,5 @@
 """os: the interpreter's own over the board's files, without those that make the board."""
-from _bus import _call
-from _hw import inner
+from _hw import call as _call, inner
 from collections import namedtuple
 
 _own = inner("os")

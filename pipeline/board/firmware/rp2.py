@@ -1,5 +1,5 @@
 """rp2: what a program asks of the chip itself. There is no PIO."""
-from _bus import _call
+from _hw import call as _call
 
 _country = "XX"
 

@@ -73,7 +73,6 @@ class Peripheral:
         pin = board.gpio.of(arguments.removeprefix("="))
         if pin.name not in spec.adc.values():
             raise Refused("ValueError", "Pin doesn't have ADC capabilities" if spec.port == "rp2" else "invalid pin")
-        board.pwm.release(pin.name)
         board.gpio.claim(pin.name)
         pin.pull = "none"
         return str(pin.name)
@@ -108,7 +107,6 @@ class Peripheral:
         pin = self.board.gpio.of(arguments)
         if pin.name not in DAC:
             raise Refused("ValueError", "invalid Pin for DAC")
-        self.board.pwm.release(pin.name)
         self.board.gpio.claim(pin.name)
         return str(pin.name)
 

@@ -73,7 +73,8 @@ class Peripheral:
         self.pin(name).watchers.append(watcher)
 
     def claim(self, name: PinName) -> None:
-        """Another peripheral takes the pin: it is no output any more."""
+        """Another peripheral takes the pin: it is no output any more, nor PWM."""
+        self.board.pwm.release(name)
         self._change(self.pin(name), mode="alt")
 
     def pulse(self, name: PinName, level: int | None) -> None:

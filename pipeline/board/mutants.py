@@ -1,0 +1,342 @@
+"""Wrong programs made of a right one, to see whether its checks notice: each differs in one place, by a slip that people and models make.
+
+A mutant that does what the original does, as far as the world can see, is none: it is equivalent and does not count. That is, pins, prints and
+buses do the same, at times within 1 % or what a poll takes. How often a PWM switches its lamp nobody sees, so that counts only where a check
+listens. A mutant that passes the checks and is not equivalent is a hole in them, or a change that a person would accept too; whoever reads the
+list decides.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from pipeline.board import boards, checks
+from pipeline.board.checks import Check, signals
+from pipeline.board.checks.signals import Signal, Span
+from pipeline.board.run import Run, run
+
+TIME, POLL = 0.01, 25_000       # share, and microseconds, that an event may come earlier or later and be the same
+BRIEF = 10_000                  # microseconds; what stands shorter is between two others
+SERVO = 60                      # hertz; what is slower and not seen is a servo's
+LEVEL, PULSE, TONE, SHADE = 0.02, 0.02, 0.01, 2     # of full, milliseconds, share, of 255: what nobody can tell apart
+LISTEN = {"tone", "melody", "silent", "pwm"}
+WAITS = {"sleep", "sleep_ms", "sleep_us"}
+PINS = {"Pin", "PWM", "ADC", "Signal", "NeoPixel", "DHT11", "DHT22", "TouchPad"}
+KIND_OF_NUMBER = {**dict.fromkeys((*WAITS, "period", "timeout"), "time"), **dict.fromkeys(("duty_u16", "duty", "duty_ns"), "PWM duty"),
+                  "freq": "PWM frequency", "range": "count"}      # by what is called with it, or its keyword
+OTHER = {"on": "off", "off": "on", "high": "low", "low": "high", "PULL_UP": "PULL_DOWN", "PULL_DOWN": "PULL_UP", "IRQ_FALLING": "IRQ_RISING",
+         "IRQ_RISING": "IRQ_FALLING", "PERIODIC": "ONE_SHOT", "ONE_SHOT": "PERIODIC", "min": "max", "max": "min"}
+KIND_OF_NAME = {"on": "level", "off": "level", "high": "level", "low": "level", "PULL_UP": "pull", "PULL_DOWN": "pull",
+                "min": "limit", "max": "limit"}
+COMPARED = {ast.Lt: ">=", ast.GtE: "<", ast.Gt: "<=", ast.LtE: ">", ast.Eq: "!=", ast.NotEq: "=="}
+COUNTED = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*"}
+SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//"}
+
+
+class Mutant(NamedTuple):
+    kind: str
+    line: int
+    program: str
+
+
+class Edit(NamedTuple):
+    kind: str
+    line: int
+    changes: list[tuple[int, int, str]]     # (from, to, what stands there instead), in characters
+
+
+# --- the text ---------------------------------------------------------------------------------------------------------
+
+class Text:
+    """A program's text and tree; finds the place of a node in the text."""
+
+    def __init__(self, program: str):
+        self.program, self.tree = program, ast.parse(program)
+        self.lines = program.encode().splitlines(keepends=True)
+        self.starts = [0]
+        for line in self.lines:
+            self.starts.append(self.starts[-1] + len(line.decode()))
+        self.parents = {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+        self.pins = {name for call in self.calls() for name in self.pin_names(call)}
+
+    def place(self, node: ast.AST) -> tuple[int, int]:
+        return self.at(node.lineno, node.col_offset), self.at(node.end_lineno, node.end_col_offset)
+
+    def at(self, line: int, column: int) -> int:
+        return self.starts[line - 1] + len(self.lines[line - 1][:column].decode())
+
+    def of(self, node: ast.AST) -> str:
+        start, end = self.place(node)
+        return self.program[start:end]
+
+    def calls(self) -> list[ast.Call]:
+        return [node for node in ast.walk(self.tree) if isinstance(node, ast.Call)]
+
+    def pin_names(self, call: ast.Call) -> list[str]:
+        """The variables that stand where a pin's number is asked for."""
+        return [call.args[0].id] if name_of(call) in PINS and call.args and isinstance(call.args[0], ast.Name) else []
+
+    def is_pin(self, node: ast.Constant) -> bool:
+        """Whether a number is that of a pin: Pin(15), LED = 15 before Pin(LED), or one of those that a comprehension makes pins of."""
+        parent = self.parents[node]
+        if isinstance(parent, ast.Tuple | ast.List):
+            node, parent = parent, self.parents[parent]
+        if isinstance(parent, ast.Call):
+            return name_of(parent) in PINS and parent.args[:1] == [node]
+        if isinstance(parent, ast.keyword):
+            return parent.arg in ("scl", "sda", "tx", "rx", "sck", "mosi", "miso")
+        if isinstance(parent, ast.Assign):
+            return any(isinstance(target, ast.Name) and target.id in self.pins for target in parent.targets)
+        if isinstance(parent, ast.For | ast.comprehension):
+            return parent.iter is node and any(isinstance(name, ast.Name) and name.id in self.pins for name in ast.walk(parent.target))
+        return False
+
+
+def name_of(node: ast.AST | None) -> str:
+    """The last part of what is called or named."""
+    node = node.func if isinstance(node, ast.Call) else node
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def is_number(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
+
+
+def written(value: float, like: float) -> str:
+    return str(int(value)) if isinstance(like, int) else repr(round(value, 9))
+
+
+# --- the slips --------------------------------------------------------------------------------------------------------
+
+def numbers(text: Text) -> Iterator[Edit]:
+    pins = sorted((node for node in ast.walk(text.tree) if is_number(node) and text.is_pin(node)), key=text.place)
+    taken = {node.value for node in pins}
+    for node in pins:
+        other = next(n for n in (node.value + 1, node.value - 1, *range(100)) if n not in taken and n >= 0)
+        yield Edit("another pin", node.lineno, [(*text.place(node), str(other))])
+    for one, two in pairwise(pins):
+        if one.value != two.value:
+            yield Edit("pins swapped", one.lineno, [(*text.place(one), text.of(two)), (*text.place(two), text.of(one))])
+    for node in ast.walk(text.tree):
+        if not is_number(node) or text.is_pin(node):
+            continue
+        kind, value = kind_of_number(text, node), node.value
+        changed = [value - 1, value + 1] if kind == "count" else [value // 2 if isinstance(value, int) else value / 2, value * 2]
+        if kind == "number" and value in (0, 1):
+            changed = [1 - value]
+        for new in changed:
+            if new != value:
+                what = kind if kind in ("count", "number") else f"{kind} {'halved' if new < value else 'doubled'}"
+                yield Edit(what, node.lineno, [(*text.place(node), written(new, value))])
+
+
+def kind_of_number(text: Text, node: ast.Constant) -> str:
+    parent = text.parents[node]
+    if isinstance(parent, ast.Compare):
+        return "threshold"
+    named = parent.arg if isinstance(parent, ast.keyword) else name_of(parent) if isinstance(parent, ast.Call) else ""
+    return KIND_OF_NUMBER.get(named, "number")
+
+
+def names(text: Text) -> Iterator[Edit]:
+    for node in ast.walk(text.tree):
+        if not isinstance(node, ast.Attribute | ast.Name) or name_of(node) not in OTHER:
+            continue
+        name, (_, end) = name_of(node), text.place(node)
+        yield Edit(KIND_OF_NAME.get(name, "edge or mode"), node.end_lineno, [(end - len(name), end, OTHER[name])])
+    for call in text.calls():
+        for number, argument in enumerate(call.args):
+            if name_of(argument) in ("PULL_UP", "PULL_DOWN") and number:
+                yield Edit("pull", argument.lineno, [(text.place(call.args[number - 1])[1], text.place(argument)[1], "")])
+        if name_of(call) in ("value", "Pin") and call.args and isinstance(call.func, ast.Attribute):
+            start, end = text.place(call.args[0])
+            yield Edit("level", call.lineno, [(start, end, f"not ({text.program[start:end]})")])
+
+
+def tests(text: Text) -> Iterator[Edit]:
+    for node in ast.walk(text.tree):
+        if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARED:
+            left, right = text.place(node.left)[1], text.place(node.comparators[0])[0]
+            between = text.program[left:right]
+            sign = re.search(r"[<>=!]+", between)
+            if sign:
+                yield Edit("comparison", node.lineno, [(left + sign.start(), left + sign.end(), COMPARED[type(node.ops[0])])])
+        elif isinstance(node, ast.BoolOp):
+            word, other = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
+            places = [(text.place(one)[1], text.place(two)[0]) for one, two in pairwise(node.values)]
+            found = [(start, re.search(rf"\b{word}\b", text.program[start:end])) for start, end in places]
+            if all(match for _, match in found):
+                yield Edit("comparison", node.lineno, [(start + match.start(), start + match.end(), other) for start, match in found])
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            yield Edit("level", node.lineno, [(*text.place(node), f"({text.of(node.operand)})")])
+        elif isinstance(node, ast.If) and not isinstance(node.test, ast.Compare | ast.UnaryOp):
+            yield Edit("comparison", node.lineno, [(*text.place(node.test), f"not ({text.of(node.test)})")])
+        elif isinstance(node, ast.While) and isinstance(node.test, ast.Constant):
+            yield Edit("loop once", node.lineno, [(text.place(node)[0], text.place(node.test)[1], "for _ in (1,)")])
+
+
+def sums(text: Text) -> Iterator[Edit]:
+    for node in ast.walk(text.tree):
+        if isinstance(node, ast.BinOp) and type(node.op) in COUNTED:
+            left, right = text.place(node.left)[1], text.place(node.right)[0]
+            at = text.program.find(SIGNS[type(node.op)], left, right)
+            if at >= 0 and (is_number(node.left) or not isinstance(node.left, ast.Constant | ast.JoinedStr)):
+                yield Edit("sum", node.lineno, [(at, at + len(SIGNS[type(node.op)]), COUNTED[type(node.op)])])
+        elif isinstance(node, ast.AugAssign) and type(node.op) in COUNTED:
+            left, right = text.place(node.target)[1], text.place(node.value)[0]
+            at = text.program.find(SIGNS[type(node.op)], left, right)
+            yield Edit("direction", node.lineno, [(at, at + len(SIGNS[type(node.op)]), COUNTED[type(node.op)])])
+        elif isinstance(node, ast.Tuple) and len(node.elts) == 3 and all(is_number(part) for part in node.elts):
+            red, green, blue = node.elts
+            for one, two in ((red, green), (green, blue)):
+                if one.value != two.value:
+                    yield Edit("colours swapped", node.lineno, [(*text.place(one), text.of(two)), (*text.place(two), text.of(one))])
+
+
+def texts(text: Text) -> Iterator[Edit]:
+    for node in ast.walk(text.tree):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str | bytes) or isinstance(text.parents[node], ast.JoinedStr | ast.Expr):
+            continue
+        start, end = text.place(node)
+        inner = text.program[start:end]
+        if found := re.search(r"[%{]:?\.(\d)f", inner):
+            yield Edit("decimals", node.lineno, [(start + found.start(1), start + found.end(1), str(int(found[1]) + 1))])
+        letters = [match.start() for match in re.finditer(r"(?<![%\\{:.])[A-Za-z](?![^{]*\})", inner[1:])]
+        if letters:
+            at = start + 1 + letters[-1]
+            yield Edit("text", node.lineno, [(at, at + 1, "q" if text.program[at] != "q" else "w")])
+    for node in ast.walk(text.tree):
+        if isinstance(node, ast.JoinedStr) and node.lineno == node.end_lineno:
+            start, end = text.place(node)
+            if found := re.search(r":\.(\d)f", text.program[start:end]):
+                yield Edit("decimals", node.lineno, [(start + found.start(1), start + found.end(1), str(int(found[1]) + 1))])
+
+
+def statements(text: Text) -> Iterator[Edit]:
+    assigned = [target.id for node in ast.walk(text.tree) if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)]
+    for node in ast.walk(text.tree):
+        call = node.value if isinstance(node, ast.Expr) else None
+        call = call.value if isinstance(call, ast.Await) else call
+        if isinstance(call, ast.Call):
+            yield Edit("wait removed" if name_of(call) in WAITS else "statement dropped", node.lineno, [(*text.place(node), "pass")])
+        elif isinstance(node, ast.AugAssign | ast.Break) or (isinstance(node, ast.Assign) and all(
+                not isinstance(target, ast.Name) or assigned.count(target.id) > 1 for target in node.targets)):
+            yield Edit("statement dropped", node.lineno, [(*text.place(node), "pass")])
+
+
+SLIPS = (numbers, names, tests, sums, texts, statements)
+
+
+def mutants(program: str) -> list[Mutant]:
+    """All mutants of a program, in the order of its lines. Raises SyntaxError for one that Python cannot read."""
+    text = Text(program)
+    found: dict[str, Mutant] = {}
+    for edit in sorted((edit for slip in SLIPS for edit in slip(text) if edit.changes), key=lambda edit: (edit.changes[0], edit.kind)):
+        changed = program
+        for start, end, new in sorted(edit.changes, reverse=True):
+            changed = changed[:start] + new + changed[end:]
+        if changed != program and can_be_read(changed):
+            found.setdefault(changed, Mutant(edit.kind, edit.line, changed))
+    return list(found.values())
+
+
+def can_be_read(program: str) -> bool:
+    try:
+        ast.parse(program)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+# --- what the world can see -------------------------------------------------------------------------------------------
+
+def numbers_of(done: Run, heard: set) -> dict:
+    """Pin -> (signal, what its value may differ): the pitch of those that are `heard`, a servo's pulse, else how bright or fast."""
+    found = {}
+    for pin in {event.where for event in done.log if event.what in ("pin", "pwm")}:
+        drive = signals.drive(done, pin)
+        servo = any(signals.SEEN <= span.value.frequency <= SERVO for span in drive.spans)
+        if pin in heard:
+            found["tone", pin] = signals.tone(done, pin), TONE
+        elif servo:
+            found["pulse", pin] = signals.pulse(done, pin).map(lambda pulse: pulse or 0), PULSE
+        else:
+            found["level", pin] = drive.map(lambda value: value.duty), LEVEL
+    return found
+
+
+def happened(done: Run) -> dict:
+    """(what, where) -> [(time, value)] of what is shown, printed, sent and stored."""
+    found: dict = {("files", ""): [(0, tuple(sorted(done.files.items())))], ("errors", ""): [(error.time, error.kind) for error in done.errors],
+                   ("stopped", ""): [(0, bool(done.stopped))]}
+    for what, where in {(event.what, event.where) for event in done.log if event.what in ("pixels", "display")}:
+        frames = signals.steps([(event.time, event.value) for event in signals.noted(done, what, where)], None, done.end)
+        found[what, where] = [(span.start, span.value) for span in frames.settled(BRIEF).spans]
+    for event in done.log:
+        sent = (event.what in ("i2c", "spi") and event.value[0] == "write") or (event.what == "uart" and event.value[0] == "sent")
+        if sent or event.what in ("print", "net", "sleep", "reset") or (event.what, event.where) == ("watchdog", "bite"):
+            found.setdefault((event.what, event.where), []).append((event.time, event.value))
+    return found
+
+
+def late(time: int) -> int:
+    """How much earlier or later something may come and be the same."""
+    return max(POLL, round(TIME * time))
+
+
+def strays(one: Signal, two: Signal, slack: float) -> bool:
+    """Whether the first is somewhere off all that the second is at about that time."""
+    for start, end in pairwise([*(span.start for span in one.spans), one.spans[-1].end]):
+        for time in (start + (end - start) // 4, end - (end - start) // 4):
+            value, near = one.at(time), [span.value for span in two.within(max(0, time - late(time)), time + late(time))]
+            if near and not min(near) - slack <= value <= max(near) + slack:
+                return True
+    return False
+
+
+def same_value(one, two) -> bool:
+    if isinstance(one, tuple) and isinstance(two, tuple):
+        return len(one) == len(two) and all(same_value(a, b) for a, b in zip(one, two, strict=True))
+    if isinstance(one, float | int) and isinstance(two, float | int):       # of a colour, 0..255
+        return abs(one - two) <= SHADE
+    return one == two
+
+
+def same(one: Run, two: Run, heard: set) -> bool:
+    """Whether two runs look and sound the same to the world; what lies so near the end that it may come after it does not count."""
+    first, second, still = numbers_of(one, heard), numbers_of(two, heard), Signal([Span(0, one.end, 0)])
+    for what in first.keys() | second.keys():
+        (a, slack), (b, _) = (one_of.get(what, (still, max(LEVEL, PULSE))) for one_of in (first, second))
+        slack = slack if what[0] != "tone" else slack * max(span.value for span in a.spans)
+        if strays(a, b, slack) or strays(b, a, slack):
+            return False
+    first, second = happened(one), happened(two)
+    for what in first.keys() | second.keys():
+        a, b = first.get(what, []), second.get(what, [])
+        shorter = min(len(a), len(b))
+        if any(time < one.end - late(one.end) for time, _ in a[shorter:] + b[shorter:]):
+            return False
+        if any(abs(t - u) > late(t) or not same_value(v, w) for (t, v), (u, w) in zip(a[:shorter], b[:shorter], strict=True)):
+            return False
+    return True
+
+
+# --- judging ----------------------------------------------------------------------------------------------------------
+
+class Verdict(NamedTuple):
+    mutant: Mutant
+    verdict: str            # "caught", "missed" or "equivalent"
+    said: str               # what the first check said that failed
+
+
+def caught(program: str, board: str, devices: Sequence, seconds: float, listed: list[Check]) -> list[Verdict]:
+    """What the checks make of each mutant of a right program."""
+    original, found = run(program, board, devices, seconds), []
+    heard = {boards.load(board).pin(pin) for pin in checks.pins_of([check for check in listed if check.name in LISTEN])}
+    for mutant in mutants(program):
+        done = run(mutant.program, board, devices, seconds)
+        said = next((result.said for result in checks.apply(listed, done) if not result.ok), "")
+        found.append(Verdict(mutant, "caught" if said else "equivalent" if same(original, done, heard) else "missed", said))
+    return found
