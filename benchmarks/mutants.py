@@ -23,7 +23,8 @@ from pipeline.evaluation import robobench  # noqa: E402
 
 
 def tasks(paths: list[Path]) -> list[robobench.Task]:
-    files = [file for path in paths for file in (sorted(path.glob("**/*.yaml")) if path.is_dir() else [path])]
+    """The tasks of files, of sets, or of the folder that the sets stand in."""
+    files = [file for path in paths for file in (sorted([*path.glob("*/*.yaml")] or path.glob("*.yaml")) if path.is_dir() else [path])]
     found, wrong = [], []
     for file in files:
         there, faulty = robobench.read(file, file.parent.name)
@@ -41,7 +42,7 @@ def judge(task: robobench.Task) -> list[mutants.Verdict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("paths", nargs="*", type=Path, default=[ROOT / "exam" / "people"])
+    parser.add_argument("paths", nargs="*", type=Path, default=[ROOT / "exam"])
     parser.add_argument("--quiet", action="store_true", help="no list of those that were missed")
     given = parser.parse_args()
     asked, seen = tasks(given.paths), Counter()

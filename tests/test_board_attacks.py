@@ -141,6 +141,13 @@ def test_an_attack_ends_as_it_must(name, ours, usual, capfd):
     assert run(HONEST).log == usual
 
 
+def test_the_watch_sees_what_it_is_for():
+    with WATCH:
+        Path(__file__).read_bytes()
+        os.listdir()
+    assert {"open", "os.listdir"} <= {event for event, _ in WATCH.seen}
+
+
 SOURCES = {
     "surrogates": "print('\ud800')\nwhile True:\n    pass\n",
     "NUL": "x = 1\0\nwhile x: pass",

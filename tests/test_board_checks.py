@@ -110,7 +110,8 @@ def test_the_pins_of_checks_are_those_that_they_name():
 def test_the_vocabulary_names_each_predicate_with_its_arguments():
     told = checks.vocabulary()
     assert "blinks: {pin, on?, off?, period?, frequency?, times?, then?, tolerance?, active?, from?, to?}\n    The pin goes on and off" in told
-    assert all(f"{name}: {{" in told for name in checks.PREDICATES)
+    assert "any_of: [checks]\n" in told
+    assert all(f"{name}: " in told for name in checks.PREDICATES)
 
 
 def test_python_takes_from_with_an_underscore_and_pins_as_people_write_them():
@@ -151,6 +152,18 @@ def test_a_failure_may_be_asked_for_and_another_then_still_counts():
     assert all(result.ok for result in checks.apply(asked, of_log(errors=[WRONG])))
     both = checks.apply(asked, of_log(errors=[WRONG, Error(2_000_000, "OSError", "", None, "")]))
     assert [result.said for result in both] == ["OSError at 2.00 s, no error was expected", None]
+
+
+@pytest.mark.parametrize(("events", "expected"), [
+    ([(0, "start", 4000), (0.5, "feed", None), (1, "feed", None), (1.5, "feed", None)], None),
+    ([(0, "start", 8000), (0.5, "feed", None), (1, "feed", None), (1.5, "feed", None)], "the watchdog was started with 8 s, 4 s was expected"),
+    ([(0.5, "feed", None), (1, "feed", None), (1.5, "feed", None)], "the watchdog was started with nothing, 4 s was expected"),
+    ([(0, "start", 4000), (0.5, "feed", None)], "the watchdog was not fed for 1.5 s from 0.50 s on, 0.6 s at most was expected"),
+    ([], "no watchdog was started"),
+])
+def test_a_watchdog_is_started_with_its_time_and_fed(events, expected):
+    done = of_log(*((time, "watchdog", what, value) for time, what, value in events), seconds=2)
+    assert checks.watchdog_fed(done, timeout=4, longest=0.6) == expected
 
 
 # --- signals ------------------------------------------------------------------------------------------------------------

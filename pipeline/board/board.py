@@ -122,9 +122,12 @@ class Board:
 
     # --- the log ------------------------------------------------------------------------------------------------------
 
-    def note(self, what: str, where: Any, value: Any) -> None:
+    def note(self, what: str, where: Any, value: Any, news: bool = True) -> None:
+        """Logs that something happened. No `news` is what the program does over and over, such as the steps of a fade: nobody waits for it,
+        so a poll's steps go on growing."""
         self.log.append(Event(self.now, what, where, value))
-        self.quiet_since = self.now
+        if news:
+            self.quiet_since = self.now
         if len(self.log) > MAX_EVENTS:
             raise Stop(f"more than {MAX_EVENTS:,} things happened")
 

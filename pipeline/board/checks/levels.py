@@ -231,9 +231,10 @@ def only_on(run: Run, *, pins: PinList, on: PinsOverTime, within: Time = WITHIN,
     Such as on: [[0, []], [1.5, [18]], [3, [18, 19]]].
     """
     watched = known(run, pins)
+    states = lit_of(run, watched, active)
     for start, end, wanted in over_time(run, when, on, within):
         names = exactly(run, wanted)
-        bad = misfit(lit_of(run, watched, active), [(start, end)], lambda value, names=names: value == names)
+        bad = misfit(states, [(start, end)], lambda value, names=names: value == names)
         if bad:
             return f"{which(run, sorted(bad.value, key=watched.index))} {during(bad)}, {which(run, each(wanted))} was expected"
     return None
@@ -308,8 +309,9 @@ def never_together(run: Run, *, pins: Annotated[list[Pin], Field(min_length=2)],
 def opposite(run: Run, *, pins: Annotated[list[Pin], Field(min_length=2, max_length=2)], tolerance: Tolerance = 0.2, when: When):
     """One of the two pins is as bright as the other is dark, all the time: taking turns, or a cross-fade. Their sum is 1, give or take 0.2."""
     both = together([level(run, pin) for pin in pins])
-    return always(both, when.windows(run), lambda levels: abs(sum(levels) - 1) <= tolerance, several([label(run, pin) for pin in pins]),
-                  lambda levels: " and ".join(percent(value) for value in levels), "the one as bright as the other is dark")
+    bad = misfit(both, when.windows(run), lambda levels: abs(sum(levels) - 1) <= tolerance)
+    seen = several([f"{label(run, pin)} at {percent(value)}" for pin, value in zip(pins, bad.value, strict=True)]) if bad else ""
+    return bad and f"{seen} {during(bad)}, the one as bright as the other is dark was expected"
 
 
 @predicate(moments=False)

@@ -225,5 +225,6 @@ def pins_of(checks: list[Check]) -> list[int | str]:
 
 def vocabulary() -> str:
     """Every predicate with its arguments and what it says, for people who write checks."""
-    return "\n\n".join(f"{name}: {{{', '.join(known.keys())}}}\n{indent(known.__doc__, '    ')}" for name, known in sorted(PREDICATES.items()))
+    takes = {name: "[checks]" if name in LOGIC else f"{{{', '.join(known.keys())}}}" for name, known in sorted(PREDICATES.items())}
+    return "\n\n".join(f"{name}: {takes[name]}\n{indent(PREDICATES[name].__doc__, '    ')}" for name in takes)
 

@@ -10,7 +10,7 @@ from pipeline.board.checks.levels import from_start
 from pipeline.board.checks.predicate import Count, Lasting, Pattern, Patterns, Texts, Tolerance, When, each, one_of, predicate
 from pipeline.board.checks.signals import noted
 from pipeline.board.checks.text import finders, printed
-from pipeline.board.checks.words import count, lasting, moment, number, seconds, shown
+from pipeline.board.checks.words import count, lasting, moment, number, seconds, several, shown
 from pipeline.board.run import Run
 
 
@@ -63,8 +63,9 @@ def watchdog_fed(run: Run, *, longest: Annotated[float, Field(gt=0)] | None = No
     begun, fed = noted(run, "watchdog", "start"), [e.time for e in noted(run, "watchdog") if e.where in ("start", "feed")]
     if not fed:
         return "no watchdog was started"
-    if timeout is not None and begun and abs(begun[-1].value / 1_000 - timeout) > 0.01 * timeout:
-        return f"the watchdog was started with {number(begun[-1].value / 1_000)} s, {number(timeout)} s was expected"
+    if timeout is not None and not any(abs(event.value / 1_000 - timeout) <= 0.01 * timeout for event in begun):
+        seen = several([f"{number(event.value / 1_000)} s" for event in begun])
+        return f"the watchdog was started with {seen}, {number(timeout)} s was expected"
     times = [max(start, fed[0]), *[time for time in fed if start <= time <= end], end]
     gap, at = max((after - before, before) for before, after in pairwise(times))
     if longest is not None and gap > longest * 1e6:

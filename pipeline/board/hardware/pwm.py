@@ -167,9 +167,9 @@ class Peripheral:
             state = self.state(name)
             if state is None and self.logged.get(name) is not None:
                 self._stopped(name)
-            elif state != self.logged.get(name):
+            elif state != (before := self.logged.get(name)):
                 self.logged[name] = state
-                self.board.note("pwm", name, state)
+                self.board.note("pwm", name, state, news=before is None or before[0] != state[0])
                 self.board.gpio.pulse(name, int(state[1] >= 0.5))
 
     def _set(self, slice: Slice, channel: Channel, frequency: int | None, duty: tuple[str, int] | None) -> None:

@@ -105,7 +105,6 @@ class Peripheral:
     def _feed(self, _: str) -> None:
         self.board.poll()
         if self.board.now - self.told >= OLD_NEWS:
-            self.told, quiet = self.board.now, self.board.quiet_since
-            self.board.note("watchdog", "feed", None)
-            self.board.quiet_since = quiet          # nobody polls for this
+            self.told = self.board.now
+            self.board.note("watchdog", "feed", None, news=False)
         self._look()
