@@ -193,6 +193,13 @@ def test_fast_switching_is_pwm_and_a_few_quick_pulses_are_not():
     assert [value.frequency for _, value in spans(signals.drive(few, 3))] == [0] * 9
 
 
+def test_a_glitch_is_what_stood_before_and_a_fade_is_none():
+    glitch = of_log((0.001, "pin", 3, 1), (1, "pin", 3, 0), (1.002, "pin", 3, 1), (2, "pin", 3, 0))
+    assert spans(signals.lit(glitch, 3).settled(10_000)) == [(0, True), (2, False)]
+    fade = of_log(*((1 + n / 200, "pwm", 3, (1000, n / 200)) for n in range(200)))
+    assert spans(signals.level(fade, 3).settled(10_000)) == spans(signals.level(fade, 3))
+
+
 def test_a_servo_pulse_is_told_from_pwm_and_from_switching_alike():
     by_hand = [event for n in range(20) for event in ((n / 50, "pin", 3, 1), (n / 50 + 0.0015, "pin", 3, 0))]
     assert signals.pulse(of_log(*by_hand), 3).at(100_000) == 1.5

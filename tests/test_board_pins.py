@@ -436,13 +436,13 @@ def test_wrong_use_of_the_clock_is_told_as_on_its_port(board, program, error):
 def test_a_watchdog_bites_where_it_is_not_fed(board):
     program = "dog = WDT(timeout=2000)\nfor _ in range(3):\n    time.sleep(1)\n    dog.feed()\nwhile True:\n    pass"
     result = play(program, board=board, seconds=20, stopped="the watchdog was not fed and reset the board")
-    assert [event.where for event in result.log] == ["feed"] * 3 + ["bite"]
+    assert [event.where for event in result.log] == ["start"] + ["feed"] * 3 + ["bite"]
     assert result.log[-1].time == pytest.approx(5_000_000, abs=100)
 
 
 def test_a_watchdog_that_is_fed_all_the_time_bites_nobody():
     result = play("dog = WDT(timeout=100)\nb = Pin(14, Pin.IN, Pin.PULL_UP)\nwhile True:\n    b.value()\n    dog.feed()", seconds=60)
-    assert {event.where for event in result.log} == {"feed"} and result.end == 60_000_000
+    assert {event.where for event in result.log} == {"start", "feed"} and result.end == 60_000_000
 
 
 @pytest.mark.parametrize(("program", "what", "value", "stopped"), [

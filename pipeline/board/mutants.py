@@ -259,11 +259,11 @@ def numbers_of(done: Run, heard: set) -> dict:
         drive = signals.drive(done, pin)
         servo = any(signals.SEEN <= span.value.frequency <= SERVO for span in drive.spans)
         if pin in heard:
-            found["tone", pin] = signals.tone(done, pin), TONE
+            found["tone", pin] = signals.tone(done, pin).settled(BRIEF), TONE
         elif servo:
-            found["pulse", pin] = signals.pulse(done, pin).map(lambda pulse: pulse or 0), PULSE
+            found["pulse", pin] = signals.pulse(done, pin).map(lambda pulse: pulse or 0).settled(BRIEF), PULSE
         else:
-            found["level", pin] = drive.map(lambda value: value.duty), LEVEL
+            found["level", pin] = drive.map(lambda value: value.duty).settled(BRIEF), LEVEL
     return found
 
 

