@@ -123,10 +123,17 @@ def test_a_right_answer_passes():
 def test_a_wrong_one_says_why():
     row, = rows_of(Says(SOLUTION.replace("Pin(15", "Pin(14") + "\nprint(1 / 0)\n"), people("blink"))
     assert not row["passed"] and row["parsed"] and row["said"][0][0] == "blinks" and row["said"][0][1].startswith("GP15")
-    assert any("pin 14" in line for line in row["saw"])
+    assert row["saw"][0].startswith("GP14 output: ") and "0.50 s" in row["saw"][0]
     row, = rows_of(Says("led.on(\n"), people("blink"))
     assert row["said"][0] == ["runs", "SyntaxError: invalid syntax (line 3) at 0.00 s, no error was expected"]
     assert not row["parsed"] and row["names"] == [0, 0]
+
+
+def test_what_stands_in_the_prompt_is_not_the_models():
+    question, = answer.questions(people("blink"), '"""{request}"""\nimport machine\n', {})
+    for text, parsed, names in (("", False, [0, 0]), ("# a comment\n", False, [0, 0]), ("machine.idle()\nmachine.fly()\n", True, [1, 2])):
+        found = answer.examine(Says(text), question)
+        assert (found["parsed"], found["names"]) == (parsed, names) and found["program"].endswith(f"import machine\n{text}")
 
 
 def test_an_empty_answer_and_one_that_was_cut():
@@ -238,7 +245,7 @@ def test_the_report_shows_a_failure_as_it_happened():
     tasks = people(seen, unseen)
     said = marks.report("RoboBench", "Asked was it.", "`'# '`", rows_of(Says(program), tasks), tasks, ["## More\n\nText."])
     assert f"### people: {seen}" in said and f"> Please, {seen}." in said and unseen not in said
-    assert program.strip() in said and "- check **blinks**: " in said and "pin 14" in said
+    assert program.strip() in said and "- check **blinks**: " in said and "GP14 output: " in said and "It still ran" in said
     assert "1 of 2 are shown. One task in 10 of this set may be looked at" in said
     assert "| people | 0 of 2 | 0.0% | 0.0% to 65.8% | 100.0% of 2 |" in said and "| people | blink | 0 of 2 | 0% |" in said
     assert said.index("## By intent") < said.index("## More") < said.index("## Failures of people")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pipeline.board import words
 from pipeline.core.files import read_jsonl, write_json, write_text
 from pipeline.core.paths import ANSWERS, EXAM, METRICS, PROCESSED, QUANTIZED
 from pipeline.core.progress import bar
@@ -23,8 +24,9 @@ from pipeline.evaluation.robobench import COMPLETIONS, Judged, Task, may_be_seen
 from pipeline.export.llama import LlamaFile
 from pipeline.export.quantize import SOURCE
 
-MOST_EVENTS = 14                # of what a board saw, that are written down
-MOST_LETTERS = 200              # of one of them
+MOST_ROWS = 20                  # of what a board saw, that are written down
+MOST_TEXTS = 3                  # of the lines that a program printed
+MOST_LETTERS = 200              # of one row
 
 
 @dataclass(frozen=True)
@@ -69,18 +71,19 @@ def solved(question: Question, answer: Answer, chat: bool) -> dict:
     prompt = question.prompt if question.code and not chat else ""
     program = robobench.program_of(answer.text, prompt, answer.cut, chat)
     judged = robobench.judge(question.task, program)
-    unknown = [f"{name.dotted} (line {name.line})" for name in judged.names if not name.exists]
-    return {"passed": judged.passed, "parsed": judged.parsed, "lacks": judged.lacks, "names": [len(judged.names) - len(unknown), len(judged.names)],
-            "program": program, "cut": answer.cut, "unknown": unknown, "said": [[r.name, r.said] for r in judged.results if not r.ok],
-            "saw": saw(judged)}
+    own = [name for name in judged.names if name.line > prompt.count("\n")]        # what stands in the prompt is not the model's
+    unknown = [f"{name.dotted} (line {name.line})" for name in own if not name.exists]
+    return {"passed": judged.passed, "parsed": judged.parsed and robobench.says_something(program[len(prompt):]), "lacks": judged.lacks,
+            "names": [len(own) - len(unknown), len(own)], "program": program, "cut": answer.cut,
+            "unknown": unknown, "said": [[r.name, r.said] for r in judged.results if not r.ok], "saw": saw(judged)}
 
 
 def saw(judged: Judged) -> list[str]:
-    """The first things that happened on the board, one a line."""
-    log = judged.run.log
-    lines = [f"{event.time / 1e6:.3f} s: {event.what} {event.where}{' ' * (event.where != '')}{event.value}"[:MOST_LETTERS]
-             for event in log[:MOST_EVENTS]]
-    return lines + ([f"and {len(log) - MOST_EVENTS:,} things more"] if len(log) > MOST_EVENTS else [])
+    """What happened at each pin, bus and device, a line each, and how the program ended."""
+    rows = words.rows(judged.run)
+    lines = [f"{row.label}: {row.words}{''.join(f' | {text}' for text in row.texts[:MOST_TEXTS])}"[:MOST_LETTERS] for row in rows[:MOST_ROWS]]
+    more = [f"and {len(rows) - MOST_ROWS} more"] if len(rows) > MOST_ROWS else []
+    return [*lines, *more, words.ending(judged.run)]
 
 
 SHOWN = ("program", "unknown", "said", "saw")

@@ -78,7 +78,7 @@ def cells(name: str, f: dict) -> list[str]:
     counted = ["-", "-", "-"]
     if "passed" in f:
         counted = [f"{f['passed']} of {f['tasks']}", percent(f["rate"]), f"{f['low']:.1%} to {f['high']:.1%}"]
-    return [name, *counted, f"{percent(f['parse_rate'])} of {f['tasks']}", f"{percent(f['api_rate'])} of {f['names']}",
+    return [name, *counted, f"{percent(f['parse_rate'])} of {f['tasks']}", f"{percent(f['api_rate'])} of {f['names']}" if f["names"] else "-",
             str(f.get("not_simulated", "-"))]
 
 
