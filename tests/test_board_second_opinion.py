@@ -75,7 +75,7 @@ print(all(count(7) == str(n) + "7" for n, count in enumerate(counters)))
     "collects all the time": """
 import gc
 kept, good = [], 0
-for n in range(200):
+for n in range(30):
     kept.append("text %d" % n)
     gc.collect()
     good += kept[n // 2] == "text %d" % (n // 2)
