@@ -20,6 +20,7 @@ PULSE = 0.06            # milliseconds: 5 degrees on the wide scale, 11 on the n
 NO_SIGNAL = "without a servo's signal"
 CREEP = 0.03            # of full speed, which moves nothing
 COIL = 400              # microseconds between the writes to the pins of one step
+REST = 400_000          # microseconds: what stands so long has ended its move
 STEP_RANGE = 5          # steps more or less are right where nobody says how many
 
 Coils = Annotated[list[Pin], Field(min_length=4, max_length=4)]
@@ -193,6 +194,15 @@ def moves_of(steps: list[tuple[int, float]], pause: int) -> list[list[tuple[int,
     return found
 
 
+def without_jerks(moves: list[list[tuple[int, float]]], pause: int) -> list[list[tuple[int, float]]]:
+    """The moves, where one step just before a move the other way is part of it: a program whose place in the phases is already the next one."""
+    found: list[list[tuple[int, float]]] = []
+    for move in moves:
+        jerk = found and len(found[-1]) == 1 and len(move) > 1 and move[0][0] - found[-1][0][0] < pause
+        found.append([*found.pop(), *move] if jerk else move)
+    return found
+
+
 @predicate(moments=False, rules=rules(one_of("pins", "step"), lambda given: [
     ((given["pins"] is None) != (given["step"] is None), "give pins of a motor with four coils, or step (and direction) of a driver")]))
 def stepper(run: Run, *, moves: Annotated[list[float], Field(min_length=1)], pins: Coils | None = None, step: Pin | None = None,
@@ -208,7 +218,8 @@ def stepper(run: Run, *, moves: Annotated[list[float], Field(min_length=1)], pin
     about = "the stepper"
     if bad := [time for time, way in steps if way is None]:
         return f"{about}'s coils were out of order at {moment(bad[0])}"
-    found = moves_of(steps, 400_000)
+    found = moves_of(steps, REST)
+    found = without_jerks(found, REST) if pins else found
     made_moves = [sum(way for _, way in move) for move in found]
     sign = 1 if step or not made_moves or made_moves[0] * moves[0] > 0 else -1
     if len(found) != len(moves) or any(abs(sign * seen - wanted) > slack for seen, wanted in zip(made_moves, moves, strict=False)):
