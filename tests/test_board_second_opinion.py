@@ -94,7 +94,9 @@ def solutions() -> dict[str, tuple]:
 
 
 def agree(program: str, board: str = "pico", devices=(), seconds: float = 5.0):
-    """The run, on which both agree."""
+    """The run, on which both agree. Each draws its own numbers, unless it is told where to begin."""
+    if "random" in program:
+        program = "import random; random.seed(1)\n" + program
     ours, theirs = run(program, board, devices, seconds), unix.run(program, board, devices, seconds)
     # what one does at the very end may come too late in the other
     logs = [[event for event in done.log if event.time < done.end - MICROSECONDS] for done in (ours, theirs)]
