@@ -302,5 +302,5 @@ def test_the_interpreter_imports_from_a_file_system_in_memory():
     data, printed = rom.build(files), []
     code = f"import vfs, sys\nvfs.mount(vfs.VfsRom(open('/x', 'rb').read({len(data)})), '/rom')\nsys.path[:] = ['/rom']\nimport one, pack\n" \
            "print(one.x, pack.y, len(open('/rom/empty').read()), open('/rom/large', 'rb').read() == bytes(range(256)) * 80)"
-    done = sandbox.run(code, {"x": data}, lambda operation, arguments: "", printed.append, lambda: 0, lambda: 0, 1 << 20)
+    done = sandbox.run(code, {"x": data}, lambda operation, arguments: "", printed.append, lambda: 0, lambda: 0)
     assert not done.errors and b"".join(printed) == b"1 2 0 True\n"

@@ -239,6 +239,7 @@ def noise(draw: random.Random) -> Run:
         lambda: ("spi", 1, ("write", bytes(draw.choices(range(4), k=2)))),
         lambda: ("uart", draw.choice([0, 1]), ("sent", draw.choice([b"ping\n", b"\xff\xaa"]))),
         lambda: ("display", "ssd1306", draw.choice([(), ("OPEN",), ("U", "3.00")])),
+        lambda: ("picture", "ssd1306", (16, draw.choice([bytes(32), b"\xff" * 32, draw.randbytes(32)]))),
         lambda: ("device", "pca9685", (draw.choice([0, 3]), 50.0, draw.random())),
         lambda: ("net", *draw.choice([("connected", "home"), ("request", ("GET", "http://10.0.0.5/rain", "")), ("answer", ("/", None, "")),
                                       ("publish", ("a/b", "34.5")), ("subscribe", "casa")])),

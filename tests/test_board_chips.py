@@ -133,6 +133,13 @@ def test_a_driver_gets_back_what_a_bme280_measures(mode, temperature, pressure, 
     assert [float(value) for value in result.output[1].split()] == pytest.approx([temperature, pressure, humidity], abs=0.1)
 
 
+@pytest.mark.parametrize(("temperature", "pressure", "humidity"), [(21.5, 1005.2, 43.1), (-39.5, 310, 3), (84, 1090, 97), (0, 500.5, 50)])
+def test_the_installed_driver_gets_back_what_a_bme280_measures(temperature, pressure, humidity):
+    device = f"- bme280: {{temperature: {temperature}, pressure: {pressure}, humidity: {humidity}, address: 0x77}}"
+    result = play(I2C + "import bme280\nbme = bme280.BME280(i2c=i2c, address=0x77)\nprint(bme.values)\ntime.sleep(1)\nprint(bme.values)\n", device)
+    assert result.output == [f"('{temperature:.2f}C', '{pressure:.2f}hPa', '{humidity:.2f}%')"] * 2
+
+
 @pytest.mark.parametrize("mode", [1, 3])
 def test_a_bme280_follows_what_happens(mode):
     result = play(BME280.replace("MODE", str(mode)), "- bme280: {temperature: [[0, 20], [1.5, 30.25]]}")
@@ -220,6 +227,21 @@ SCREENS = [
 def test_a_display_is_read_as_a_person_would(drawn, seen):
     program = I2C + f"import ssd1306\noled = ssd1306.SSD1306_I2C(128, 64, i2c)\n{drawn}\noled.show()\n"
     assert shown(play(program, "- ssd1306: {}"))[-1] == seen
+
+
+def test_a_display_notes_its_pixels():
+    program = I2C + """
+import ssd1306
+oled = ssd1306.SSD1306_I2C(128, 32, i2c)
+oled.pixel(2, 9, 1)
+oled.vline(127, 0, 8, 1)
+oled.show()
+oled.poweroff()
+"""
+    notes = [event.value for event in play(program, "- ssd1306: {height: 32}").log if event.what == "picture"]
+    lit = bytearray(128 * 4)
+    lit[2 * 4 + 1], lit[127 * 4] = 0b10, 0xFF
+    assert notes == [(32, bytes(lit)), (32, bytes(128 * 4))]
 
 
 def test_every_character_is_read():

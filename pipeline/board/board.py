@@ -3,7 +3,7 @@
 The program runs in the sandbox and holds no state of the hardware: each of its calls comes here as an operation with arguments, both text.
 So what the log says happened, whatever the program did to its own modules. Time is virtual: a sleep costs nothing, and each other call a
 microsecond or two, as on a real board. A program that polls in a loop asks a hundred thousand times a second; the longer nothing
-changes, the larger steps the clock takes for a question (a sixty-fourth of the wait), but never past the next thing that happens, so that
+changes, the larger steps the clock takes for a question (a thirty-second part of the wait), but never past the next thing that happens, so that
 no edge is missed or late.
 
 Interrupts are delivered between two of the program's calls: the answer then is the interrupt's number, and the firmware asks again.
@@ -25,7 +25,7 @@ MAX_EVENTS = 50_000
 MAX_HAPPENINGS = 200_000        # of the queue: timers' ticks and what devices do
 MAX_LACKS = 100
 COST = 2                # microseconds that a call takes
-POLL_SHARE = 6          # a poll's step is the wait so far / 2**6 ...
+POLL_SHARE = 5          # a poll's step is the wait so far / 2**5 ...
 POLL_MAX = 5_000        # ... but no longer, microseconds
 TIME_IS_UP = "time is up"
 

@@ -28,7 +28,6 @@ from pipeline.core.files import atomic
 
 FLAGS = ("-O3",)        # without assertions and line numbers: only the program's own lines are told
 HIDDEN = {"__main__", "host"}               # modules of the interpreter that are none to a program
-READY = {"gc"}                              # that sandbox.py has put right
 LARGE = {"machine"}                         # of which a program uses but a part
 ROM = "lib/firmware.rom"                    # path of the modules in the sandbox
 SEED = {"dev/random": bytes(range(64))}     # where the interpreter begins its random numbers, the same in each run
@@ -59,7 +58,7 @@ print(json.dumps(found))
 def ask(program: str) -> str:
     """What the bare interpreter prints."""
     output: list[bytes] = []
-    outcome = sandbox.run(program, SEED, lambda operation, arguments: "", output.append, lambda: 0, lambda: 0, 1 << 20)
+    outcome = sandbox.run(program, SEED, lambda operation, arguments: "", output.append, lambda: 0, lambda: 0)
     assert outcome.status == 0, outcome.errors
     return b"".join(output).decode()
 
@@ -247,7 +246,7 @@ def texts(board: str) -> dict[str, str]:
             tree = fit(name, paths[name], item, {})
         elif item.members is None and name not in own:
             tree = ast.parse(f'from _hw import lacks as _lacks\ndef __getattr__(name):\n    _lacks("{name}." + name)')
-        elif item.members is None or name in READY or (name in own and not lacking and own[name].members.keys() <= item.members.keys()):
+        elif item.members is None or (name in own and not lacking and own[name].members.keys() <= item.members.keys()):
             continue
         elif name in own:
             tree = around(name, item, there[name], spec)
@@ -263,7 +262,7 @@ def texts(board: str) -> dict[str, str]:
     boot = ast.parse(found.pop("_boot"))
     first = next(n for n, node in enumerate(boot.body) if not isinstance(node, ast.Import | ast.ImportFrom | ast.Expr))
     boot.body[first:first] = ast.parse(hook).body       # after its imports, which are the interpreter's own
-    return {**found, "_start": ast.unparse(boot), "_lacking": LACKING, "_board": f"PORT = {spec.port!r}\n"}
+    return {**found, "_start": ast.unparse(boot), "_lacking": LACKING, "_board": f"PORT = {spec.port!r}\nHEAP = {spec.heap}\n"}
 
 
 def compiled(name: str, text: str) -> bytes:

@@ -271,7 +271,7 @@ def happened(done: Run) -> dict:
     """(what, where) -> [(time, value)] of what is shown, printed, sent and stored."""
     found: dict = {("files", ""): [(0, tuple(sorted(done.files.items())))], ("errors", ""): [(error.time, error.kind) for error in done.errors],
                    ("stopped", ""): [(0, bool(done.stopped))]}
-    for what, where in {(event.what, event.where) for event in done.log if event.what in ("pixels", "display")}:
+    for what, where in {(event.what, event.where) for event in done.log if event.what in ("pixels", "display", "picture")}:
         frames = signals.steps([(event.time, event.value) for event in signals.noted(done, what, where)], None, done.end)
         found[what, where] = [(span.start, span.value) for span in frames.settled(BRIEF).spans]
     for event in done.log:

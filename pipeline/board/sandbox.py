@@ -32,21 +32,8 @@ QUESTIONS = 150_000             # to its surroundings; they take the most of a p
 PLACES = 1000
 # This interpreter's collector looks for pointers in its memory alone, not in WebAssembly's locals, so it frees what is in use, and programs
 # come to wrong results without a word. So it stays off, and the heap has room for nearly all that a program makes before its instructions
-# are used up. What a program is told of its memory is the distance of two new objects: asking the collector itself costs a walk of the heap.
-COLLECTOR = """
-import gc, sys
-class _Collector:
-    def __init__(self): self.start, self.on = id([]), True
-    def collect(self): self.start = id([])
-    def mem_alloc(self): return min(max(id([]) - self.start, 0) + 9000, {heap})
-    def mem_free(self): return {heap} - self.mem_alloc()
-    def enable(self): self.on = True
-    def disable(self): self.on = False
-    def isenabled(self): return self.on
-    def threshold(self, amount=-1): return amount
-gc.disable()
-sys.modules["gc"] = _Collector()
-"""
+# are used up.
+NO_COLLECTOR = "import gc; gc.disable()\n"
 COMPILED = Path(__file__).parents[2] / STATE / "board"          # the interpreter as machine code: 0.8 s to make, 5 ms to read
 
 
@@ -186,12 +173,11 @@ def engine() -> Engine:
 
 
 def run(code: str, files: dict[str, bytes], call: Callable[[str, str], str], output: Callable[[bytes], None], now: Callable[[], int],
-        epoch: Callable[[], int], heap: int, fuel: int = FUEL) -> Outcome:
+        epoch: Callable[[], int], fuel: int = FUEL) -> Outcome:
     """Runs `code` over read-only `files` (path -> bytes).
 
     `call(operation, arguments)` answers the guest's host.call, `output` takes what it prints, `now` is its clock in microseconds
-    and `epoch` its calendar in microseconds since 1970. A `Stop` that one of them raises ends the program. `heap` is what the board
-    has for programs, bytes.
+    and `epoch` its calendar in microseconds since 1970. A `Stop` that one of them raises ends the program.
     """
-    command = ["micropython", "-X", f"heapsize={HEAP}", "-c", COLLECTOR.format(heap=heap) + code]
+    command = ["micropython", "-X", f"heapsize={HEAP}", "-c", NO_COLLECTOR + code]
     return engine().run(Surroundings(command, {}, Files(dict(files)), call, output, now, epoch), fuel)

@@ -259,7 +259,7 @@ def rows(run: Run) -> list[Row]:
     """One row for each place and kind; what was printed is the last but one, errors the last."""
     grouped: dict[tuple, list[Event]] = {}
     for event in run.log:
-        if event.what != "print":
+        if event.what not in ("print", "picture"):      # a display's text tells its picture
             grouped.setdefault((event.what, event.where), []).append(event)
     found = []
     for kind, where in sorted(grouped, key=lambda key: place(*key)):

@@ -10,7 +10,7 @@ signals.py turns the log into step functions, judge.py holds what predicates sha
 modules are the predicates, by theme.
 """
 
-from pipeline.board.checks import buses, levels, light, logic, motion, neopixels, net, sound, state, text  # noqa: F401  each has its predicates
+from pipeline.board.checks import buses, levels, light, logic, motion, neopixels, net, pictures, sound, state, text  # noqa: F401  with predicates
 from pipeline.board.checks.predicate import PREDICATES, Check, Predicate, Result, holds, parse, pins_of, vocabulary
 from pipeline.board.checks.state import runs
 from pipeline.board.run import Run

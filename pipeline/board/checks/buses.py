@@ -30,6 +30,7 @@ from pipeline.board.checks.words import around, count, lasting, moment, number, 
 from pipeline.board.run import Run
 
 ANSWER = 0.5            # seconds
+REDRAWN = 100_000       # microseconds, in which a display may be cleared and drawn anew: nobody reads what stands shorter
 
 
 def digits(text):
@@ -182,10 +183,16 @@ Shown = str | list[str]
 ShownStep = Annotated[tuple[Shown] | tuple[Shown, Lasting], AS_TUPLE]
 
 
+def seen(display: Signal) -> Signal:
+    """Without what stood too short to be seen; the first stays, so that what follows begins when it did."""
+    first, *others = display.spans
+    return Signal([first, *signals.settled(others, REDRAWN)])
+
+
 def rows_of(run: Run, name: str | None) -> Signal:
     """The rows of text on a display; nothing before it showed something."""
     written = noted(run, "display", name)
-    return signals.steps([(event.time, tuple(event.value)) for event in written], (), run.end)
+    return seen(signals.steps([(event.time, tuple(event.value)) for event in written], (), run.end))
 
 
 def has(rows: tuple, wanted: Shown, only: bool, case: bool = False) -> bool:

@@ -2,7 +2,7 @@
 
 import colorsys
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -15,12 +15,13 @@ from pipeline.board.checks.words import count as number_of
 from pipeline.board.checks.words import lasting, moment, seconds
 from pipeline.board.run import Run
 
-# hue in degrees of the colours that people name; None: no hue
+# hue in degrees of the colours that people name; None: no hue. What is lit has any colour.
 HUES = {"red": 0, "orange": 28, "yellow": 55, "green": 120, "cyan": 180, "blue": 240, "purple": 285, "magenta": 300, "pink": 325,
-        "white": None, "off": None}
+        "white": None, "lit": None, "off": None}
 HUE = 20                # degrees: what is closer is called the same colour
 PALE = 0.25             # saturation, below which a colour is white
 VALUE = 8               # of 255, which a given value may be off: people scale and round
+STILL = 3               # times as long as each of its equal steps, after which a rainbow stands still
 OFF = 3                 # of 255, which nobody sees
 
 
@@ -48,8 +49,8 @@ def is_lit(colour: tuple) -> bool:
 
 def is_colour(seen: tuple, wanted: str | list, tolerance: int = VALUE) -> bool:
     """Whether a pixel has the colour: a named one by its hue, at any brightness; a value within the tolerance."""
-    if wanted == "off":
-        return not is_lit(seen)
+    if wanted in ("lit", "off"):
+        return is_lit(seen) == (wanted == "lit")
     if isinstance(wanted, str):
         if not is_lit(seen):
             return False
@@ -101,7 +102,7 @@ def pixels(run: Run, *, pin: Pin, show: Show | None = None, steps: Annotated[lis
     """The strip at the pin shows: one colour on all pixels, a list of one colour a pixel, or {number: colour} with the others off; or goes
     through `steps` of [what it shows, seconds] in turn.
 
-    A colour is [red, green, blue], each within 8 of 255, or a name such as red, which goes by the hue at any brightness.
+    A colour is [red, green, blue], each within 8 of 255, or a name such as red, which goes by the hue at any brightness; or lit, for any.
     """
     about, signal = f"the strip at {label(run, pin)}", frames(run, pin)
     if steps:
@@ -152,10 +153,12 @@ def chase(run: Run, *, pin: Pin, count: Annotated[int, Field(ge=2)], step: Lasti
 
 @predicate(moments=False)
 def rainbow(run: Run, *, pin: Pin, period: Lasting | None = None, colours: Annotated[int, Field(ge=1)] = 1, pixel: Annotated[int, Field(ge=0)] = 0,
-            steps: Annotated[int, Field(ge=3)] = 12, total: list[int] | None = None, tolerance: Tolerance = 0.2, when: When):
+            steps: Annotated[int, Field(ge=3)] = 12, total: list[int] | None = None, after_red: Literal["green", "blue"] | None = None,
+            tolerance: Tolerance = 0.2, when: When):
     """A pixel runs smoothly through the colour circle (red, green and blue in turn), a round in `period` seconds and so many `steps` at least.
 
-    All the time the strip shows so many clearly different `colours`, and red + green + blue of the pixel lies within `total` [low, high].
+    It may go round in either direction, unless `after_red` says which colour comes next. All the time the strip shows so many clearly different
+    `colours`, and red + green + blue of the pixel lies within `total` [low, high].
     """
     about, spans = f"pixel {pixel} at {label(run, pin)}", [span for span in frames(run, pin).within(*when.window(run)) if len(span.value) > pixel]
     if not spans:
@@ -173,10 +176,17 @@ def rainbow(run: Run, *, pin: Pin, period: Lasting | None = None, colours: Annot
         turned += (after - before + 180) % 360 - 180
         starts.append((span.start, turned))
     window = spans[-1].end - spans[0].start
-    if abs(turned) < 30 or period is None:
-        return f"{about} hardly changed its colour, the whole circle was expected" if abs(turned) < 30 else None
+    if abs(turned) < 30:
+        return f"{about} hardly changed its colour, the whole circle was expected"
+    if after_red and (turned > 0) != (after_red == "green"):
+        return f"{about} went the other way round, {after_red} after red was expected"
+    if period is None:
+        return None
     took = (starts[-1][0] - starts[0][0]) * 360 / abs(turned)
     round_of = lasting(period, tolerance)
+    longest = max(spans, key=lambda span: span.length)
+    if longest.length > STILL / steps * round_of.high:
+        return f"{about} stood still {during(longest)}, it was to go on"
     if not round_of.holds(took):
         return f"{about} would go round in {seconds(took)} (it turned by {abs(turned):.0f}° in {seconds(window)}), {round_of.text} was expected"
     return None

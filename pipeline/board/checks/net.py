@@ -51,18 +51,18 @@ def requested(run: Run, *, url: str | None = None, method: str | None = None, bo
 
 
 @predicate()
-def answered(run: Run, *, path: str, status: int = 200, text: str | None = None, pattern: Pattern | None = None,
+def answered(run: Run, *, path: str, status: Count = 200, text: str | None = None, pattern: Pattern | None = None,
              json_: dict[str, Any] | None = None, within: Time = ANSWER, when: When):
-    """The program's own web server answered every visit of `path` in the window (there is one at least): with the `status`, and the `text`
-    or a match of the `pattern` in what it sent, or `json` whose values are these, [low, high] being a range.
+    """The program's own web server answered every visit of `path` in the window (there is one at least): with the `status` ([200, 399]: any that is
+    no error), and the `text` or a match of the `pattern` in what it sent, or `json` whose values are these, [low, high] being a range.
     """
     found = [(time, status_seen, body) for time, (where, status_seen, body) in seen(run, "answer", when, within) if where == path]
     if not found:
         return f"{path} was not answered{f' from {moment(when.start * 1e6)} on' if when.start else ''}"
     for time, got, body in found:
-        if got != status:
+        if got is None or not count(status).holds(got):
             seen_status = "not answered" if got is None else f"answered with status {got}"
-            return f"{path} was {seen_status} at {moment(time)}, {status} was expected"
+            return f"{path} was {seen_status} at {moment(time)}, {count(status).text} was expected"
         for told, find in finders(text, pattern, False) if text is not None or pattern is not None else []:
             if not find(body, 0):
                 return f"{path} was answered with {shown(body)} at {moment(time)}, {told} was expected"

@@ -68,6 +68,8 @@ class HttpServer(Device):
     body: str | dict[str, Any] | list[Any] = ""         # keys and lists are answered as JSON
     type: Text | None = None                            # of its content; left out: by the body
     headers: dict[str, str] = Field(default_factory=dict)
+    at: float = Field(default=0, ge=0)                  # from when it answers so, seconds
+    until: float | None = Field(default=None, ge=0)     # when it stops; a server without any answer left refuses connections
 
     @property
     def text(self) -> str:
@@ -84,5 +86,8 @@ class HttpServer(Device):
         site = board.sockets.device(host, port)
         if site is None:
             site = Site(f"{where.scheme}://{where.netloc}")
-            board.sockets.serve(host, port, site, lambda: Visit(site), tls=secure)
-        site.routes[(where.path or "/") + (f"?{where.query}" if where.query else "")] = self
+            board.sockets.serve(host, port, site, lambda: Visit(site) if site.routes else None, tls=secure)
+        path = (where.path or "/") + (f"?{where.query}" if where.query else "")
+        board.at(round(self.at * 1_000_000), lambda: site.routes.update({path: self}))
+        if self.until is not None:
+            board.at(round(self.until * 1_000_000), lambda: site.routes.get(path) is self and site.routes.pop(path))

@@ -1,7 +1,8 @@
 """An SSD1306 display (OLED) over I2C, or over SPI where `dc` is given: keeps the pixels and reads the text on them.
 
 Noted: ("display", "ssd1306", the text in each row of eight pixels) whenever the picture became another, at the end of a full update, or
-when nothing has come for a moment; no text where it is dark: switched off, or without the charge pump that the modules need.
+when nothing has come for a moment; no text where it is dark: switched off, or without the charge pump that the modules need. With it
+("picture", "ssd1306", (height, the pixels)), column by column in bytes of eight, the upper one in the lowest bit.
 ("device", "ssd1306", ("contrast", 0..255)), (..., ("inverted", 0 or 1)).
 """
 
@@ -149,6 +150,8 @@ class Panel:
         if picture != self.shown and (self.shown is not None or any(picture)):
             self.shown = picture
             self.board.note("display", "ssd1306", read([0] * self.width if self.all_on else list(picture), self.height))
+            lit = [(1 << self.height) - 1] * self.width if self.all_on else picture
+            self.board.note("picture", "ssd1306", (self.height, b"".join(column.to_bytes(self.height // 8, "little") for column in lit)))
 
     def picture(self) -> tuple[int, ...]:
         """The columns of the glass. A module may be mounted either way up, so only a mirror image is turned: it cannot be read."""

@@ -1,18 +1,12 @@
 """The buses of machine: I2C, SPI and UART, in hardware and in software. A transfer is one call, its bytes as hexadecimal digits.
 
-Arguments are bytes and not text: each new text costs this interpreter a search through all the names that it knows. And functions are
-small: one of more than eleven words, arguments, locals and what it has in hand, gets its frame from the heap, where that is a search too.
+Functions are small: one of more than eleven words, arguments, locals and what it has in hand, gets its frame from the heap, which is a
+search through it.
 """
 import io
 from binascii import hexlify, unhexlify
 
-from _hw import listen, settle
-from host import call as _ask
-
-
-def _call(operation, arguments=b""):
-    answer = _ask(operation, arguments)
-    return answer if answer >= "$" or answer == "" else settle(answer)
+from _hw import call as _call, listen
 
 
 def _pin(pin):

@@ -1,7 +1,9 @@
 """The wire between the firmware and the hardware: one function, `call`. The hardware is on the other side, where no program reaches it.
 
 An answer that begins with `#` says that an interrupt came first: its handler runs here, then `.` asks for the answer proper. One that
-begins with `!` is an error of the hardware.
+begins with `!` is an error of the hardware. Both stand before `$`, as no other answer's beginning does: one comparison tells.
+
+Arguments are bytes rather than text: each new text costs this interpreter a search through all the names that it knows.
 """
 import sys
 
@@ -11,9 +13,9 @@ from host import call as _ask
 _handlers = {}      # number of an interrupt -> (handler, what it is given)
 
 
-def call(operation, arguments=""):
+def call(operation, arguments=b""):
     answer = _ask(operation, arguments)
-    return answer if answer == "" else settle(answer)
+    return answer if answer >= "$" or answer == "" else settle(answer)
 
 
 def settle(answer):
@@ -50,7 +52,9 @@ def listen(number, handler, given):
 
 def tick():
     """What every turn of a loop does that asks the hardware nothing: time passes, interrupts come."""
-    call("tick")
+    answer = _ask("tick", b"")
+    if answer != "":
+        settle(answer)
     return True
 
 

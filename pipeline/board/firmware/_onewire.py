@@ -1,7 +1,8 @@
 """The 1-Wire bus's signals on a pin."""
 from binascii import unhexlify
 
-from _bus import _call, _pin
+from _bus import _pin
+from _hw import call as _call
 
 
 def reset(pin):

@@ -1,7 +1,7 @@
 """machine: what it can do stands here, for every board; what a board has of it is cut to size by image.py."""
 from _board import PORT as _PORT
-from _bus import I2C, SoftI2C, SPI, SoftSPI, UART, dht_readinto, _call
-from _hw import inner as _inner, listen, settle
+from _bus import I2C, SoftI2C, SPI, SoftSPI, UART, dht_readinto
+from _hw import call as _call, inner as _inner, listen, settle
 from _pins import Signal, _Irq
 from host import call as _ask
 

@@ -2,7 +2,8 @@
 from binascii import hexlify, unhexlify
 
 import _onewire as _ow
-from _bus import _call, _pin
+from _bus import _pin
+from _hw import call as _call
 
 
 class OneWireError(Exception):

@@ -28,7 +28,7 @@ localtime = gmtime
 
 def _sleep(us):
     if us > 0:
-        call("sleep", str(us))
+        call("sleep", b"%d" % us)
 
 
 def _int(x):

@@ -46,7 +46,9 @@ class Pin:
 
 class Peripheral:
     def __init__(self, board: Board):
-        self.board, self.pins = board, {}
+        self.board = board
+        self.pins: dict[PinName, Pin] = {}
+        self.named: dict[str, Pin] = {}     # by what a program called them
         self.operations = {"pin": self._pin, "pin.init": self._init, "pin.mode": lambda n: self.of(n).mode, "pin.pull": lambda n: self.of(n).pull,
                            "pin.show": self._show, "pin.irq": self._irq, "pin.flags": lambda n: self.of(n).last,
                            "read": self._read, "write": self._write, "toggle": self._toggle}
@@ -88,10 +90,13 @@ class Peripheral:
     # --- for the program ----------------------------------------------------------------------------------------------
 
     def of(self, arguments: str) -> Pin:
-        name = self.board.spec.pin(arguments)
-        if name is None:
-            raise Refused("ValueError", "invalid pin")
-        return self.pin(name)
+        pin = self.named.get(arguments)
+        if pin is None:
+            name = self.board.spec.pin(arguments)
+            if name is None:
+                raise Refused("ValueError", "invalid pin")
+            pin = self.named[arguments] = self.pin(name)
+        return pin
 
     def regular(self, arguments: str) -> Pin:
         """As `of`, but none that hangs on the radio's chip: those can do nothing but on and off."""

@@ -19,8 +19,6 @@ HANDSHAKE = 800_000         # microseconds of TLS's, which is hard work for such
 NO_ANSWER = 10_000_000      # until it gives up on an address where nobody is
 PIECE = 1460                # bytes of a packet
 MAX_SOCKETS = 32
-EBADF, EAGAIN, ENOMEM, EINVAL, EADDRINUSE, ECONNRESET, ENOTCONN = 9, 11, 12, 22, 98, 104, 107       # numbers of OSError, as boards have them
-ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH, EINPROGRESS = 110, 111, 113, 115
 POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16
 PEEK = 1                    # flag of recv
 VISITOR = "192.168.1.20"    # from where the program's own server is asked
@@ -61,7 +59,7 @@ class Socket:
     secure: bool = False
     incoming: bytearray = field(default_factory=bytearray)
     ended: bool = False                 # the other end sends no more
-    error: int = 0                      # what broke it
+    error: str = ""                     # what broke it
     port: int = 0
     backlog: int = 0                    # how many may wait for accept; 0 where it does not listen
     visitors: deque["Socket"] = field(default_factory=deque)
@@ -71,7 +69,7 @@ class Socket:
         if not self.error:
             self.incoming += data
 
-    def open(self, error: int = 0) -> None:
+    def open(self, error: str = "") -> None:
         self.opening, self.error = False, self.error or error
 
     def end(self) -> None:
@@ -84,7 +82,7 @@ class Socket:
 class Server(NamedTuple):
     """A port in the scripted world."""
     device: Any
-    answer: Callable[[], Peer]
+    answer: Callable[[], Peer | None]
     tls: bool
 
 
@@ -92,7 +90,7 @@ class Peripheral:
     def __init__(self, board: Board):
         self.board = board
         self.servers: dict[tuple[str, int], Server] = {}
-        self.responders: dict[tuple[str, int], Callable[[bytes], bytes]] = {}
+        self.responders: dict[tuple[str, int], Callable[[bytes], bytes | None]] = {}
         self.sockets: dict[str, Socket] = {}
         self.made = 0
         self.operations = {
@@ -103,8 +101,8 @@ class Peripheral:
 
     # --- for devices --------------------------------------------------------------------------------------------------
 
-    def serve(self, host: str, port: int, device: Any, answer: Callable[[], Peer], tls: bool = False) -> None:
-        """Each connection to the port of `device` gets a Peer that `answer` makes."""
+    def serve(self, host: str, port: int, device: Any, answer: Callable[[], Peer | None], tls: bool = False) -> None:
+        """Each connection to the port of `device` gets a Peer that `answer` makes, or is refused where it makes none."""
         self.servers[self.board.network.address(host), port] = Server(device, answer, tls)
 
     def device(self, host: str, port: int) -> Any:
@@ -112,8 +110,8 @@ class Peripheral:
         server = self.servers.get((self.board.network.address(host), port))
         return server and server.device
 
-    def respond(self, host: str, port: int, answer: Callable[[bytes], bytes]) -> None:
-        """Datagrams to the port are answered."""
+    def respond(self, host: str, port: int, answer: Callable[[bytes], bytes | None]) -> None:
+        """Datagrams to the port are answered, or lost where `answer` has none."""
         self.responders[self.board.network.address(host), port] = answer
 
     def visit(self, port: int, peer: Peer) -> bool:
@@ -130,7 +128,7 @@ class Peripheral:
         """The Wi-Fi went, and every connection with it."""
         for socket in self.sockets.values():
             if socket.peer and not socket.error:
-                socket.error = ECONNRESET
+                socket.error = "ECONNRESET"
                 socket.peer.closed(lost=True)
 
     # --- waiting ------------------------------------------------------------------------------------------------------
@@ -159,7 +157,7 @@ class Peripheral:
                 return found
             until = None if socket.timeout is None else since + socket.timeout
             if until is not None and self.board.now >= until:
-                raise Refused("OSError", ETIMEDOUT if socket.timeout else EAGAIN)
+                raise Refused("OSError", "ETIMEDOUT" if socket.timeout else "EAGAIN")
             socket.waits_since = since
             self._sleep(until)
             return LATER
@@ -173,7 +171,7 @@ class Peripheral:
 
     def _make(self, datagrams: bool = False) -> Socket:
         if len(self.sockets) >= MAX_SOCKETS:
-            raise Refused("OSError", ENOMEM)
+            raise Refused("OSError", "ENOMEM")
         self.made += 1
         socket = self.sockets[str(self.made)] = Socket(str(self.made), datagrams)
         return socket
@@ -185,7 +183,7 @@ class Peripheral:
         """The socket of a call, which takes a little time."""
         self.board.poll()
         if number not in self.sockets:
-            raise Refused("OSError", EBADF)
+            raise Refused("OSError", "EBADF")
         return self.sockets[number]
 
     def _new(self, kind: str) -> str:
@@ -204,32 +202,33 @@ class Peripheral:
                     raise Refused("ValueError", "invalid arguments")
                 host = self.board.network.resolve(host)
             if not self.board.network.online():
-                raise Refused("OSError", EHOSTUNREACH)
+                raise Refused("OSError", "EHOSTUNREACH")
             socket.opening = True
-            if (host, int(port)) in self.servers:
-                server = self.servers[host, int(port)]
-                self._attach(socket, server.answer())
-                socket.peer.tls = server.tls
+            server = self.servers.get((host, int(port)))
+            peer = server and server.answer()
+            if peer:
+                self._attach(socket, peer)
+                peer.tls = server.tls
                 self.board.after(ROUND_TRIP, socket.open)
             else:
                 known = any(host == address for address, _ in self.servers)
-                self.board.after(ROUND_TRIP if known else NO_ANSWER, lambda: socket.open(ECONNREFUSED if known else ETIMEDOUT))
+                self.board.after(ROUND_TRIP if known else NO_ANSWER, lambda: socket.open("ECONNREFUSED" if known else "ETIMEDOUT"))
             if socket.timeout == 0:
-                raise Refused("OSError", EINPROGRESS)
+                raise Refused("OSError", "EINPROGRESS")
         return None
 
     def _tls(self, socket: Socket, _: str) -> str | None:
         self._usable(socket)
         if not socket.secure and not socket.opening:
             socket.opening = socket.secure = True
-            self.board.after(HANDSHAKE, lambda: socket.open(0 if socket.peer.tls else ECONNRESET))
+            self.board.after(HANDSHAKE, lambda: socket.open("" if socket.peer.tls else "ECONNRESET"))
         return None if socket.opening and socket.timeout != 0 else ""
 
     def _usable(self, socket: Socket) -> Peer:
         if socket.error:
             raise Refused("OSError", socket.error)
         if socket.peer is None:
-            raise Refused("OSError", ENOTCONN)
+            raise Refused("OSError", "ENOTCONN")
         return socket.peer
 
     def _send(self, socket: Socket, data: str) -> str | None:
@@ -237,8 +236,8 @@ class Peripheral:
         if socket.opening:
             return None
         if socket.ended or peer.tls != socket.secure:
-            socket.error = ECONNRESET
-            raise Refused("OSError", ECONNRESET)
+            socket.error = "ECONNRESET"
+            raise Refused("OSError", "ECONNRESET")
         peer.received(bytes.fromhex(data))
         return ""
 
@@ -270,20 +269,20 @@ class Peripheral:
         number, port = arguments.split(",")
         socket = self._of(number)
         if any(each.backlog and each.port == int(port) for each in self.sockets.values()):
-            raise Refused("OSError", EADDRINUSE)
+            raise Refused("OSError", "EADDRINUSE")
         socket.port = int(port)
 
     def _listen(self, arguments: str) -> None:
         number, backlog = arguments.split(",")
         socket = self._of(number)
         if not socket.port:
-            raise Refused("OSError", EINVAL)
+            raise Refused("OSError", "EINVAL")
         socket.backlog = max(1, int(backlog))
         self.board.note("net", "listen", socket.port)
 
     def _accept(self, socket: Socket, _: str) -> str | None:
         if not socket.backlog:
-            raise Refused("OSError", EINVAL)
+            raise Refused("OSError", "EINVAL")
         if not socket.visitors:
             return None
         visitor = socket.visitors.popleft()
@@ -314,10 +313,11 @@ class Peripheral:
         number, host, port, data = arguments.split(",")
         socket, raw = self._of(number), bytes.fromhex(data)
         if not self._reachable():
-            raise Refused("OSError", EHOSTUNREACH)
+            raise Refused("OSError", "EHOSTUNREACH")
         if (host, int(port)) in self.responders:
             answer = self.responders[host, int(port)](raw)
-            self.board.after(ROUND_TRIP, lambda: socket.packets.append((host, int(port), answer)))
+            if answer is not None:
+                self.board.after(ROUND_TRIP, lambda: socket.packets.append((host, int(port), answer)))
         else:
             self.board.note("net", "datagram", (f"{host}:{port}", raw.decode("utf-8", "replace")))
 

@@ -1,6 +1,7 @@
 """asyncio's streams: over sockets, and over whatever else can be polled, such as a UART."""
 import asyncio
 from asyncio import CancelledError, create_task, sleep_ms
+from errno import EINPROGRESS as _EINPROGRESS
 
 
 class Stream:
@@ -90,7 +91,7 @@ async def open_connection(host, port, ssl=None, server_hostname=None):
     try:
         connection.connect(info[-1])
     except OSError as error:
-        if error.errno != 115:          # EINPROGRESS
+        if error.errno != _EINPROGRESS:
             raise
     yield asyncio._io_queue.queue_write(connection)
     if ssl:
