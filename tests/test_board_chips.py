@@ -201,8 +201,8 @@ def test_a_display_shows_text_at_any_place():
 
 
 def test_a_display_that_is_missing_or_elsewhere_is_an_error():
-    play(HELLO, errors=["OSError: 5 (line 6)"])
-    play(HELLO, "- ssd1306: {address: 0x3D}", errors=["OSError: 5 (line 6)"])
+    play(HELLO, errors=["OSError: [Errno 5] EIO (line 6)"])
+    play(HELLO, "- ssd1306: {address: 0x3D}", errors=["OSError: [Errno 5] EIO (line 6)"])
     assert shown(play(HELLO.replace("64, i2c", "64, i2c, 0x3D"), "- ssd1306: {address: 0x3D}"))
 
 

@@ -95,7 +95,7 @@ def test_a_board_without_wifi_in_reach_gives_up_after_its_own_timeout():
 
 
 def test_connecting_before_the_interface_is_active_is_refused():
-    play("import network\nnetwork.WLAN(network.STA_IF).connect('home', 'secret')", HOME, errors=["OSError: 1 (line 2)"])
+    play("import network\nnetwork.WLAN(network.STA_IF).connect('home', 'secret')", HOME, errors=["OSError: [Errno 1] EPERM (line 2)"])
 
 
 def test_a_dropped_connection_is_noticed_and_made_again():
@@ -224,6 +224,42 @@ REQUESTS = {
 def test_requests(name):
     program, said = REQUESTS[name]
     assert play(CONNECT + "import requests\n" + program, *INTERNET).output == said
+
+
+def test_a_server_answers_otherwise_later_and_goes_away():
+    url = "http://192.168.1.7/state"
+    result = play(CONNECT + f"""
+import requests
+for n in range(3):
+    try:
+        response = requests.get("{url}")
+        print(response.status_code, response.text)
+        response.close()
+    except OSError as error:
+        print(error)
+    time.sleep(2)
+""", HOME, {"http_server": {"url": url, "body": "on"}}, {"http_server": {"url": url, "status": 500, "at": 3, "until": 5}})
+    assert result.output == ["200 on", "500 ", "[Errno 111] ECONNREFUSED"]
+
+
+@pytest.mark.parametrize(("board", "errors"), [
+    ("pico_w", ["[Errno 2] ENOENT", "[Errno 110] ETIMEDOUT", "[Errno 107] ENOTCONN"]),
+    ("esp32", ["[Errno 2] ENOENT", "[Errno 116] ETIMEDOUT", "[Errno 128] ENOTCONN"])])
+def test_errors_have_the_boards_own_numbers_and_their_names(board, errors):
+    result = play("""
+import errno, socket
+s, t = socket.socket(), socket.socket()
+s.bind(("", 80))
+s.listen(1)
+s.settimeout(0.5)
+for wanted, ask in ((errno.ENOENT, lambda: open("nothing.txt")), (errno.ETIMEDOUT, s.accept), (errno.ENOTCONN, lambda: t.send(b"x"))):
+    try:
+        ask()
+    except OSError as error:
+        print(error)
+        assert error.errno == wanted and errno.errorcode[wanted] in str(error)
+""", board=board)
+    assert result.output == errors
 
 
 def test_what_is_asked_stands_in_the_log():
@@ -368,6 +404,19 @@ print(time.gmtime(ntptime.time())[:6])
 def test_the_clock_can_be_set_by_a_time_server():
     result = play(CONNECT + "import ntptime\nntptime.settime()\nprint(time.localtime()[:6])", HOME, {"ntp_server": {"time": "2026-03-01 07:59:50"}})
     assert result.output == ["(2026, 3, 1, 7, 59, 51)"]
+
+
+def test_a_time_server_loses_its_first_queries():
+    result = play(CONNECT + """
+import ntptime
+for n in range(3):
+    try:
+        ntptime.settime()
+        print(time.localtime()[0])
+    except OSError as error:
+        print(error)
+""", HOME, {"ntp_server": {"time": "2026-03-01 07:59:50", "loses": 2}})
+    assert result.output == ["[Errno 110] ETIMEDOUT", "[Errno 110] ETIMEDOUT", "2026"]
 
 
 # --- the program as a server ------------------------------------------------------------------------------------------

@@ -180,7 +180,7 @@ def test_a_text_display_minds_its_cursor(done, rows):
 def test_a_text_display_of_four_rows_and_one_at_another_address():
     program = LCD.replace("0x27", "0x3F") + "for row in range(4):\n    lcd.move(row, row)\n    lcd.write('row %d' % row)\n"
     assert shown(play(program, "- lcd1602: {address: 0x3F, columns: 20, rows: 4}")) == [("row 0", " row 1", "  row 2", "   row 3")]
-    play(program, "- lcd1602: {}", errors=["OSError: 5 (line 16)"])
+    play(program, "- lcd1602: {}", errors=["OSError: [Errno 5] EIO (line 16)"])
 
 
 def test_a_text_display_on_six_pins():

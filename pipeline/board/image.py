@@ -310,6 +310,12 @@ def files(board: str) -> dict[str, bytes]:
 
 
 @cache
+def errors(board: str) -> dict[str, int]:
+    """The board's numbers of OSErrors, by their names in errno."""
+    return {name: item.value for name, item in api.api(board).modules["errno"].members.items() if item.value is not None}
+
+
+@cache
 def start(board: str) -> str:
     """What the interpreter runs first: it makes the board's modules importable and starts main.py."""
     return f"""import vfs, sys

@@ -68,7 +68,7 @@ def run(program: str, board: str = "pico", inputs: Sequence = (), seconds: float
     for device in inputs:
         device.attach(there)
     files = {**image.files(board), "main.py": prepare(program).encode(errors="replace")}
-    outcome = sandbox.run(image.start(board), files, there.call, there.printed, there.clock, there.epoch, fuel)
+    outcome = sandbox.run(image.start(board), files, there.call, there.printed, there.clock, there.epoch, fuel, image.errors(board))
     there.end_of_output()
     stopped = None if outcome.stopped == TIME_IS_UP else outcome.stopped
     times = [event.time for event in there.log if event.what == "error"]

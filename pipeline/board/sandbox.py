@@ -12,6 +12,7 @@ One program at a time in a process; use processes for more.
 """
 
 import ctypes
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ PLACES = 1000
 # come to wrong results without a word. So it stays off, and the heap has room for nearly all that a program makes before its instructions
 # are used up.
 NO_COLLECTOR = "import gc; gc.disable()\n"
+# OSErrors and the numbers that this interpreter gives them, which are WASI's and no board's. They stand in its memory twice, each eight bytes
+# after the one before: as errno's constants, and in the table by which an error finds its name.
+ERRORS = {"EPERM": 63, "ENOENT": 44, "EIO": 29, "EBADF": 8, "EAGAIN": 6, "ENOMEM": 48, "EACCES": 2, "EEXIST": 20, "ENODEV": 43, "EISDIR": 31,
+          "EINVAL": 28, "EOPNOTSUPP": 58, "EADDRINUSE": 3, "ECONNABORTED": 13, "ECONNRESET": 15, "ENOBUFS": 42, "ENOTCONN": 53, "ETIMEDOUT": 73,
+          "ECONNREFUSED": 14, "EHOSTUNREACH": 23, "EALREADY": 7, "EINPROGRESS": 26}
 COMPILED = Path(__file__).parents[2] / STATE / "board"          # the interpreter as machine code: 0.8 s to make, 5 ms to read
 
 
@@ -45,6 +51,14 @@ class Outcome:
     errors: str                 # what the interpreter wrote to its error output: a traceback
     fuel: int                   # instructions used
     files: dict[str, bytes]     # that it wrote
+
+
+def integer(number: int) -> bytes:
+    """A small integer as MicroPython keeps it."""
+    return (2 * number + 1).to_bytes(4, "little")
+
+
+TABLE = re.compile(b"(?s)" + b".{4}".join(re.escape(integer(number)) for number in ERRORS.values()))
 
 
 def view(address: int, size: int) -> memoryview:
@@ -66,6 +80,7 @@ class Engine:
         self.now_running: Surroundings | None = None
         self.failed: BaseException | None = None
         self.questions = 0
+        self.tables: list[int] = []         # where ERRORS stand in the interpreter's memory, once it was looked for
         self.linker = wasmtime.Linker(self.engine)
         self.callbacks = [self.define(each) for each in self.module.imports]    # ctypes' objects must outlive their use
         self.ready = self.linker.instantiate_pre(self.module)
@@ -132,7 +147,15 @@ class Engine:
         assert not error
         return kept
 
-    def run(self, surroundings: Surroundings, fuel: int) -> Outcome:
+    def renumber(self, memory: memoryview, errors: dict[str, int]) -> None:
+        """Gives OSErrors a board's numbers."""
+        self.tables = self.tables or [found.start() for found in TABLE.finditer(memory)]
+        assert len(self.tables) == 2
+        for row, name in enumerate(ERRORS):
+            for table in self.tables:
+                memory[table + 8 * row:table + 8 * row + 4] = integer(errors[name])
+
+    def run(self, surroundings: Surroundings, fuel: int, errors: dict[str, int]) -> Outcome:
         w, outer = self.wasmtime, (self.now_running, self.failed, self.questions)
         store = w.Store(self.engine)
         store.set_fuel(fuel)
@@ -141,6 +164,7 @@ class Engine:
         memory = exports["memory"]
         surroundings.look = lambda: view(ctypes.addressof(memory.data_ptr(store).contents), memory.data_len(store))
         surroundings.memory = surroundings.look()
+        self.renumber(surroundings.memory, errors)
         self.now_running, self.failed, self.questions = surroundings, None, 0
         status, stopped = 0, None
         try:
@@ -173,11 +197,12 @@ def engine() -> Engine:
 
 
 def run(code: str, files: dict[str, bytes], call: Callable[[str, str], str], output: Callable[[bytes], None], now: Callable[[], int],
-        epoch: Callable[[], int], fuel: int = FUEL) -> Outcome:
+        epoch: Callable[[], int], fuel: int = FUEL, errors: dict[str, int] = ERRORS) -> Outcome:
     """Runs `code` over read-only `files` (path -> bytes).
 
     `call(operation, arguments)` answers the guest's host.call, `output` takes what it prints, `now` is its clock in microseconds
     and `epoch` its calendar in microseconds since 1970. A `Stop` that one of them raises ends the program.
+    `errors` are the board's numbers of OSErrors.
     """
     command = ["micropython", "-X", f"heapsize={HEAP}", "-c", NO_COLLECTOR + code]
-    return engine().run(Surroundings(command, {}, Files(dict(files)), call, output, now, epoch), fuel)
+    return engine().run(Surroundings(command, {}, Files(dict(files)), call, output, now, epoch), fuel, errors)

@@ -16,9 +16,9 @@ PATH_BYTES = 255
 ASKED_BYTES = 16 << 20          # what all calls of the board may hand over, together: some of it is kept in the log
 ANSWER_BYTES = 4096             # the longest answer to host.call that the interpreter makes room for at first
 
-# WASI's error numbers, which the interpreter hands on as OSError's.
-OK, BADF, EXIST, INVAL, ISDIR, MFILE, NAMETOOLONG, NOENT, NOSPC = 0, 8, 20, 28, 31, 33, 37, 44, 51
-NOTDIR, NOTEMPTY, NOTSUP, ROFS = 54, 55, 58, 69
+# Error numbers, which the interpreter hands on as OSError's: a board's, not WASI's own, but for BADF, by which it knows the last folder.
+OK, BADF, EXIST, INVAL, ISDIR, MFILE, NAMETOOLONG, NOENT, NOSPC = 0, 8, 17, 22, 21, 24, 36, 2, 28
+NOTDIR, NOTEMPTY, NOTSUP, ROFS = 20, 39, 95, 30
 CREATE, DIRECTORY, EXCLUSIVE, TRUNCATE = 1, 2, 4, 8         # how path_open wants it
 FILE, FOLDER, TERMINAL = 4, 3, 2                            # kinds of file
 APPEND = 1

@@ -8,6 +8,7 @@ Arguments are bytes rather than text: each new text costs this interpreter a sea
 import sys
 
 import builtins
+import errno
 from host import call as _ask
 
 _handlers = {}      # number of an interrupt -> (handler, what it is given)
@@ -39,7 +40,9 @@ def report(error):
 
 def fail(said):
     kind, _, text = said.partition(":")
-    raise getattr(builtins, kind)(int(text) if kind == "OSError" and text.lstrip("-").isdigit() else text)
+    if kind == "OSError":       # ETIMEDOUT, a number that has no name, or words
+        text = int(text) if text.lstrip("-").isdigit() else getattr(errno, text, text)
+    raise getattr(builtins, kind)(text)
 
 
 def listen(number, handler, given):
