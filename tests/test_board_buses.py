@@ -326,6 +326,8 @@ while True:
     ("DHT11", "dht11: {pin: 16, temperature: [[0, 23.4], [1, 25]], humidity: 45}", 1, ["23 45", "25 45", "25 45", "25 45"]),
     ("DHT22", "dht22: {pin: 16, temperature: [[0, 20], [1, 30]]}", 0.5, ["20.0 45.0"] * 3 + ["30.0 45.0"] * 3),       # asked too often
     ("DHT22", "dht22: {pin: 17}", 2, ["error 110"] * 3),
+    ("DHT22", "dht22: {pin: 16, plugged: [[0, 1], [2, 0], [4, 1]]}", 2, ["22.0 45.0", "error 110", "22.0 45.0"]),               # a loose contact
+    ("DHT22", "dht22: {pin: 16, temperature: [[0, 20], [1, 30]]}", 1.72, ["20.0 45.0", "30.0 45.0"]),                            # 7 ms too early
     ("DHT22", "dht11: {pin: 16, temperature: 20, humidity: 50}", 2, ["512.0 1280.0"] * 3),                               # the wrong class
 ])
 def test_a_dht_tells_the_weather(kind, device, pause, said):

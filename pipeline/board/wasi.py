@@ -376,7 +376,11 @@ class Surroundings:
         self.asked += name_length + payload_length
         if self.asked > ASKED_BYTES:
             raise Stop(f"it handed more than {ASKED_BYTES:,} bytes to the hardware")
-        answer = self.call(self.text(name, name_length), self.text(payload, payload_length))
+        memory = self.memory        # asked thousands of times, so what `text` does stands here again; a slice never leaves the memory
+        if name + name_length > len(memory) or payload + payload_length > len(memory):
+            self.look_again(max(name, payload), max(name_length, payload_length))
+            memory = self.memory
+        answer = self.call(str(memory[name:name + name_length], "utf-8", "replace"), str(memory[payload:payload + payload_length], "utf-8", "replace"))
         if answer:
             answer = answer.encode()
             if len(answer) <= room:

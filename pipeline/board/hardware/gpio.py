@@ -164,7 +164,10 @@ class Peripheral:
 
     def _set(self, pin: Pin, level: int) -> None:
         """A write that changes nothing may be a poll's other half; one that does is what somebody may have waited for."""
-        if pin.mode not in OUTPUTS or pin.out == level or pin.scanned:
+        if pin.out == level:
+            self.board.poll()
+            return
+        if pin.mode not in OUTPUTS or pin.scanned:
             self.board.poll()
         else:
             self.board.advance(self.board.now + COST)
