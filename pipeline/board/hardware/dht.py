@@ -11,19 +11,18 @@ START, BITS = 268_000, 5_000        # microseconds: of the start signal as Micro
 class Peripheral:
     def __init__(self, board: Board):
         self.board = board
-        self.sensors: dict[PinName, Callable[[], bytes]] = {}
+        self.sensors: dict[PinName, Callable[[], bytes | None]] = {}
         self.operations = {"dht.read": self._read}
 
-    def attach(self, pin: PinName, sensor: Callable[[], bytes]) -> None:
-        """Connects a sensor, called for its five bytes."""
+    def attach(self, pin: PinName, sensor: Callable[[], bytes | None]) -> None:
+        """Connects a sensor, called for its five bytes, or None where it does not answer."""
         self.sensors[pin] = sensor
 
     def _read(self, arguments: str) -> str:
         pin = self.board.gpio.of(arguments).name
         self.board.gpio.claim(pin)
-        sensor = self.sensors.get(pin)
-        if sensor is None:
-            self.board.sleep(START)
+        answer = self.sensors[pin]() if pin in self.sensors else None
+        self.board.sleep(START + BITS if answer else START)
+        if answer is None:
             raise Refused("OSError", "ETIMEDOUT")
-        self.board.sleep(START + BITS)
-        return sensor().hex()
+        return answer.hex()
