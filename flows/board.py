@@ -81,7 +81,7 @@ def judge(wanted: list, done) -> list[tuple[str, bool, str]]:
 
 
 def run_program(arguments, out) -> int:
-    """Runs it and says what it did; 1 where it raised, was stopped or failed a check."""
+    """Runs it and says what it did; 1 where it failed, or a check of it. Where there are checks, they say what is a failure."""
     from pipeline.board.run import run
     board, name = arguments.on, "the program" if arguments.program == "-" else arguments.program
     if not 0 < arguments.seconds <= LONGEST:
@@ -98,7 +98,7 @@ def run_program(arguments, out) -> int:
     if arguments.plot:
         from pipeline.board.plot import plot
         write_picture(arguments.plot, plot(done, name))
-    return int(bool(done.errors or done.stopped or not all(passed for _, passed, _ in results)))
+    return int(not all(passed for _, passed, _ in results) if results else done.failed)
 
 
 def board(arguments) -> None:

@@ -78,6 +78,20 @@ def test_a_program_that_is_stopped_fails(folder):
     assert done.returncode == 1 and b"It was stopped: it computed without end" in done.stdout
 
 
+@pytest.mark.parametrize(("program", "said"), [
+    ("import machine, time\ntime.sleep(2)\nmachine.deepsleep(10000)\n", b"It went into deep sleep after 2.00 s."),
+    ("from machine import *\nPin(1, Pin.OUT).on()\nreset()\n", b"It reset the board after "),
+])
+def test_a_program_may_end_by_sleeping_or_by_a_reset(folder, program, said):
+    done = robo_board(folder, "-", given=program.encode())
+    assert done.returncode == 0 and said in done.stdout and b"stopped" not in done.stdout
+
+
+def test_a_program_that_only_fails_is_shown(folder):
+    done = robo_board(folder, "-", given=b"1 / 0\n")
+    assert done.returncode == 1 and b"line 1: ZeroDivisionError" in done.stdout and done.stderr == b""
+
+
 def test_json_holds_the_whole_log(folder):
     done = robo_board(folder, "-", "--json", "--seconds", "1", given=BLINK.encode())
     found = json.loads(done.stdout)
@@ -93,6 +107,9 @@ def test_checks_are_told_and_decide_the_status(folder):
     good, bad, wrong = (robo_board(folder, "blink.py", "--check", f"{name}.yaml") for name in ("good", "bad", "wrong"))
     assert good.returncode == 0 and "✓" in good.stdout.decode() and "✗" not in good.stdout.decode()
     assert bad.returncode == 1 and "✗" in bad.stdout.decode() and "was expected" in " ".join(bad.stdout.decode().split())
+    (folder / "hangs.yaml").write_text("- resets: {by: watchdog}\n")
+    assert robo_board(folder, "-", "--check", "hangs.yaml", given=b"import machine\nmachine.WDT()\n").returncode == 1
+    assert robo_board(folder, "-", "--check", "hangs.yaml", "--seconds", "6", given=b"import machine\nmachine.WDT()\n").returncode == 0
     assert wrong.returncode == 2 and b"wrong.yaml: a pico has no pin 31; it has 0 to 29 and LED" in wrong.stderr
 
 

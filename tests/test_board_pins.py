@@ -316,6 +316,8 @@ def test_what_the_dac_puts_out_is_logged():
     ("esp32", "Timer(0).init(freq=2.5, mode=Timer.PERIODIC, callback=tick)", [400, 800, 1200, 1600]),
     ("esp32", "Timer(3).init(period=500, callback=tick)", [500, 1000, 1500]),
     ("esp32", "Timer(-1, mode=Timer.ONE_SHOT, period=700, callback=tick)", [700]),
+    ("pico", "Timer(period=-1, callback=tick)", []),
+    ("esp32", "Timer(0, period=-500, callback=tick)", []),
 ])
 def test_a_timer_calls_when_it_is_due(board, made, times):
     printed = play(f"def tick(timer):\n    print(time.ticks_ms(), isinstance(timer, Timer))\n{made}", board=board, seconds=1.9).output
@@ -452,6 +454,22 @@ def test_a_watchdog_that_is_fed_all_the_time_bites_nobody():
 def test_a_reset_or_deep_sleep_ends_the_run(program, what, value, stopped):
     result = play(f"time.sleep(1)\n{program}\nprint('never')", stopped=stopped)
     assert [(event.what, event.where) for event in result.log] == [(what, value)] and result.log[-1].time // 1000 == 1000
+
+
+@pytest.mark.parametrize(("program", "expected"), [
+    ("esp32.wake_on_ext0(pin=Pin(33), level=esp32.WAKEUP_ANY_HIGH)", [("ext0", ((33,), 1))]),
+    ("esp32.wake_on_ext1([Pin(2), Pin(4)], esp32.WAKEUP_ALL_LOW)", [("ext1", ((2, 4), 0))]),
+    ("Pin(14).irq(trigger=Pin.WAKE_LOW, wake=DEEPSLEEP)", [("ext0", ((14,), 0))]),
+    ("esp32.wake_on_ext0(Pin(33), True)\nesp32.wake_on_ext0(None)", []),
+])
+def test_a_deep_sleep_tells_which_pins_wake_it(program, expected):
+    result = play(f"import esp32\n{program}\ndeepsleep()", board="esp32", stopped="it went into deep sleep")
+    assert [(event.where, event.value) for event in result.log if event.what == "wake"] == expected
+
+
+@pytest.mark.parametrize(("pin", "error"), [("33", "ValueError: expecting a pin"), ("Pin(5)", "ValueError: invalid pin")])
+def test_only_a_pin_that_stays_awake_can_wake_it(pin, error):
+    play(f"import esp32\nesp32.wake_on_ext0({pin}, True)", board="esp32", errors=[error])
 
 
 @pytest.mark.parametrize("board", ["pico", "esp32"])

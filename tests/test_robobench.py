@@ -1,5 +1,7 @@
 """The tasks of exam/ are right: each solution passes and each wrong program fails; and whoever writes one is told what is wrong with it."""
 
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ from project import REPOSITORY
 from ruamel.yaml import YAML
 
 from pipeline.board import image
+from pipeline.core.config import read_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.schema import EXAM_SETS
 from pipeline.evaluation import robobench
@@ -60,6 +63,28 @@ def test_each_solution_passes_and_each_wrong_program_fails(file, exam):
 
 def test_solutions_are_short(exam):
     assert not [each.place for each in exam if len([line for line in each.solution.splitlines() if line.strip()]) > 40]
+
+
+def test_the_peoples_tasks_are_their_requests_word_for_word(exam):
+    asked = {each["id"]: each for each in read_yaml(REPOSITORY / "exam/requests.yaml")}
+    tasks = {each.id: each for each in exam if each.set == "people"}
+    assert len(tasks) >= 240 and len({each.intent for each in tasks.values()}) >= 40
+    assert {name: (each.request, each.intent, each.board) for name, each in tasks.items()} == {
+        name: (each["request"], each["intent"], each["board"]) for name, each in asked.items()}
+
+
+def test_the_exam_holds_out_what_it_says(exam):
+    """Each wording task is worded in one of the ways that the curriculum leaves out, and no other task is; each composition joins one of
+    the pairs of intents."""
+    held = read_yaml(REPOSITORY / "exam/held_out.yaml")
+    patterns = {each["name"]: re.compile(each["regex"]) for each in held["wordings"]}
+    assert all(patterns[each["name"]].search(each["example"]) for each in held["wordings"])
+    seen = {each.id: [name for name, pattern in patterns.items() if pattern.search(each.request)] for each in exam if each.set != "people"}
+    assert all(len(names) == (1 if name.startswith("wording") else 0) for name, names in seen.items())
+    assert {names[0] for names in seen.values() if names} == set(patterns)
+    joined = Counter(each.intent for each in exam if each.set == "compositions")
+    assert joined == {f"{first}-and-{second}": 2 for first, second in held["compositions"]}
+    assert [round(1000 * each) for each in held["values"]["seconds"]] == held["values"]["milliseconds"]
 
 
 def test_about_a_tenth_of_the_people_s_tasks_may_be_looked_at():

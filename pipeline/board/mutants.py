@@ -276,7 +276,7 @@ def happened(done: Run) -> dict:
         found[what, where] = [(span.start, span.value) for span in frames.settled(BRIEF).spans]
     for event in done.log:
         sent = (event.what in ("i2c", "spi") and event.value[0] == "write") or (event.what == "uart" and event.value[0] == "sent")
-        if sent or event.what in ("print", "net", "sleep", "reset") or (event.what, event.where) == ("watchdog", "bite"):
+        if sent or event.what in ("print", "net", "sleep", "wake", "memory", "reset") or (event.what, event.where) == ("watchdog", "bite"):
             found.setdefault((event.what, event.where), []).append((event.time, event.value))
     return found
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.board import boards, image, sandbox
 from pipeline.board.board import TIME_IS_UP, Board, Event
+from pipeline.board.hardware.power import MEANT
 from pipeline.board.source import prepare
 
 LINE = re.compile(r'File "main\.py", line (\d{1,9})\b')
@@ -42,6 +43,11 @@ class Run:
     @property
     def output(self) -> list[str]:
         return [event.value for event in self.log if event.what == "print"]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it raised or was stopped, other than by a deep sleep or a reset of its own, which a program may well mean."""
+        return bool(self.errors or (self.stopped and self.stopped not in MEANT))
 
 
 def read_errors(text: str, times: list[int]) -> list[Error]:

@@ -152,13 +152,14 @@ def show(run: Run, name: str, out: Console, checks: Sequence = ()) -> None:
     """All of it. `name` is the program's file; `checks` are (check in words, passed, why not)."""
     rows = words.rows(run)
     line(out, f"{name} on {words.titled(run.board)}", "bold")
-    line(out, words.ending(run), "bold red" if run.stopped or run.errors else "")
+    line(out, words.ending(run), "bold red" if run.failed else "")
     for missing in run.lacks:
         line(out, f"The simulated board has no {missing} yet, so what the program did after it asked is no sign of what a board would do.", "yellow")
     errors(out, run)
     out.print()
     if rows:
-        table(out, "What happened", [([row.label, row.words], COLORS.get(row.kind, "")) for row in rows[:SHOWN_ROWS] if row.kind != "error"])
+        if told := [([row.label, row.words], COLORS.get(row.kind, "")) for row in rows[:SHOWN_ROWS] if row.kind != "error"]:
+            table(out, "What happened", told)
         if len(rows) > SHOWN_ROWS:
             line(out, f"and {words.count(len(rows) - SHOWN_ROWS, 'more row')}", "dim")
         timeline(out, rows[:SHOWN_ROWS], words.horizon(run))

@@ -380,7 +380,8 @@ class Surroundings:
         if name + name_length > len(memory) or payload + payload_length > len(memory):
             self.look_again(max(name, payload), max(name_length, payload_length))
             memory = self.memory
-        answer = self.call(str(memory[name:name + name_length], "utf-8", "replace"), str(memory[payload:payload + payload_length], "utf-8", "replace"))
+        operation, arguments = memory[name:name + name_length], memory[payload:payload + payload_length]
+        answer = self.call(str(operation, "utf-8", "replace"), str(arguments, "utf-8", "replace"))
         if answer:
             answer = answer.encode()
             if len(answer) <= room:

@@ -289,7 +289,7 @@ def horizon(run: Run) -> int:
 def ending(run: Run) -> str:
     """How it ended, as a sentence."""
     if run.stopped:
-        return f"It was stopped: {run.stopped}."
+        return f"It was stopped: {run.stopped}." if run.failed else f"{run.stopped.capitalize()} after {span(run.log[-1].time)}."
     if run.ended is None:
         return f"It still ran after {run.end / 1e6:g} s, when the look at it ended."
     by_error = run.errors and run.errors[-1].time >= run.ended - AT_START

@@ -1,14 +1,13 @@
 """Predicates about the program itself: how it ends and fails, the watchdog, sleep, files, and what its text defines and uses."""
 
 import ast
+import re
 from itertools import pairwise
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from pipeline.board.checks.levels import from_start
-from pipeline.board.checks.predicate import Count, Lasting, Pattern, Patterns, Texts, Tolerance, When, each, one_of, predicate
-from pipeline.board.checks.signals import noted
+from pipeline.board.checks.predicate import Active, Count, Lasting, Pattern, Patterns, Pin, Positive, Texts, Tolerance, When, each, one_of, predicate
+from pipeline.board.checks.signals import canonical, label, noted
 from pipeline.board.checks.text import finders, printed
 from pipeline.board.checks.words import count, lasting, moment, number, seconds, several, shown
 from pipeline.board.run import Run
@@ -55,10 +54,11 @@ def ends(run: Run, *, when: When):
 # --- the board's own --------------------------------------------------------------------------------------------------
 
 @predicate(moments=False)
-def watchdog_fed(run: Run, *, longest: Annotated[float, Field(gt=0)] | None = None, timeout: float | None = None, when: When):
-    """A watchdog was started (with this `timeout` in seconds), is fed to the end with `longest` seconds between at most, and never bites."""
+def watchdog_fed(run: Run, *, longest: Positive | None = None, shortest: Positive | None = None, timeout: float | None = None, when: When):
+    """A watchdog was started (with this `timeout` in seconds), is fed to the window's end with `longest` seconds between at most, and `shortest`
+    at least, and does not bite."""
     start, end = from_start(when, run)
-    if bites := noted(run, "watchdog", "bite"):
+    if bites := [event for event in noted(run, "watchdog", "bite") if event.time <= end]:
         return f"the watchdog reset the board at {moment(bites[0].time)}"
     begun, fed = noted(run, "watchdog", "start"), [e.time for e in noted(run, "watchdog") if e.where in ("start", "feed")]
     if not fed:
@@ -70,6 +70,9 @@ def watchdog_fed(run: Run, *, longest: Annotated[float, Field(gt=0)] | None = No
     gap, at = max((after - before, before) for before, after in pairwise(times))
     if longest is not None and gap > longest * 1e6:
         return f"the watchdog was not fed for {seconds(gap)} from {moment(at)} on, {number(longest)} s at most was expected"
+    feeds = [event.time for event in noted(run, "watchdog", "feed") if start <= event.time <= end]
+    if early := shortest and next(((after - before, after) for before, after in pairwise(feeds) if after - before < shortest * 1e6), None):
+        return f"the watchdog was fed at {moment(early[1])}, {seconds(early[0])} after the time before, {number(shortest)} s at least was expected"
     return None if longest is not None or len(fed) > 1 else "the watchdog was never fed"
 
 
@@ -86,18 +89,29 @@ def resets(run: Run, *, by: Literal["watchdog", "program"] | None = None, times:
 
 @predicate(moments=False)
 def slept(run: Run, *, kind: Literal["deep", "light"] = "deep", seconds: Lasting | Literal["until woken"] | None = None, tolerance: Tolerance = 0.02,
-          when: When):
-    """The board went to deep (or light) sleep in the window, for so many `seconds`, or until a pin wakes it."""
+          wake: Pin | None = None, level: Active = "high", when: When):
+    """The board went to deep (or light) sleep in the window, for so many `seconds`, or until a pin wakes it: `wake`, once it is at `level`."""
     start, end = from_start(when, run)
     found = [e for e in noted(run, "sleep", kind) if start <= e.time <= end]
     if not found:
         return f"the board did not go to {kind} sleep from {moment(start)} to {moment(end)}"
+    if wake is not None and not any(canonical(run, wake) in event.value[0] and event.value[1] == (level == "high") for event in noted(run, "wake")):
+        return f"{label(run, wake)} does not wake the board when it is {level}"
     if seconds is None:
         return None
     lasts = lasting(seconds, tolerance) if not isinstance(seconds, str) else None
     fits = [e for e in found if (not e.value if lasts is None else bool(e.value) and lasts.holds(e.value * 1_000))]
     told = f"{number(found[0].value / 1_000)} s" if found[0].value else "ever"
     return None if fits else f"the board went to {kind} sleep for {told} at {moment(found[0].time)}, {lasts.text if lasts else seconds} was expected"
+
+
+@predicate()
+def remembers(run: Run, *, pattern: Pattern):
+    """The clock's memory, which outlasts a deep sleep of an ESP32, holds in the end what the pattern finds, one character a byte."""
+    kept = noted(run, "memory", "rtc")
+    if kept and re.search(pattern, kept[-1].value.decode("latin-1")):
+        return None
+    return f"the clock's memory holds {kept[-1].value if kept else 'nothing'}, {pattern!r} was expected"
 
 
 @predicate(moments=False)

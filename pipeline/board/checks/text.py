@@ -15,6 +15,7 @@ from pipeline.board.checks.predicate import (
     Count,
     Lasting,
     OverTime,
+    Pattern,
     Patterns,
     Pin,
     Positive,
@@ -256,6 +257,15 @@ def all_between(lines: list, wanted: Range, often, when: When, within: float) ->
     if often is not None and not count(often).holds(len(lines)):
         return f"{len(lines)} lines with a number were printed, {count(often).text} was expected"
     return None if lines or often is not None else f"no number was printed, {wanted.text} was expected"
+
+
+@predicate(moments=False)
+def prints_total(run: Run, *, pattern: Pattern, is_: float, tolerance: Time = 0, uart: int | None = None, when: When):
+    """The numbers that the first group of `pattern` finds in the lines, such as `: (\\d+)$`, add up to `is`."""
+    found = [match[1] for _, line in in_window(run, uart, when) for match in re.finditer(pattern, line, re.IGNORECASE)]
+    if found and abs(sum(map(float, found)) - is_) <= tolerance:
+        return None
+    return f"{' + '.join(found) or 'no such number'} was printed, {is_:g} together was expected"
 
 
 @predicate(moments=False)

@@ -1,4 +1,4 @@
-"""esp32: what a program asks of the chip itself. What wakes it is taken note of by nobody: the run ends when it sleeps."""
+"""esp32: what a program asks of the chip itself. Of what wakes it only pins are taken note of: the run ends when it sleeps deeply."""
 from _hw import call as _call
 
 WAKEUP_ALL_LOW = False
@@ -12,15 +12,23 @@ def raw_temperature():
     return round(int(_call("celsius")) * 1.8 + 32)      # in Fahrenheit
 
 
+def _wake(source, pins, level):
+    from machine import Pin
+    if not all(isinstance(pin, Pin) for pin in pins):
+        raise ValueError("expecting a pin")
+    _call("wake", "%s,%s,%d" % (source, " ".join(pin._id for pin in pins), bool(level)))
+
+
 def wake_on_ext0(pin=None, level=False):
-    pass
+    _wake("ext0", () if pin is None else (pin,), level)
 
 
 def wake_on_ext1(pins=None, level=False):
+    _wake("ext1", pins or (), level)
+
+
+def wake_on_gpio(pins=None, level=False):       # from light sleep only
     pass
-
-
-wake_on_gpio = wake_on_ext1
 
 
 def wake_on_touch(wake):

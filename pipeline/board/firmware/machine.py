@@ -104,6 +104,8 @@ class Pin:
         irq = _irqs.get(self._id)
         if irq is None:
             irq = _irqs[self._id] = _Irq(self)
+        if wake is not None and _int(trigger) in (Pin.WAKE_LOW, Pin.WAKE_HIGH):
+            _call("wake", "ext0,%s,%d" % (self._id, trigger == Pin.WAKE_HIGH))
         if handler != -1:
             irq._handler = handler
             listen("pin" + self._id, handler, self)
@@ -253,6 +255,8 @@ class Timer:
             period = int(1000000 / freq)
         elif period is not None:
             period = _int(period) * 1000000 // _int(tick_hz)
+            if period < 0:      # in C a number without a sign: some centuries
+                period = None
         listen("timer" + self._id, callback, self)
         if period is None:
             _call("timer.off", self._id)

@@ -1,5 +1,5 @@
 """What runs by the clock: timers, the calendar, the watchdog. Logged: ("watchdog", "start", its milliseconds), and "feed", of which one in a
-millisecond, and "bite" with None."""
+millisecond, and "bite" with None; ("memory", "rtc", bytes) that the clock's memory is given to keep."""
 
 from pipeline.board.board import Board, Refused
 from pipeline.board.wasi import Stop
@@ -75,7 +75,9 @@ class Peripheral:
             return self.memory
         if len(arguments) > 1 + 2 * 2048:
             raise Refused("ValueError", "buffer too long")
-        self.memory = bytes.fromhex(arguments[1:]).hex()
+        data = bytes.fromhex(arguments[1:])
+        self.memory = data.hex()
+        self.board.note("memory", "rtc", data)
         return None
 
     # --- the watchdog -------------------------------------------------------------------------------------------------
