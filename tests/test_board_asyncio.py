@@ -379,7 +379,7 @@ async def main():
     a, b = asyncio.create_task(work("a")), asyncio.create_task(work("b"))
     await asyncio.sleep_ms(50)
     print(a.cancel(), a.done())
-    await asyncio.sleep_ms(30)
+    await asyncio.sleep_ms(20)
     print(a.done(), b.done(), a.cancel())
     b.cancel()
     try:

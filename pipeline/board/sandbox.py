@@ -196,8 +196,10 @@ class Engine:
                 status, stopped = None, f"the interpreter broke: {str(trap).strip().splitlines()[-1].strip()}"
         finally:
             self.now_running, self.failed, self.questions = outer
+            used = fuel - store.get_fuel()
             surroundings.memory = memoryview(b"")       # it goes with the store
-        return Outcome(status, stopped, surroundings.errors.decode("utf-8", "replace"), fuel - store.get_fuel(),
+            store.close()       # at once: the next program gets its memory
+        return Outcome(status, stopped, surroundings.errors.decode("utf-8", "replace"), used,
                        {path: bytes(data) for path, data in surroundings.files.written.items()})
 
 
