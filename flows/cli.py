@@ -100,6 +100,12 @@ def rollback(arguments) -> None:
     rollback(arguments.why)
 
 
+def ask(arguments) -> None:
+    """write a program for a wish in plain words, and say what of it was checked"""
+    from flows.ask import ask
+    ask(arguments)
+
+
 def exam(arguments) -> None:
     """ask a model the exam in people's words, and run what it writes on a simulated board"""
     from flows.exam import exam
@@ -113,7 +119,7 @@ def board(arguments) -> None:
 
 
 COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve": serve, "ui": ui, "doctor": doctor,
-            "board": board, "exam": exam, "reconcile": reconcile, "promote": promote, "rollback": rollback}
+            "board": board, "ask": ask, "exam": exam, "reconcile": reconcile, "promote": promote, "rollback": rollback}
 
 
 def main() -> None:
@@ -138,6 +144,14 @@ def main() -> None:
             command.add_argument("--devices", action="store_true", help="list the devices there are")
             command.add_argument("--checks", action="store_true", help="list the checks there are")
             command.add_argument("--coverage", action="store_true", help="list how much of each of the board's modules is simulated")
+        if name == "ask":
+            command.add_argument("request", help="what the program shall do, in English")
+            command.add_argument("--model", help="a GGUF file or a name in Ollama; left out: the served file of this project")
+            command.add_argument("--board", help="pico, pico_w, esp32; left out: the one that the request names, else pico")
+            command.add_argument("--samples", type=int, metavar="N", default=1, help="ask up to N times, and take the first that passes; 1 by default")
+            command.add_argument("--max-tokens", type=int, metavar="N", help="of an answer")
+            command.add_argument("--run", action="store_true", help="show what the program does on the simulated board")
+            command.add_argument("-o", "--output", metavar="FILE", help="write the program there, such as main.py")
         if name == "exam":
             command.add_argument("model", nargs="?", help="a GGUF file or a name in Ollama; left out: the served file of this project")
             wording = command.add_mutually_exclusive_group()

@@ -26,9 +26,13 @@ class InOllama:
 
     def ask(self, prompt: str) -> Answer:
         """Raises UserError where Ollama does not answer, or has no such model."""
+        return self.draw(prompt, 0)
+
+    def draw(self, prompt: str, temperature: float, seed: int = 0) -> Answer:
+        """As `ask`, drawn at a temperature."""
         import httpx
         import ollama
-        options = {"temperature": 0, "repeat_penalty": 1.0, "num_predict": self.max_new_tokens}
+        options = {"temperature": temperature, "seed": seed, "repeat_penalty": 1.0, "num_predict": self.max_new_tokens}
         url = serving.address()
         try:
             with ollama.Client(url, timeout=httpx.Timeout(None, connect=serving.CONNECT_SECONDS)) as client:

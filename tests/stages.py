@@ -1,5 +1,6 @@
 """The files that the stages of text need in a folder of their own: dvc.yaml, params.yaml, configs/ and nothing built."""
 
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,11 @@ def copy_configs(root: Path) -> Path:
     shutil.copytree(REPOSITORY / "configs", root / "configs")
     edit(root, "params.yaml", model="robo-nano-5m")
     return root
+
+
+def write_pairs(path: Path, pairs) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"request": request, "program": program, "board": "pico"}) + "\n" for request, program in pairs))
 
 
 def stage_environment(**more: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chain import edit
-from stages import copy_configs, files_under, run_stage, stage_environment
+from stages import copy_configs, files_under, run_stage, stage_environment, write_pairs
 from tiny import CODE, DOCUMENTS, SPECIAL, make_tokenizer
 
 from pipeline.core.errors import UserError
@@ -28,6 +28,9 @@ def write_corpus(path: Path, texts) -> Path:
     with open(path, "w", encoding="utf-8") as file:
         file.writelines(json.dumps({"source": "x", "text": text}, ensure_ascii=False) + "\n" for text in texts)
     return path
+
+
+PAIRS = [("Blink the LED\non pin 3", CODE), ("Print <eos>", 'print("<eos>")\n')]
 
 
 def encoded(folder: Path, texts) -> list[int]:
@@ -48,6 +51,7 @@ def project(tmp_path):
     make_tokenizer(root / "data/tokenizer")
     for split, texts in (("train", HARD), ("val", HARD[:2]), ("test", HARD[2:4])):
         write_corpus(root / f"data/processed/{split}_corpus.jsonl", texts)
+    write_pairs(root / "data/curriculum/train.jsonl", PAIRS)
     return root
 
 
@@ -62,6 +66,13 @@ def test_the_stage_writes_these_bytes_and_counts(project, dtype, code):
         assert (project / f"data/processed/{split}.bin").read_bytes() == struct.pack(f"<{len(ids)}{code}", *ids)
         assert ids.count(1) == len(texts), "eos closes each document and stands nowhere else"
         assert sidecar.pop(split) == {"documents": len(texts), "tokens": len(ids), "bytes": sum(len(text.encode()) for text in texts)}
+    asked = [[*encoded(project / "data/tokenizer", [f"# {' '.join(request.split())}\n"])[:-1]] for request, _ in PAIRS]
+    whole = [[*ids, *encoded(project / "data/tokenizer", [program])] for ids, (_, program) in zip(asked, PAIRS, strict=True)]
+    flat, starts = [n for ids in whole for n in ids], [0, len(whole[0])]
+    assert (project / "data/processed/tasks.bin").read_bytes() == struct.pack(f"<{len(flat)}{code}", *flat)
+    rows = np.fromfile(project / "data/processed/tasks.idx", "<i8").reshape(-1, 3).tolist()
+    assert rows == [[start, len(ask), len(ids)] for start, ask, ids in zip(starts, asked, whole, strict=True)]
+    assert sidecar.pop("tasks") == {"documents": 2, "tokens": len(flat), "longest": max(map(len, whole))}
     assert sidecar == {"dtype": dtype, "vocab_size": 512, "eos": 1, "tokenizer_sha256": sha256(project / "data/tokenizer/tokenizer.json")}
     first = files_under(project / "data/processed")
     assert not any(name.startswith(".") for name in first)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from stages import copy_configs, files_under, run_stage, stage_environment
+from stages import copy_configs, files_under, run_stage, stage_environment, write_pairs
 from tiny import CODE, DOCUMENTS, SPECIAL
 
 from pipeline.core.errors import UserError
@@ -95,6 +95,7 @@ def test_the_stage_names_its_config_when_text_is_too_little(tmp_path):
     root = copy_configs(tmp_path)
     (root / "data/processed").mkdir(parents=True)
     (root / "data/processed/train_corpus.jsonl").write_text(json.dumps({"text": CODE}) + "\n")
+    write_pairs(root / "data/curriculum/train.jsonl", [])
     before = files_under(root)
     done = run_stage(root, "tokenizer")
     assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -21,7 +21,7 @@ from pipeline.core.errors import UserError
 from pipeline.model import ModelConfig, Transformer
 from pipeline.training import precision
 from pipeline.training.callbacks import diverged, overfitting
-from pipeline.training.data import Blocks, Order
+from pipeline.training.data import IGNORED, Blocks, Mixture, Order, Pairs
 from pipeline.training.optimizer import make_optimizer, orthogonalise, rate_at
 from pipeline.training.train import check_packed, code_hashes, run_key, smaller
 from pipeline.training.utilisation import flops_per_token, peak
@@ -75,17 +75,81 @@ def test_no_token_sees_what_follows_it():
 # --- order of the data ------------------------------------------------------------------------------------------------
 
 def order(**changes):
-    return list(Order(**{**dict(blocks=13, samples=40, seed=5, batch_size=4), **changes}))
+    return list(Order(**{**dict(samples=40, batch_size=4), **changes}))
 
 
 def test_each_epoch_has_every_block_once_in_another_order():
-    ids = order(samples=39)
+    ids = [Mixture(range(13), None, 0, seed=5)[i] for i in range(39)]
     assert sorted(ids[:13]) == sorted(ids[13:26]) == sorted(ids[26:]) == list(range(13))
-    assert ids[:13] != ids[13:26] and order(seed=6) != order()
+    assert ids[:13] != ids[13:26] and ids != [Mixture(range(13), None, 0, seed=6)[i] for i in range(39)]
 
 
 def test_order_goes_on_from_anywhere():
     assert all(order(start=start) == order()[start:] for start in range(40))
+
+
+LENGTHS = [(3, 9), (2, 14), (5, 8), (4, 16), (2, 5), (3, 30), (2, 3), (6, 12)]      # tokens of the request, and in all
+
+
+def pairs(tmp_path, block_size=16, loss="answer", seed=5):
+    """Pair n has the tokens 100 n, 100 n + 1, ..., its last is the end of a document, 0."""
+    rows, tokens = [], []
+    for number, (request, length) in enumerate(LENGTHS, 1):
+        rows.append((len(tokens), request, length))
+        tokens += [100 * number + place for place in range(length - 1)] + [0]
+    np.array(tokens, dtype="<u2").tofile(tmp_path / "tasks.bin")
+    np.array(rows, dtype="<i8").tofile(tmp_path / "tasks.idx")
+    return Pairs(tmp_path / "tasks.bin", tmp_path / "tasks.idx", "uint16", block_size, 0, loss, seed)
+
+
+def test_each_epoch_has_every_pair_whole_and_once(tmp_path):
+    windows = pairs(tmp_path)
+    order, starts = windows.epoch(0)
+    seen = [set((ids // 100).tolist()) - {0} for ids, _ in (windows[k] for k in range(len(starts) - 1))]
+    assert sorted(number for each in seen for number in each) == [1, 2, 3, 4, 5, 7, 8]      # the sixth fits no window
+    whole = torch.cat([ids for ids, _ in (windows[k] for k in range(len(starts) - 1))]).tolist()
+    assert all(100 * n + place in whole for n in (1, 2, 3, 4, 5, 7, 8) for place in range(LENGTHS[n - 1][1] - 1))
+    assert (windows.epoch(1)[0] != order).any()
+
+
+def test_only_programs_are_learned(tmp_path):
+    for loss, first in (("answer", None), ("all", 1)):
+        windows = pairs(tmp_path, loss=loss)
+        for k in range(12):
+            ids, targets = windows[k]
+            learned = targets[targets != IGNORED]
+            assert all(target % 100 >= (LENGTHS[target // 100 - 1][0] if first is None else 0) for target in learned.tolist() if target)
+            places = torch.nonzero(targets[:-1] != IGNORED).flatten()
+            assert (targets[places] == ids[places + 1]).all()           # each target is the token that follows
+            assert (learned == 0).sum() == len({int(i) // 100 for i in ids} - {0})        # every program's end is learned
+
+
+def test_windows_are_a_function_of_their_number(tmp_path):
+    ahead, later = pairs(tmp_path), pairs(tmp_path)
+    far = later[40]         # a run that goes on
+    assert all(torch.equal(a, b) for a, b in zip([*(ahead[k] for k in range(41))][40], far, strict=True))
+
+
+def test_a_share_of_the_samples_is_taught(tmp_path):
+    class Numbers:
+        def __init__(self, offset):
+            self.offset = offset
+
+        def __getitem__(self, k):
+            return self.offset + k
+
+        def __len__(self):
+            return 7
+
+    taken = [Mixture(Numbers(0), Numbers(1000), 0.6, 1)[i] for i in range(100)]
+    taught = [each - 1000 for each in taken if each >= 1000]
+    assert taught == list(range(60)) and all(sum(each >= 1000 for each in taken[i:i + 5]) == 3 for i in range(0, 100, 5))
+    assert sorted(each for each in taken if each < 1000)[:6] == [0] * 6
+
+
+def test_no_pair_that_fits_is_told(tmp_path):
+    with pytest.raises(UserError, match="no pair fits a block_size of 1"):
+        pairs(tmp_path, block_size=1)
 
 
 def test_two_devices_see_what_one_sees_with_twice_the_accumulation():
@@ -214,7 +278,8 @@ def prepare_run(folder: Path, **changes) -> Path:
     tokens = np.cumsum(rng.integers(1, 4, 20_000)) % 512
     tokens.astype("<u2").tofile(folder / "train.bin")
     tokens[:3000].astype("<u2").tofile(folder / "val.bin")
-    data = dict(train_path="train.bin", val_path="val.bin", block_size=64, stride=64, dtype="uint16", batch_size=4, num_workers=2)
+    data = dict(train_path="train.bin", val_path="val.bin", block_size=64, stride=64, dtype="uint16", batch_size=4, num_workers=2,
+                tasks_path="tasks.bin", tasks_index="tasks.idx", tasks_share=0.0, tasks_loss="answer")
     sidecar = {"train": {"tokens": 20_000}, "tokenizer_sha256": "none"}
     t = {**TRAINING, "max_steps": 24, "eval_every": 8, "checkpoint_every": 1, "sample_prompts": [], **changes}
     (folder / "run.json").write_text(json.dumps([{**MODEL, "dropout": 0.1}, t, data, sidecar]))

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.core.errors import UserError, suggestion
-from pipeline.core.paths import PROCESSED
+from pipeline.core.paths import PAIRS, PAIRS_INDEX, PROCESSED
 from pipeline.core.schema import BLOCK, IN_WORDS, Corpus, Data, File, Model, Operations, Params, Serving, Tokenizer, Training
 
 UINT16_VOCAB = 65_535
@@ -145,7 +145,7 @@ def rules(c: Config) -> list[str]:
     """The rules of each file and those over two files; a list of the faults, empty when all is well."""
     within = [(good, f"{path}: {fault}") for section, path in c.paths.items() for good, fault in getattr(c, section).rules()]
     at, m, d, tok, serving = c.paths, c.model, c.data, c.tokenizer, c.serving
-    readable = set(c.outputs("prepare")) & set(c.graph["tokenizer"]["deps"])
+    readable = {*c.outputs("prepare"), *c.outputs("curriculum")} & set(c.graph["tokenizer"]["deps"])
     across = [
         (d.block_size == m.context_length,
          f"{at['data']}: block_size: {d.block_size}, but {at['model']}: context_length is {m.context_length}; make them equal, "
@@ -156,11 +156,13 @@ def rules(c: Config) -> list[str]:
          f"{at['tokenizer']}: vocab_size: {tok.vocab_size} ids do not fit {at['data']}: dtype uint16 (at most {UINT16_VOCAB}); "
          "use dtype: uint32 or a smaller vocabulary"),
         (set(tok.training_files) <= readable,
-         f"{at['tokenizer']}: training_files: {tok.training_files} must be outputs of the stage prepare that dvc.yaml lists for the stage "
+         f"{at['tokenizer']}: training_files: {tok.training_files} must be outputs of the stages prepare and curriculum that dvc.yaml lists for the stage "
          f"tokenizer: {sorted(readable)}"),
         *((path == str(PROCESSED / f"{split}.bin"),
            f"{at['data']}: {split}_path: {path}, but the stage pack writes {PROCESSED / split}.bin and dvc.yaml lists no other file")
           for split, path in (("train", d.train_path), ("val", d.val_path))),
+        *((path == str(file), f"{at['data']}: {key}: {path}, but the stage pack writes {file} and dvc.yaml lists no other file")
+          for key, path, file in (("tasks_path", d.tasks_path, PAIRS), ("tasks_index", d.tasks_index, PAIRS_INDEX))),
         (c.params.exam.max_new_tokens < m.context_length,
          f"params.yaml: exam.max_new_tokens: {c.params.exam.max_new_tokens} leaves no room for a request in {at['model']}: context_length "
          f"{m.context_length}"),

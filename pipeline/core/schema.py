@@ -69,6 +69,11 @@ class Export(File):
     outtypes: Annotated[list[Literal["f32", "f16", "q8_0"]], Field(min_length=1)]
 
 
+class Curriculum(File):
+    draws: Annotated[int, Field(ge=1)]                  # how often a pair is drawn
+    seed: int
+
+
 class Quantize(File):
     imatrix: bool                                       # let the training text guide types of 5 bits and below, where it helps
 
@@ -95,6 +100,7 @@ class Params(File):
     serving: Name
     operations: Name
     prepare: Prepare
+    curriculum: Curriculum
     evaluate: Evaluate
     export: Export
     quants: Annotated[list[Literal[QUANTS]], Field(min_length=1)]
@@ -204,6 +210,10 @@ class Data(File):
     dtype: Literal["uint16", "uint32"]
     batch_size: Annotated[int, Field(ge=1)]             # samples in a micro-batch
     num_workers: Annotated[int, Field(ge=0)]
+    tasks_path: str                                     # the taught pairs, packed
+    tasks_index: str                                    # where each of them begins
+    tasks_share: Annotated[float, Field(ge=0, le=1)]    # of the samples; the others are raw text
+    tasks_loss: Literal["answer", "all"]                # what of a pair is learned
 
     def rules(self) -> list[tuple[bool, str]]:
         return [(self.stride <= self.block_size,

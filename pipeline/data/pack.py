@@ -7,17 +7,26 @@ both) and which tokenizer made them.
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import atomic, read_json, sha256, write_json
-from pipeline.core.paths import PROCESSED, SIDECAR, SPECIAL_TOKENS, SPLITS, TOKENIZER
+from pipeline.core.files import atomic, read_json, read_jsonl, sha256, write_json
+from pipeline.core.paths import PROCESSED, SIDECAR, SPECIAL_TOKENS, SPLITS, TAUGHT, TOKENIZER
 from pipeline.core.progress import bar
+from pipeline.core.prompt import as_prompt
 from pipeline.data.tokenizer import load_tokenizer
 
 BATCH_BYTES = 4 * 2**20
+PAIRS_BATCH = 5000
+
+
+def batched(items: Iterable, size: int) -> Iterator[list]:
+    items = iter(items)
+    while batch := list(islice(items, size)):
+        yield batch
 
 
 def batches(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -55,13 +64,34 @@ def pack(corpus: Path, out: Path, tokenizer, eos: int, dtype: str) -> dict:
     return {"documents": documents, "tokens": tokens, "bytes": raw}
 
 
+def pack_pairs(pairs: Path, out: Path, index: Path, tokenizer, eos: int, dtype: str, prompt: str) -> dict:
+    """Writes each pair as it is asked for: the prompt, then the program, then eos; the index has (start, tokens of the prompt, tokens in all)
+    of each, int64. Prompt and program are encoded apart, as they are when the model is asked."""
+    little = np.dtype(dtype).newbyteorder("<")
+    rows, start, documents = [], 0, 0
+    with atomic(out) as unfinished, open(unfinished, "wb") as file:
+        for batch in batched(read_jsonl(pairs), PAIRS_BATCH):
+            asked = tokenizer.encode_batch_fast([as_prompt(prompt, row["request"], row["board"]) for row in batch], add_special_tokens=False)
+            programs = tokenizer.encode_batch_fast([row["program"] for row in batch], add_special_tokens=False)
+            for request, program in zip(asked, programs, strict=True):
+                ids = np.array([*request.ids, *program.ids, eos], dtype=little)
+                file.write(ids.tobytes())
+                rows.append((start, len(request.ids), len(ids)))
+                start += len(ids)
+            documents += len(batch)
+    with atomic(index) as unfinished:
+        unfinished.write_bytes(np.array(rows, dtype="<i8").reshape(-1, 3).tobytes())
+    return {"documents": documents, "tokens": start, "longest": max((row[2] for row in rows), default=0)}
+
+
 def main(config) -> None:
     tokenizer, dtype = load_tokenizer(), config.data.dtype
     eos = tokenizer.token_to_id(read_json(SPECIAL_TOKENS)["eos"])
     # train_path and val_path are outputs of this stage: the config check holds them against dvc.yaml
     paths = {"train": Path(config.data.train_path), "val": Path(config.data.val_path), "test": PROCESSED / "test.bin"}
+    tasks = pack_pairs(TAUGHT, Path(config.data.tasks_path), Path(config.data.tasks_index), tokenizer, eos, dtype, config.params.exam.prompt)
     counts = {split: pack(PROCESSED / f"{split}_corpus.jsonl", paths[split], tokenizer, eos, dtype) for split in SPLITS}
-    write_json(SIDECAR, {**counts, "dtype": dtype, "vocab_size": tokenizer.get_vocab_size(), "eos": eos,
+    write_json(SIDECAR, {**counts, "tasks": tasks, "dtype": dtype, "vocab_size": tokenizer.get_vocab_size(), "eos": eos,
                          "tokenizer_sha256": sha256(TOKENIZER)})
     print("pack: " + ", ".join(f"{s} {c['tokens']:,} tokens ({c['bytes'] / c['tokens']:.2f} bytes each)" for s, c in counts.items()))
 

@@ -38,6 +38,11 @@ def train(texts, vocab_size: int, special_tokens: dict[str, str], split_pattern:
     return tokenizer
 
 
+def text_of(row: dict) -> str:
+    """A document of the corpus, or a pair of the curriculum."""
+    return row["text"] if "text" in row else f"{row['request']}\n{row['program']}"
+
+
 def load_tokenizer(path: Path = TOKENIZER):
     """The trained tokenizer; text that looks like a special token is encoded as the text it is."""
     from tokenizers import Tokenizer
@@ -49,7 +54,7 @@ def load_tokenizer(path: Path = TOKENIZER):
 def main(config) -> None:
     c = config.tokenizer
     special_tokens = c.special_tokens.model_dump(exclude_none=True)
-    texts = (row["text"] for file in c.training_files for row in read_jsonl(Path(file)))
+    texts = (text_of(row) for file in c.training_files for row in read_jsonl(Path(file)))
     assert c.algorithm == "bpe"
     try:
         tokenizer = train(texts, c.vocab_size, special_tokens, c.split_pattern)

@@ -54,6 +54,10 @@ class Gguf:
 
     def ask(self, prompt: str) -> Answer:
         """Raises UserError for a file that llama.cpp cannot run, or that is to chat and has no template for it."""
+        return self.draw(prompt, 0)
+
+    def draw(self, prompt: str, temperature: float, seed: int = 0) -> Answer:
+        """As `ask`, drawn at a temperature."""
         file = opened(self.path, self.max_new_tokens + MOST_PROMPT)
         if self.chat:
             message, prompt = prompt, file.chat(prompt)
@@ -62,7 +66,7 @@ class Gguf:
         ids = file.encode(prompt, as_prompt=True, special=self.chat)
         if len(ids) >= file.context:
             return Answer("", False, f"the prompt is {len(ids)} tokens, and the model sees {file.context}")
-        new = file.generate(ids, self.max_new_tokens)
+        new = file.generate(ids, self.max_new_tokens) if temperature == 0 else file.sample(ids, self.max_new_tokens, temperature, seed)
         return Answer(file.decode(new).decode("utf-8", "replace"), len(new) == self.max_new_tokens or len(ids) + len(new) == file.context)
 
 

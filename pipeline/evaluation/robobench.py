@@ -20,6 +20,7 @@ from pipeline.board.run import Run, run
 from pipeline.core.config import read_yaml
 from pipeline.core.errors import UserError, suggestion
 from pipeline.core.paths import EXAM
+from pipeline.core.prompt import as_prompt
 from pipeline.core.schema import EXAM_SETS, File, Name, Text
 
 COMPLETIONS = "completions"     # stands in the place of a set's name, for beginnings of programs that are gone on with
@@ -152,8 +153,7 @@ def may_be_seen(exam_set: str, name: str) -> bool:
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 def asked(template: str, task: Task) -> str:
-    """The prompt for a task: `{request}` in one line, since a comment ends where its line does, and `{board}` by its title."""
-    return template.replace("{board}", boards.load(task.board).title).replace("{request}", " ".join(task.request.split()))
+    return as_prompt(template, task.request, boards.load(task.board).title)
 
 
 def program_of(answer: str, prompt: str = "", cut: bool = False, chat: bool = False) -> str:

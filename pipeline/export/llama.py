@@ -205,6 +205,16 @@ class LlamaFile:
         """The greedy continuation of `prompt`, as text."""
         return self.decode(self.generate(self.encode(prompt), max_new_tokens)).decode("utf-8", "replace")
 
+    def sample(self, ids: list[int], max_new_tokens: int, temperature: float, seed: int) -> list[int]:
+        """As `generate`, drawn at a temperature, with nothing that bends the choice otherwise."""
+        sampler = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
+        for part in (llama_cpp.llama_sampler_init_temp(temperature), llama_cpp.llama_sampler_init_dist(seed)):
+            llama_cpp.llama_sampler_chain_add(sampler, part)
+        try:
+            return self.generate(ids, max_new_tokens, sampler)
+        finally:
+            llama_cpp.llama_sampler_free(sampler)
+
     def answer(self, prompt: str, max_new_tokens: int, temperature: float, top_p: float, top_k: int, repeat_penalty: float, seed: int) -> str:
         """A continuation of `prompt` as a server draws it with these settings; the same seed gives the same one."""
         sampler, ids = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params()), self.encode(prompt)

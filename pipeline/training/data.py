@@ -1,9 +1,11 @@
-"""Blocks of the packed bins, in an order that is a pure function of (seed, epoch, position).
+"""What training reads: blocks of the raw text and windows of the taught pairs, in an order that is a pure function of (seed, position).
 
-Nothing about the order is ever saved: from the number of steps done follows which block comes next, on any number of workers
-and devices. Each epoch shuffles all blocks without replacement; no block is padded, and only the tail is left out.
+Nothing about the order is ever saved: from the number of steps done follows which sample comes next, on any number of workers and devices.
+Each epoch shuffles all blocks, or all pairs, without replacement. Raw text is cut into blocks without padding, and only the tail is left
+out. Pairs are never cut: a window holds as many whole ones as fit, one after the other, and what is left of it counts in no loss.
 """
 
+import math
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from pipeline.core.errors import UserError
 from pipeline.core.stage import die_with_parent
 from pipeline.training.stop import SIGNALS
+
+IGNORED = -100          # a target that counts in no loss, as torch's cross-entropy has it
 
 
 class Blocks(Dataset):
@@ -38,29 +42,87 @@ class Blocks(Dataset):
         return window[:-1], window[1:]
 
 
+class Pairs:
+    """Window k is (ids, targets), each (block_size,) int64: whole pairs in the order of their epoch. With `loss` "answer" the targets of
+    the requests are IGNORED, as always those of the filling at the end.
+
+    `index` is the file of (start, tokens of the request, tokens in all) for each pair, int64. Raises UserError where there are no pairs.
+    """
+
+    def __init__(self, path: Path, index: Path, dtype: str, block_size: int, eos: int, loss: str, seed: int):
+        self.tokens = np.memmap(path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r")
+        self.index = np.fromfile(index, dtype="<i8").reshape(-1, 3)
+        self.index = self.index[self.index[:, 2] <= block_size + 1]     # the last target needs no place of its own
+        self.block_size, self.eos, self.loss, self.seed = block_size, eos, loss, seed
+        self.epochs: list[tuple[np.ndarray, np.ndarray]] = []           # (order of the pairs, where each window begins in it)
+        if not len(self.index):
+            raise UserError(f"{path}: no pair fits a block_size of {block_size}; make a curriculum, or set tasks_share: 0")
+
+    def epoch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        while len(self.epochs) <= number:
+            order = np.random.default_rng((self.seed, len(self.epochs), 1)).permutation(len(self.index))
+            starts, room = [0], self.block_size + 1
+            for place, length in enumerate(self.index[order, 2].tolist()):
+                if length > room:
+                    starts.append(place)
+                    room = self.block_size + 1
+                room -= length
+            self.epochs.append((order, np.array([*starts, len(order)])))
+        return self.epochs[number]
+
+    def __getitem__(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        number = 0
+        while k >= len(self.epoch(number)[1]) - 1:
+            k -= len(self.epoch(number)[1]) - 1
+            number += 1
+        order, starts = self.epoch(number)
+        ids = np.full(self.block_size + 1, self.eos, dtype=np.int64)
+        targets = np.full(self.block_size + 1, IGNORED, dtype=np.int64)
+        at = 0
+        for start, request, length in self.index[order[starts[k]:starts[k + 1]]].tolist():
+            ids[at:at + length] = self.tokens[start:start + length]
+            learned = request if self.loss == "answer" else 0
+            targets[at + learned:at + length] = ids[at + learned:at + length]
+            at += length
+        return torch.from_numpy(ids[:-1]), torch.from_numpy(targets[1:])
+
+
+class Mixture(Dataset):
+    """Sample i of a run: a window of pairs in `share` of all, evenly spread, else a block of the raw text."""
+
+    def __init__(self, blocks: Blocks, pairs: Pairs | None, share: float, seed: int):
+        self.blocks, self.pairs, self.share, self.seed = blocks, pairs, share if pairs else 0.0, seed
+        self.shuffled: tuple[int, np.ndarray | None] = -1, None     # (epoch, its order)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+        taught = math.floor(i * self.share)
+        return self.pairs[taught] if math.floor((i + 1) * self.share) > taught else self.blocks[self.block(i - taught)]
+
+    def block(self, position: int) -> int:
+        """Which block is the raw text's `position`-th."""
+        epoch, place = divmod(position, len(self.blocks))
+        if epoch != self.shuffled[0]:
+            self.shuffled = epoch, np.random.default_rng((self.seed, epoch)).permutation(len(self.blocks))
+        return int(self.shuffled[1][place])
+
+
 class Order(Sampler[int]):
-    """Block numbers from sample `start` on, for the device `rank` of `world`.
+    """Numbers of the samples from `start` on, for the device `rank` of `world`.
 
     Devices take whole micro-batches in turn, so that N devices see in one step what one device sees with N times the
     accumulation.
     """
 
-    def __init__(self, blocks: int, samples: int, seed: int, batch_size: int, start: int = 0, rank: int = 0, world: int = 1):
-        self.blocks, self.samples, self.seed, self.batch_size = blocks, samples, seed, batch_size
-        self.start, self.rank, self.world = start, rank, world
+    def __init__(self, samples: int, batch_size: int, start: int = 0, rank: int = 0, world: int = 1):
+        self.samples, self.batch_size, self.start, self.rank, self.world = samples, batch_size, start, rank, world
 
     def __len__(self) -> int:
         return self.samples
 
     def __iter__(self) -> Iterator[int]:
-        epoch, order = -1, None
         for own in range(self.start, self.samples):
             micro_batch, within = divmod(own, self.batch_size)
-            position = (micro_batch * self.world + self.rank) * self.batch_size + within
-            if position // self.blocks != epoch:
-                epoch = position // self.blocks
-                order = np.random.default_rng((self.seed, epoch)).permutation(self.blocks)
-            yield int(order[position % self.blocks])
+            yield (micro_batch * self.world + self.rank) * self.batch_size + within
 
 
 def outlast_signals(worker: int) -> None:
@@ -71,23 +133,23 @@ def outlast_signals(worker: int) -> None:
 
 
 class BinData(L.LightningDataModule):
-    """Loaders over train.bin and val.bin; `data` holds the keys of configs/data/*.yaml, `steps_done` is where a resumed run stands, and
-    `together` says that every device must see as many batches of an evaluation as every other."""
+    """Loaders over the packed files; `data` holds the keys of configs/data/*.yaml, `eos` is the token between documents, `steps_done` is
+    where a resumed run stands, and `together` says that every device must see as many batches of an evaluation as every other."""
 
-    def __init__(self, data: dict, seed: int, accumulate: int, max_steps: int, steps_done: int = 0, together: bool = False):
+    def __init__(self, data: dict, eos: int, seed: int, accumulate: int, max_steps: int, steps_done: int = 0, together: bool = False):
         super().__init__()
-        self.data, self.seed, self.accumulate, self.max_steps = data, seed, accumulate, max_steps
+        self.data, self.eos, self.seed, self.accumulate, self.max_steps = data, eos, seed, accumulate, max_steps
         self.steps_done, self.together = steps_done, together
 
     def blocks(self, path: str, stride: int) -> Blocks:
         return Blocks(Path(path), self.data["dtype"], self.data["block_size"], stride)
 
     def train_dataloader(self) -> DataLoader:
-        blocks = self.blocks(self.data["train_path"], self.data["stride"])
-        per_step = self.accumulate * self.data["batch_size"]
-        order = Order(len(blocks), self.max_steps * per_step, self.seed, self.data["batch_size"], self.steps_done * per_step,
-                      self.trainer.global_rank, self.trainer.world_size)
-        return DataLoader(blocks, self.data["batch_size"], sampler=order, num_workers=self.data["num_workers"], worker_init_fn=outlast_signals)
+        d, per_step = self.data, self.accumulate * self.data["batch_size"]
+        pairs = Pairs(Path(d["tasks_path"]), Path(d["tasks_index"]), d["dtype"], d["block_size"], self.eos, d["tasks_loss"], self.seed) if d["tasks_share"] else None
+        samples = Mixture(self.blocks(d["train_path"], d["stride"]), pairs, d["tasks_share"], self.seed)
+        order = Order(self.max_steps * per_step, d["batch_size"], self.steps_done * per_step, self.trainer.global_rank, self.trainer.world_size)
+        return DataLoader(samples, self.data["batch_size"], sampler=order, num_workers=self.data["num_workers"], worker_init_fn=outlast_signals)
 
     def evaluation_batches(self) -> DataLoader:
         """The blocks of val.bin, shared out among the devices. Not `val_dataloader`, since Lightning's validation would stand between a

@@ -104,8 +104,9 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
         return tokenizer.decode(model.generate(tokenizer.encode(prompt).ids, SAMPLE_TOKENS, sidecar["eos"]))
 
     initial = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest() if t["init_from"] else None
+    read = ["train_path", "val_path", *(["tasks_path", "tasks_index"] if data["tasks_share"] else [])]
     folder = resume_from / run_key(model_config, {k: v for k, v in t.items() if k != "checkpoint_every"}, data, sidecar, code_hashes(), {
-        "precision": precision, "init": initial, "torch": torch.__version__, **{path: sha256(data[path]) for path in ("train_path", "val_path")}})
+        "precision": precision, "init": initial, "torch": torch.__version__, **{path: sha256(data[path]) for path in read}})
     resume = Checkpoints.last(folder)
     peak = utilisation.peak(torch.cuda.get_device_name(), precision) if on_gpu else None
     metrics = Metrics(t, tokens_per_step, stop, clock, complete if t["sample_prompts"] else None, peak and peak * world)
@@ -128,7 +129,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     if resume:
         stop.step = resume[1]
         say(f"going on from step {resume[1]} ({resume[0]})")
-    loaders = BinData(data, t["seed"], t["accumulate_grad_batches"], t["max_steps"], resume[1] if resume else 0, t["strategy"] == "fsdp")
+    loaders = BinData(data, sidecar["eos"], t["seed"], t["accumulate_grad_batches"], t["max_steps"], resume[1] if resume else 0, t["strategy"] == "fsdp")
     try:
         trainer.fit(module, loaders, ckpt_path=resume[0] if resume else None, weights_only=True)
     except (RuntimeError, MemoryError) as error:
