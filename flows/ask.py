@@ -20,8 +20,10 @@ from pipeline.evaluation.robobench import program_of
 
 TEMPERATURE = 0.7       # of every answer but the first, which is the likeliest
 BOARDS = (("pico_w", r"\bpico[ _-]?w\b"), ("esp32", r"\besp[ -]?32\b"), ("pico", r"\b(?:pico|rp2040)\b"))
-FOREIGN = {"German": r"\b(?:und|der|die|das|ich|eine?|soll|bitte|mit|auf|blinken)\b", "French": r"\b(?:le|la|les|une?|et|je|fais|sur|avec|clignoter)\b",
-           "Spanish": r"\b(?:el|los|una?|y|quiero|con|por favor|parpadear|haz)\b", "Italian": r"\b(?:il|gli|una?|e|voglio|con|fai|lampeggiare)\b"}
+FOREIGN = {"German": r"\b(?:und|der|die|das|ich|eine?|soll|bitte|mit|auf|blinken)\b",
+           "French": r"\b(?:le|la|les|une?|et|je|fais|sur|avec|clignoter)\b",
+           "Spanish": r"\b(?:el|los|una?|y|quiero|con|por favor|parpadear|haz)\b",
+           "Italian": r"\b(?:il|gli|una?|e|voglio|con|fai|lampeggiare)\b"}
 
 
 def board_of(request: str, given: str | None) -> str:
@@ -68,8 +70,9 @@ def ask(arguments) -> None:
         raise UserError(f"--samples: {arguments.samples} must be from 1 to 100")
     who, model = chosen(arguments.model, arguments.max_tokens, False)
     prompt = as_prompt(config.params.exam.prompt, request, boards.load(board).title)
-    best, found, number = None, [], 0
-    for number, program in enumerate(answers(model, prompt, arguments.samples), 1):
+    best, found, asked = None, [], 0
+    for program in answers(model, prompt, arguments.samples):
+        asked += 1
         if said := plausible.refusal(program):
             print(said, file=sys.stderr)
             sys.exit(3)
@@ -81,8 +84,8 @@ def ask(arguments) -> None:
             break
     print(best, end="")
     good = not any(finding.fault for finding in found)
-    print(f"{who}, answer {number} of at most {arguments.samples}, tried on a simulated {board}; whether it does what you want was not checked:"
-          if good else f"{who}: none of {number} answers passed; this one came closest:", file=sys.stderr)
+    print(f"{who}, answer {asked} of at most {arguments.samples}, tried on a simulated {board}; whether it does what you want was not checked:"
+          if good else f"{who}: none of {asked} answers passed; this one came closest:", file=sys.stderr)
     report(found)
     if arguments.output:
         write_text(Path(arguments.output), best)

@@ -148,7 +148,8 @@ def main() -> None:
             command.add_argument("request", help="what the program shall do, in English")
             command.add_argument("--model", help="a GGUF file or a name in Ollama; left out: the served file of this project")
             command.add_argument("--board", help="pico, pico_w, esp32; left out: the one that the request names, else pico")
-            command.add_argument("--samples", type=int, metavar="N", default=1, help="ask up to N times, and take the first that passes; 1 by default")
+            command.add_argument("--samples", type=int, metavar="N", default=1,
+                                 help="ask up to N times, and take the first that passes; 1 by default")
             command.add_argument("--max-tokens", type=int, metavar="N", help="of an answer")
             command.add_argument("--run", action="store_true", help="show what the program does on the simulated board")
             command.add_argument("-o", "--output", metavar="FILE", help="write the program there, such as main.py")

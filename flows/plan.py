@@ -9,7 +9,7 @@ from pipeline.advice import advice, check_precision
 from pipeline.core.config import Config
 from pipeline.core.files import read_json
 from pipeline.core.paths import METRICS, SIDECAR
-from pipeline.training.train import number_of_steps
+from pipeline.training.train import epochs, number_of_steps
 
 
 def clock(seconds: float) -> str:
@@ -35,8 +35,8 @@ def show(config: Config, measured: bool) -> None:
     tokens = steps * per_step
     print(f"{steps:,} steps of {d.batch_size} x {d.block_size} x {t.accumulate_grad_batches} (batch x context x accumulation)"
           f"{f' x {t.devices * t.num_nodes} devices' if t.devices * t.num_nodes > 1 else ''} = {per_step:,} tokens: {tokens:,} tokens", end="")
-    packed = read_json(SIDECAR)["train"]["tokens"] if SIDECAR.exists() else None
-    print(f", {tokens / packed:.2f} epochs of {packed:,}" if packed else f"; epochs are known when {SIDECAR} is there: dvc repro pack", end="\n\n")
+    sidecar = read_json(SIDECAR) if SIDECAR.exists() else None
+    print(f", {epochs(tokens, d.tasks_share, sidecar)}" if sidecar else f"; epochs are known when {SIDECAR} is there: dvc repro pack", end="\n\n")
 
     batches = [d.batch_size, *(size for size in (8, 16, 32, 64) if size != d.batch_size)]
     show_tables([("Memory for training on one device, without compiling, in million bytes", ["batch_size", *plan.PRECISIONS], [
@@ -55,7 +55,7 @@ def show(config: Config, measured: bool) -> None:
         print(f"{rate:,.0f} tokens/s on one device here in {precision}; the first step took {first:.0f} s. "
               f"Training: about {clock(first + tokens / rate / t.devices / t.num_nodes)}{(t.max_time and f', stopped at {t.max_time}') or ''}\n")
 
-    if packed and (rows := plan.reference(config, packed)):
+    if sidecar and (rows := plan.reference(config, sidecar["train"]["tokens"])):
         show_tables([("Where the reference would choose otherwise", ["key", "here", "reference", "because"],
                       [[a.key, a.ours, a.reference, a.why] for a in rows])])
     gate = config.operations.gates.max_val_loss

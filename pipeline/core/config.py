@@ -156,8 +156,8 @@ def rules(c: Config) -> list[str]:
          f"{at['tokenizer']}: vocab_size: {tok.vocab_size} ids do not fit {at['data']}: dtype uint16 (at most {UINT16_VOCAB}); "
          "use dtype: uint32 or a smaller vocabulary"),
         (set(tok.training_files) <= readable,
-         f"{at['tokenizer']}: training_files: {tok.training_files} must be outputs of the stages prepare and curriculum that dvc.yaml lists for the stage "
-         f"tokenizer: {sorted(readable)}"),
+         f"{at['tokenizer']}: training_files: {tok.training_files} must be outputs of the stages prepare and curriculum that "
+         f"dvc.yaml lists for the stage tokenizer: {sorted(readable)}"),
         *((path == str(PROCESSED / f"{split}.bin"),
            f"{at['data']}: {split}_path: {path}, but the stage pack writes {PROCESSED / split}.bin and dvc.yaml lists no other file")
           for split, path in (("train", d.train_path), ("val", d.val_path))),

@@ -89,11 +89,12 @@ def main(config) -> None:
     eos = tokenizer.token_to_id(read_json(SPECIAL_TOKENS)["eos"])
     # train_path and val_path are outputs of this stage: the config check holds them against dvc.yaml
     paths = {"train": Path(config.data.train_path), "val": Path(config.data.val_path), "test": PROCESSED / "test.bin"}
-    tasks = pack_pairs(TAUGHT, Path(config.data.tasks_path), Path(config.data.tasks_index), tokenizer, eos, dtype, config.params.exam.prompt)
     counts = {split: pack(PROCESSED / f"{split}_corpus.jsonl", paths[split], tokenizer, eos, dtype) for split in SPLITS}
+    tasks = pack_pairs(TAUGHT, Path(config.data.tasks_path), Path(config.data.tasks_index), tokenizer, eos, dtype, config.params.exam.prompt)
     write_json(SIDECAR, {**counts, "tasks": tasks, "dtype": dtype, "vocab_size": tokenizer.get_vocab_size(), "eos": eos,
                          "tokenizer_sha256": sha256(TOKENIZER)})
-    print("pack: " + ", ".join(f"{s} {c['tokens']:,} tokens ({c['bytes'] / c['tokens']:.2f} bytes each)" for s, c in counts.items()))
+    print("pack: " + ", ".join(f"{s} {c['tokens']:,} tokens ({c['bytes'] / c['tokens']:.2f} bytes each)" for s, c in counts.items())
+          + f", {tasks['documents']:,} pairs {tasks['tokens']:,} tokens")
 
 
 if __name__ == "__main__":

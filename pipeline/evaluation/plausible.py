@@ -4,6 +4,7 @@ request names stand in it. A model is asked several times, and the first answer 
 It does not say that a program is right. It catches what a small model gets wrong most: a pin left out, a number that it made up.
 """
 
+import ast
 import re
 from typing import NamedTuple
 
@@ -11,9 +12,11 @@ from pipeline.board import boards, names
 from pipeline.board.run import run
 from pipeline.evaluation.robobench import SYNTAX
 
-PIN = re.compile(r"\b(?:GPIO|GP|IO|D|pins?|Pins?)(?:\s*(?:number|no\.?|nr\.?|GPIO|GP))?\s*(\d{1,2})\b((?:\s*(?:,|and|&|or)\s*(?:GPIO|GP|pin)?\s*\d{1,2}\b(?!\s*(?:ms|s|sec|Hz|%|cm|times)))*)",
-                 re.IGNORECASE)
-NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?=\s*(?:ms|milli|sec|s\b|Hz|hertz|kHz|%|percent|per cent|degree|°|deg|cm|centi|times|x\b))", re.IGNORECASE)
+NUMBERED = r"(?:GPIO|GP|IO|D|pins?)(?:\s*(?:number|no\.?|nr\.?|GPIO|GP))?"
+MORE = r"(?:\s*(?:,|and|&|or)\s*(?:GPIO|GP|pin)?\s*\d{1,2}\b(?!\s*(?:ms|s|sec|Hz|%|cm|times)))*"        # pins 3, 4 and 5
+PIN = re.compile(rf"\b{NUMBERED}\s*(\d{{1,2}})\b({MORE})", re.IGNORECASE)
+UNITS = r"ms|milli|sec|s\b|Hz|hertz|kHz|%|percent|per cent|degree|°|deg|cm|centi|times|x\b"
+NUMBER = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?)(?=\s*(?:{UNITS}))", re.IGNORECASE)
 QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)")
 OUTSIDE = ("OSError", "ETIMEDOUT")      # what a device answers with that is not there: no fault of the program's
 SECONDS = 5.0
@@ -60,7 +63,8 @@ def findings(request: str, program: str, board: str) -> list[Finding]:
     there, said = numbers_in(program), [float(number) for number in NUMBER.findall(request)]
     lost = [number for number in said if not {number, number / 1000, number * 1000, number / 100} & there]
     texts = [first or second for first, second in QUOTED.findall(request)]
-    unsaid = [text for text in texts if text not in program]
+    said_by_it = [node.value for node in ast.walk(names.parse(program)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    unsaid = [text for text in texts if not any(text in each for each in said_by_it)]
     found = [Finding("it parses", None),
              Finding("its names exist on the board", f"a {board} has no {missing[0].dotted} (line {missing[0].line})" if missing else None),
              Finding("it runs", f"{errors[0]}" if errors else stopped)]

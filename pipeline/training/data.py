@@ -146,7 +146,9 @@ class BinData(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         d, per_step = self.data, self.accumulate * self.data["batch_size"]
-        pairs = Pairs(Path(d["tasks_path"]), Path(d["tasks_index"]), d["dtype"], d["block_size"], self.eos, d["tasks_loss"], self.seed) if d["tasks_share"] else None
+        pairs = None
+        if d["tasks_share"]:
+            pairs = Pairs(Path(d["tasks_path"]), Path(d["tasks_index"]), d["dtype"], d["block_size"], self.eos, d["tasks_loss"], self.seed)
         samples = Mixture(self.blocks(d["train_path"], d["stride"]), pairs, d["tasks_share"], self.seed)
         order = Order(self.max_steps * per_step, d["batch_size"], self.steps_done * per_step, self.trainer.global_rank, self.trainer.world_size)
         return DataLoader(samples, self.data["batch_size"], sampler=order, num_workers=self.data["num_workers"], worker_init_fn=outlast_signals)

@@ -53,6 +53,12 @@ def number_of_steps(t: dict, tokens_per_step: int) -> int:
     return min(t["max_steps"], t["max_tokens"] // tokens_per_step)
 
 
+def epochs(tokens: int, tasks_share: float, sidecar: dict) -> str:
+    """How often so many tokens go through what was packed. Windows of pairs are nearly full."""
+    raw = f"{tokens * (1 - tasks_share) / sidecar['train']['tokens']:.2f} epochs"
+    return raw + (f" of the text and {tokens * tasks_share / sidecar['tasks']['tokens']:.2f} of the pairs" if tasks_share else "")
+
+
 def smaller(batch_size: int, accumulate: int) -> str:
     """Which dials need less memory, for the same effective batch."""
     if batch_size == 1:
@@ -124,12 +130,13 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
 
     say(f"{model.count_parameters():,} parameters{' from ' + t['init_from'] if t['init_from'] else ''} on {'GPU' if on_gpu else 'CPU'}"
         f"{f' x {world}' if world > 1 else ''}, precision {precision} ({why}), {t['optimizer']}, {'at most ' if clock.limit else ''}{t['max_steps']} "
-        f"steps of {tokens_per_step:,} tokens = {t['max_steps'] * tokens_per_step / sidecar['train']['tokens']:.2f} epochs"
+        f"steps of {tokens_per_step:,} tokens = {epochs(t['max_steps'] * tokens_per_step, data['tasks_share'], sidecar)}"
         + (", compiling the first step" if t["compile"] else ""))
     if resume:
         stop.step = resume[1]
         say(f"going on from step {resume[1]} ({resume[0]})")
-    loaders = BinData(data, sidecar["eos"], t["seed"], t["accumulate_grad_batches"], t["max_steps"], resume[1] if resume else 0, t["strategy"] == "fsdp")
+    loaders = BinData(data, sidecar["eos"], t["seed"], t["accumulate_grad_batches"], t["max_steps"], resume[1] if resume else 0,
+                      t["strategy"] == "fsdp")
     try:
         trainer.fit(module, loaders, ckpt_path=resume[0] if resume else None, weights_only=True)
     except (RuntimeError, MemoryError) as error:
