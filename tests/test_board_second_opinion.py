@@ -6,6 +6,7 @@ they agree on is MicroPython's, and nothing that our sandbox did.
 
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 from everyday import PROGRAMS
@@ -84,6 +85,7 @@ print(good, gc.isenabled())
 }
 
 
+@cache
 def solutions() -> dict[str, tuple]:
     """Of the exam, where it is there: id -> (board, devices, program, seconds)."""
     if not any((REPOSITORY / "exam").glob("*/*.yaml")):
