@@ -29,6 +29,19 @@ def read_program(path: str) -> str:
         raise UserError(f"{name}: cannot be read: {error}") from None
 
 
+def read_beside(paths: list[str]) -> dict[str, bytes]:
+    """The files that lie on the board beside the program: each file by its name, each folder with all that is in it."""
+    found = {}
+    for given in map(Path, paths):
+        inside = sorted(each for each in given.rglob("*") if each.is_file()) if given.is_dir() else [given]
+        for each in inside:
+            try:
+                found[str(each.relative_to(given.parent))] = each.read_bytes()
+            except OSError as error:
+                raise UserError(f"--with: {each}: {error.strerror}") from None
+    return found
+
+
 def write_picture(path: str, text: str) -> None:
     from pipeline.core.files import write_text
     if not path.endswith(".svg"):
@@ -89,7 +102,7 @@ def run_program(arguments, out) -> int:
     boards.load(board)
     devices = inputs.read(arguments.inputs, board) if arguments.inputs else []
     wanted = read_checks(arguments.check, board) if arguments.check else []
-    done = run(read_program(arguments.program), board, devices, arguments.seconds)
+    done = run(read_program(arguments.program), board, devices, arguments.seconds, beside=read_beside(arguments.beside))
     results = judge(wanted, done) if wanted else []
     if arguments.json:
         print(show.as_json(done, name, results))

@@ -136,6 +136,8 @@ def main() -> None:
         if name == "board":
             command.add_argument("program", nargs="?", help="its file; - reads standard input")
             command.add_argument("--on", metavar="BOARD", default="pico", help="pico, pico_w, esp32: a file of configs/boards/; pico by default")
+            command.add_argument("--with", dest="beside", nargs="+", default=[], metavar="PATH",
+                                 help="files and folders that lie on the board with it, such as modules that it imports")
             command.add_argument("--inputs", metavar="FILE", help="YAML: what stands around the board and what it does, a list of devices")
             command.add_argument("--seconds", type=float, metavar="N", default=5.0, help="of the board's time; 5 by default")
             command.add_argument("--plot", metavar="OUT.svg", help="draw what happened")

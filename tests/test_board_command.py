@@ -92,6 +92,18 @@ def test_a_program_that_only_fails_is_shown(folder):
     assert done.returncode == 1 and b"line 1: ZeroDivisionError" in done.stdout and done.stderr == b""
 
 
+def test_a_program_finds_the_modules_beside_it(folder):
+    (folder / "lib/parts").mkdir(parents=True)
+    (folder / "lib/parts/__init__.py").write_text("")
+    (folder / "lib/parts/lamp.py").write_text("def wait(pin):\n    while pin.value():\n        pass\n")
+    (folder / "helper.py").write_text("from lib.parts.lamp import wait\nTEXT = open('words.txt').read()\n")
+    (folder / "words.txt").write_text("pressed")
+    (folder / "main.py").write_text("import helper\nfrom machine import Pin\nhelper.wait(Pin(14, Pin.IN, Pin.PULL_UP))\nprint(helper.TEXT)\n")
+    done = robo_board(folder, "main.py", "--inputs", "inputs.yaml", "--with", "helper.py", "lib", "words.txt")
+    assert done.returncode == 0 and "1.0" in done.stdout.decode() and "pressed" in done.stdout.decode(), done.stdout.decode()
+    assert robo_board(folder, "main.py").returncode == 1
+
+
 def test_json_holds_the_whole_log(folder):
     done = robo_board(folder, "-", "--json", "--seconds", "1", given=BLINK.encode())
     found = json.loads(done.stdout)
@@ -114,6 +126,7 @@ def test_checks_are_told_and_decide_the_status(folder):
 
 
 @pytest.mark.parametrize("arguments, said", [
+    (["blink.py", "--with", "nothing.py"], "--with: nothing.py: No such file"),
     ([], "which program? Give its file, such as main.py, or - for standard input"),
     (["nothing.py"], "nothing.py: no such file"),
     (["."], ".: a folder; a program is one file, such as main.py"),

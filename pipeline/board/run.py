@@ -64,8 +64,18 @@ def read_errors(text: str, times: list[int]) -> list[Error]:
     return found
 
 
-def run(program: str, board: str = "pico", inputs: Sequence = (), seconds: float = SECONDS, fuel: int = sandbox.FUEL) -> Run:
-    """Runs `program` for `seconds` of the board's time. `inputs` are devices (see inputs.py), attached before it starts.
+def on_flash(path: str, content: bytes) -> bytes:
+    """A file beside the program: a module's loops let time pass as the program's do."""
+    try:
+        return prepare(content.decode()).encode() if path.endswith(".py") else content
+    except UnicodeDecodeError:      # the board will say what is wrong
+        return content
+
+
+def run(program: str, board: str = "pico", inputs: Sequence = (), seconds: float = SECONDS, fuel: int = sandbox.FUEL,
+        beside: dict[str, bytes] | None = None) -> Run:
+    """Runs `program` for `seconds` of the board's time. `inputs` are devices (see inputs.py), attached before it starts; `beside` are files
+    that lie on the board with it, path -> content, such as modules that it imports.
 
     Raises UserError for an unknown board.
     """
@@ -73,7 +83,7 @@ def run(program: str, board: str = "pico", inputs: Sequence = (), seconds: float
     there = Board(spec, seconds)
     for device in inputs:
         device.attach(there)
-    files = {**image.files(board), "main.py": prepare(program).encode(errors="replace")}
+    files = {**image.files(board), **{path: on_flash(path, content) for path, content in (beside or {}).items()}, "main.py": prepare(program).encode(errors="replace")}
     outcome = sandbox.run(image.start(board), files, there.call, there.printed, there.clock, there.epoch, fuel, image.errors(board))
     there.end_of_output()
     stopped = None if outcome.stopped == TIME_IS_UP else outcome.stopped
