@@ -1,0 +1,222 @@
+"""The curriculum: words, values, what is kept from the exam, and that each skill makes programs that do what was asked."""
+
+import shutil
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_json, read_jsonl
+from pipeline.curriculum import grammar, held_out, make, parts, program, surface, tasks, templates, values
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DRAWS = 12
+WRONG = 0.03            # share of the draws that may do something else than their check says
+EXCUSED = ("unfit", "longer", "a wording", "a composition")         # draws that do not go together, or are not to be taught
+
+
+@pytest.fixture(scope="module")
+def curriculum():
+    return tasks.load(REPOSITORY / "tasks")
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("form, said", {
+    "base": "blink it, wait and go", "s": "blinks it, waits and goes", "ing": "blinking it, waiting and going",
+    "to": "to blink it, wait and go", "should": "should blink it, wait and go"}.items())
+def test_a_clause_takes_the_form_of_its_sentence(form, said):
+    assert grammar.inflect("~blink it, ~wait and ~go", form) == said
+
+
+@pytest.mark.parametrize("verb, third, gerund", [
+    ("be", "is", "being"), ("have", "has", "having"), ("flash", "flashes", "flashing"), ("run", "runs", "running"),
+    ("make", "makes", "making"), ("try", "tries", "trying"), ("play", "plays", "playing"), ("see", "sees", "seeing")])
+def test_verbs(verb, third, gerund):
+    assert (grammar.third(verb), grammar.gerund(verb)) == (third, gerund)
+
+
+def test_every_choice_is_made():
+    words = {"colour": ["red", "[dark|light] blue"]}
+    found = {grammar.expand("[a|the|] <colour> {led} [on|off]", Random(seed), words) for seed in range(300)}
+    assert len(found) == 3 * 3 * 2 and all("{led}" in each and "[" not in each and "<" not in each for each in found)
+
+
+def test_an_unknown_phrase_is_told():
+    with pytest.raises(UserError, match=r"<colur>: no such phrase.*did you mean 'colour'"):
+        grammar.expand("<colur>", Random(1), {"colour": ["red"]})
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+def test_no_value_of_the_exam_is_drawn():
+    rng, away = Random(1), held_out.held_out()
+    for _ in range(3000):
+        assert round(values.time(rng, 0.02, 10).value * 1000) not in away.milliseconds
+        assert values.rate(rng, 1, 20).more["times"] not in away.rates
+        assert values.times(rng, 2, 20).value not in away.counts and values.count(rng, 2, 20).value not in away.counts
+        assert round(values.percent(rng, 1, 100).value * 100) not in away.percents
+        assert values.hertz(rng, 100, 2000).value not in away.hertz and values.degrees(rng, 0, 180).value not in away.degrees
+        assert values.centimetres(rng, 5, 60).value not in away.centimetres and tuple(values.colour(rng).value) not in away.colours
+        assert values.text(rng, ["Kiwi", "mango", "tea"], 1, 2).value.lower() not in away.texts
+
+
+@pytest.mark.parametrize("ms", [50, 250, 500, 1000, 1500, 2000, 60_000])
+def test_the_program_waits_as_long_as_the_request_says(ms):
+    for seed in range(40):
+        drawn = values.say_time(Random(seed), ms)
+        slept = []
+        exec(drawn.sleep, {"time": SimpleNamespace(sleep=lambda s, slept=slept: slept.append(s * 1000), sleep_ms=slept.append)})
+        assert slept == [ms] and drawn.value == ms / 1000
+
+
+def test_a_range_that_is_all_the_exams_is_told():
+    n = min(held_out.held_out().counts)
+    with pytest.raises(UserError, match=f"no value can be drawn .* {n}$"):
+        values.count(Random(1), n, n)
+    with pytest.raises(UserError, match=r"no round number of milliseconds from 0\.011 to 0\.012 s"):
+        values.time(Random(1), 0.011, 0.012)
+
+
+# --- the surface of a request -----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("text, tidied", [("blink  it , please..", "Blink it, please."),
+                                          ("wait. then every a second, . go", "Wait. Then every second. Go"),
+                                          ("gp3 is on. pin pin 4 too", "gp3 is on. Pin 4 too")])
+def test_doubled_signs_go(text, tidied):
+    assert surface.tidy(text) == tidied
+
+
+def test_what_the_program_copies_is_never_spoiled():
+    kept = ['"Hello There"', "GP15", "sensors/Kitchen", "(255, 0, 10)", "SomeWiFi"]
+    text = f"Show {kept[0]} on GP15, publish to sensors/Kitchen in (255, 0, 10) over {surface.MARK}SomeWiFi{surface.END} again and again."
+    found = {surface.spoil(Random(seed), text) for seed in range(300)}
+    assert len(found) > 20 and all(each in one for one in found for each in kept)
+
+
+# --- parts and programs -----------------------------------------------------------------------------------------------
+
+def test_no_pin_is_drawn_twice_and_none_of_the_exams():
+    for board in ("pico", "pico_w", "esp32"):
+        for seed in range(20):
+            pins = parts.Pins(board, Random(seed))
+            bus = pins.draw({"sda": "sda", "scl": "scl"})
+            others = {"a": "row", "b": "row", "c": "row"}, {"a": "near", "b": "near"}, {"a": "out"}
+            found = [bus["sda"], bus["scl"], *(pin for kinds in others for pin in pins.draw(kinds).values())]
+            assert len({*found}) == 8 and not {*found} & {*held_out.held_out().pins[board]}
+    with pytest.raises(parts.Unfit, match="no pin left for adc"):
+        parts.Pins("pico", Random(1)).draw({f"p{n}": "adc" for n in range(5)})
+
+
+def test_a_program_imports_what_it_uses_and_no_more():
+    made = program.assemble(["led = Pin(2, Pin.OUT)", "count = tell(0)"], ["def tell(n):\n    print(n)\n", "def tell(n):\n    print(n)\n"],
+                            'time.sleep(1)\nprint("json.dumps")  # math.pi\n')
+    assert made == ("from machine import Pin\nimport time\n\nled = Pin(2, Pin.OUT)\n\ndef tell(n):\n    print(n)\n\n"
+                    'count = tell(0)\n\ntime.sleep(1)\nprint("json.dumps")  # math.pi\n')
+
+
+def test_a_check_looks_a_little_inside_its_edges():
+    assert templates.window(1, 3) == "from: 1.0500, to: 2.9500" and templates.window(0, 0.1) == "from: 0.0150, to: 0.0850"
+
+
+# --- pairs ------------------------------------------------------------------------------------------------------------
+
+def test_each_skill_makes_pairs_that_do_as_they_say(curriculum):
+    """Of a few draws of each skill one at least is kept."""
+    poor = {}
+    for name in curriculum.skills:
+        told = []
+        while None not in told and len(told) < 4:
+            told.append(make.one(curriculum, 3, len(told), name)[1])
+        if None not in told:
+            poor[name] = told
+    assert not poor
+
+
+def test_hardly_a_draw_is_wrong(curriculum):
+    told = [make.one(curriculum, 5, number)[1] for number in range(150)]
+    wrong = [why for why in told if why and not why.startswith(EXCUSED)]
+    assert len(wrong) <= WRONG * len(told), wrong
+
+
+def test_what_belongs_to_the_exam_is_left_out():
+    for request in ("The LED on pin 3 is to be switched on.", "led / pin 3 / 2 s", "BLINK THE LED ON PIN 3"):
+        assert make.belongs_to_exam(make.Pair(request, "", "pico", ["blink"], "")) == "a wording of the exam"
+    assert make.belongs_to_exam(make.Pair("Blink, then beep", "", "pico", ["blink", "print", "buzzer-tone"], "")) == "a composition of the exam"
+    assert make.belongs_to_exam(make.Pair("Blink the LED", "", "pico", ["blink", "print"], "")) is None
+
+
+def stage(folder: Path, curriculum, workers: int, monkeypatch) -> list[dict]:
+    monkeypatch.setattr(tasks, "load", lambda: curriculum)
+    monkeypatch.setattr(make, "WORKERS", workers)
+    monkeypatch.setattr(make, "BATCH", 5)
+    folder.mkdir()
+    for each in ("exam", "boards.lock"):
+        (folder / each).symlink_to(REPOSITORY / each)
+    monkeypatch.chdir(folder)
+    make.main(SimpleNamespace(params=SimpleNamespace(curriculum=SimpleNamespace(draws=DRAWS, seed=1))))
+    return list(read_jsonl(folder / "data/curriculum/train.jsonl"))
+
+
+def test_the_same_pairs_on_any_number_of_cores(curriculum, tmp_path, monkeypatch):
+    one, two = (stage(tmp_path / str(workers), curriculum, workers, monkeypatch) for workers in (1, 2))
+    assert one == two and len(one) > DRAWS / 2
+    told = read_json(tmp_path / "2/metrics/curriculum.json")
+    assert told["draws"] == DRAWS and told["pairs"] == len(two)
+    assert len(list(read_jsonl(tmp_path / "2/data/curriculum/rejected.jsonl"))) == DRAWS - len(two)
+
+
+# --- what people write ------------------------------------------------------------------------------------------------
+
+BLINK = {"name": "my-blink", "intent": "blink", "kind": "action", "slots": {"led": "led", "t": {"time": [0.1, 1]}}, "do": ["~blink {led} for {t}"],
+         "lasts": "t", "code": "{{led}}.on()\n{{sleep(t)}}\n{{led}}.off()\n", "check": "- on: {pin: {{led}}, {{window(t0, t1)}} }\n"}
+
+
+def with_mine(tmp_path: Path, *entries: dict) -> Path:
+    """A folder of tasks with these entries, and no more of ours than a form and a device need; all of them take seconds to read."""
+    folder = tmp_path / "tasks"
+    shutil.copytree(REPOSITORY / "tasks/devices", folder / "devices")
+    shutil.copy(REPOSITORY / "tasks/words.yaml", folder)
+    forms = yaml.safe_load((REPOSITORY / "tasks/forms.yaml").read_text())
+    (folder / "forms.yaml").write_text(yaml.safe_dump([form for form in forms if form["name"] == "once"]))
+    (folder / "mine").mkdir()
+    (folder / "mine/own.yaml").write_text(yaml.safe_dump([{**BLINK, "name": "another"}, *entries]))
+    return folder
+
+
+def test_own_skills_are_taught_too(tmp_path):
+    own = tasks.load(with_mine(tmp_path, BLINK))
+    made, why = make.one(own, 1, 1, "my-blink")
+    assert why is None and ".on()" in made.program
+
+
+@pytest.mark.parametrize("change, words", ({
+    "unknown slot": ({"do": ["~blink {lamp}"]}, ["do", "{lamp}"]),
+    "unknown phrase": ({"do": ["~blink {led} <agian-and-again>"]}, ["do", "<agian-and-again>", "again-and-again"]),
+    "unknown device": ({"slots": {"led": "lde", "t": {"time": [0.1, 1]}}}, ["slots.led", "'lde'", "'led'"]),
+    "unknown kind of value": ({"slots": {"led": "led", "t": {"tiem": [0.1, 1]}}}, ["slots.t", "'tiem'", "'time'"]),
+    "too few arguments": ({"slots": {"led": "led", "t": {"time": [0.1]}}}, ["slots.t", "time: must be [low, high], not [0.1]"]),
+    "no words": ({"do": []}, ["do", "missing"]),
+    "unknown key": ({"chekc": "x"}, ["chekc", "unknown key", "check"]),
+    "twice": ({"name": "another"}, ["another: name", "another of this name"]),
+}.values()))
+def test_a_fault_is_told_with_file_entry_and_key(tmp_path, change, words):
+    with pytest.raises(UserError) as told:
+        tasks.load(with_mine(tmp_path, {**BLINK, **change}))
+    said = str(told.value)
+    assert "mine/own.yaml" in said and all(word in said for word in words), said
+
+
+@pytest.mark.parametrize("change, seen", ({
+    "a program that does something else": ({"code": "{{led}}.off()\n{{sleep(t)}}\n"}, "on: "),
+    "an error": ({"code": "{{led}}.onn()\n"}, "error: AttributeError"),
+    "a name that there is not": ({"code": "{{led}}.on()\n{{sleep(tt)}}\n"}, "template: 'tt' is undefined"),
+    "a length that is none": ({"lasts": "led.t"}, "template: 'led.t': must be a number of seconds"),
+    "a check that there is not": ({"check": "- onn: {pin: 1}\n"}, "there is no check 'onn'; did you mean 'on'?"),
+}.values()))
+def test_a_skill_that_fails_its_own_check_says_what_the_board_saw(tmp_path, change, seen):
+    own = tasks.load(with_mine(tmp_path, {**BLINK, **change}))
+    assert seen in make.one(own, 1, 1, "my-blink")[1]
