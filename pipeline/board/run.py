@@ -83,7 +83,8 @@ def run(program: str, board: str = "pico", inputs: Sequence = (), seconds: float
     there = Board(spec, seconds)
     for device in inputs:
         device.attach(there)
-    files = {**image.files(board), **{path: on_flash(path, content) for path, content in (beside or {}).items()}, "main.py": prepare(program).encode(errors="replace")}
+    files = {**image.files(board), **{path: on_flash(path, content) for path, content in (beside or {}).items()},
+             "main.py": prepare(program).encode(errors="replace")}
     outcome = sandbox.run(image.start(board), files, there.call, there.printed, there.clock, there.epoch, fuel, image.errors(board))
     there.end_of_output()
     stopped = None if outcome.stopped == TIME_IS_UP else outcome.stopped
