@@ -102,10 +102,10 @@ def make_chain(root: Path) -> Path:
     for section, file in (("tokenizers", "robo-code-8k"), ("data", "robo-code-8k-256"), ("serving", "robo-micropython")):
         shutil.copy(root / f"configs/{section}/{file}.yaml", root / f"configs/{section}/small.yaml")
     edit(root, "configs/tokenizers/small.yaml", vocab_size=MODEL["vocab_size"])
-    edit(root, "configs/data/small.yaml", block_size=64, stride=64, batch_size=4)
+    edit(root, "configs/data/small.yaml", block_size=64, stride=64, batch_size=4, tasks_share=0.0)
     edit(root, "configs/serving/small.yaml", **{"parameters.num_ctx": 64, "parameters.num_predict": 16})
     edit(root, "params.yaml", corpus="small", tokenizer="small", data="small", model="small", training="small", serving="small", quants=QUANTS,
-         **{"evaluate.max_new_tokens": 8, "exam.max_new_tokens": 8, "exam.sets": ["people"], "exam.completions": 4, "assess.tokens": 512})
+         **{"curriculum.draws": 12, "evaluate.max_new_tokens": 8, "exam.max_new_tokens": 8, "exam.sets": ["people"], "exam.completions": 4, "assess.tokens": 512})
     call(root, "git", "init", "-q")
     call(root, "git", "add", "-A")
     call(root, "git", "commit", "-qm", "start")
