@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEXT = {"train": ["textwrap", "string", "bisect", "heapq", "shlex", "fnmatch", "glob", "queue", "sched", "cmd"], "val": ["colorsys", "stat"],
         "test": ["keyword", "this", "contextlib"]}
-MODEL = dict(architecture="gpt2", vocab_size=512, context_length=64, d_model=64, n_layers=1, n_heads=2, d_ff=256, tie_embeddings=True, dropout=0.0)
+MODEL = dict(architecture="gpt2", vocab_size=512, context_length=256, d_model=64, n_layers=1, n_heads=2, d_ff=256, tie_embeddings=True, dropout=0.0)
 TRAINING = dict(optimizer="muon", learning_rate=3e-3, muon_learning_rate=5e-3, warmup_ratio=0.2, min_lr=3e-4, weight_decay=0.1, betas=[0.9, 0.95],
                 grad_clip_norm=1.0, precision="32-true", accumulate_grad_batches=2, max_steps=6, eval_every=3, checkpoint_every=2, compile=False,
                 seed=7, devices=1, strategy="auto", num_nodes=1, init_from=None, force_precision=False, max_tokens=None, max_time=None, patience=None,
@@ -87,6 +87,7 @@ def make_chain(root: Path) -> Path:
     shutil.rmtree(root / "exam")
     (root / "exam/people").mkdir(parents=True)
     write_yaml(root / "exam/people/blink.yaml", TASKS)
+    shutil.copy(REPOSITORY / "exam/held_out.yaml", root / "exam")
     shutil.rmtree(root / "corpora")
     sources = []
     for split, modules in TEXT.items():
@@ -102,10 +103,11 @@ def make_chain(root: Path) -> Path:
     for section, file in (("tokenizers", "robo-code-8k"), ("data", "robo-code-8k-256"), ("serving", "robo-micropython")):
         shutil.copy(root / f"configs/{section}/{file}.yaml", root / f"configs/{section}/small.yaml")
     edit(root, "configs/tokenizers/small.yaml", vocab_size=MODEL["vocab_size"])
-    edit(root, "configs/data/small.yaml", block_size=64, stride=64, batch_size=4, tasks_share=0.0)
+    edit(root, "configs/data/small.yaml", block_size=256, stride=256, batch_size=2)
     edit(root, "configs/serving/small.yaml", **{"parameters.num_ctx": 64, "parameters.num_predict": 16})
     edit(root, "params.yaml", corpus="small", tokenizer="small", data="small", model="small", training="small", serving="small", quants=QUANTS,
-         **{"curriculum.draws": 12, "evaluate.max_new_tokens": 8, "exam.max_new_tokens": 8, "exam.sets": ["people"], "exam.completions": 4, "assess.tokens": 512})
+         **{"curriculum.draws": 12, "evaluate.max_new_tokens": 8, "exam.max_new_tokens": 8, "exam.sets": ["people"], "exam.completions": 4,
+            "assess.tokens": 512})
     call(root, "git", "init", "-q")
     call(root, "git", "add", "-A")
     call(root, "git", "commit", "-qm", "start")
