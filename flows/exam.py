@@ -9,8 +9,9 @@ from pipeline.core.config import load
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_json, write_text
 from pipeline.core.progress import bar
+from pipeline.core.workers import each
 from pipeline.evaluation import answer, marks, robobench
-from pipeline.evaluation.ask import Answer, Gguf, Model, each
+from pipeline.evaluation.ask import Answer, Gguf, Model
 from pipeline.publish import lineage, serving
 
 CHAT = "Write a MicroPython program (main.py) for the {board}. Answer with the program alone, as one block of code.\n\n{request}"

@@ -113,7 +113,9 @@ def names_of(host: str) -> list[str]:
 # --- the servers ------------------------------------------------------------------------------------------------------
 
 def local_prefect(root: Path) -> dict[str, str]:
-    return {"PREFECT_HOME": str(state(root) / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    # Its own server may take longer than Prefect's 20 s to answer on a busy machine.
+    return {"PREFECT_HOME": str(state(root) / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
 
 
 def inherited() -> dict[str, str]:

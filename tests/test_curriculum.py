@@ -149,20 +149,19 @@ def test_what_belongs_to_the_exam_is_left_out():
     assert make.belongs_to_exam(make.Pair("Blink the LED", "", "pico", ["blink", "print"], "")) is None
 
 
-def stage(folder: Path, curriculum, workers: int, monkeypatch) -> list[dict]:
-    monkeypatch.setattr(tasks, "load", lambda: curriculum)
+def written(folder: Path, curriculum, workers: int, monkeypatch) -> list[dict]:
     monkeypatch.setattr(make, "WORKERS", workers)
     monkeypatch.setattr(make, "BATCH", 5)
     folder.mkdir()
     for each in ("exam", "boards.lock"):
         (folder / each).symlink_to(REPOSITORY / each)
     monkeypatch.chdir(folder)
-    make.main(SimpleNamespace(params=SimpleNamespace(curriculum=SimpleNamespace(draws=DRAWS, seed=1))))
+    make.write(curriculum, DRAWS, 1)
     return list(read_jsonl(folder / "data/curriculum/train.jsonl"))
 
 
 def test_the_same_pairs_on_any_number_of_cores(curriculum, tmp_path, monkeypatch):
-    one, two = (stage(tmp_path / str(workers), curriculum, workers, monkeypatch) for workers in (1, 2))
+    one, two = (written(tmp_path / str(workers), curriculum, workers, monkeypatch) for workers in (1, 2))
     assert one == two and len(one) > DRAWS / 2
     told = read_json(tmp_path / "2/metrics/curriculum.json")
     assert told["draws"] == DRAWS and told["pairs"] == len(two)

@@ -14,8 +14,9 @@ from tiny import CODE, DOCUMENTS, make_model
 
 from flows import exam as command
 from pipeline.core.errors import UserError
+from pipeline.core.workers import each
 from pipeline.evaluation import answer, completions, contamination, exam, marks
-from pipeline.evaluation.ask import Answer, Gguf, each
+from pipeline.evaluation.ask import Answer, Gguf
 from pipeline.evaluation.robobench import Task, load, may_be_seen
 from pipeline.export.gguf import write_gguf
 from pipeline.export.llama import LlamaFile

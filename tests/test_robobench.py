@@ -12,8 +12,8 @@ from pipeline.board import image
 from pipeline.core.config import read_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.schema import EXAM_SETS
+from pipeline.core.workers import each
 from pipeline.evaluation import robobench
-from pipeline.evaluation.ask import each
 from pipeline.evaluation.robobench import asked, is_code, judge, load, may_be_seen, program_of
 
 FILES = sorted((REPOSITORY / "exam").glob("*/*.yaml"))

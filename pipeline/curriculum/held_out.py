@@ -1,5 +1,7 @@
-"""The values that the exam keeps to itself (exam/held_out.yaml): none of them is ever drawn, or its answers could be learned by heart."""
+"""What the exam keeps to itself (exam/held_out.yaml), or its answers could be learned by heart: values, none of which is ever drawn, and
+wordings and compositions, which are thrown away."""
 
+import re
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import cache
@@ -40,6 +42,18 @@ def held_out(path: Path = HELD_OUT) -> HeldOut:
                    frozenset(v["hertz"]), frozenset(v["percents"]), frozenset(v["degrees"]), frozenset(v["counts"]), frozenset(v["centimetres"]),
                    frozenset(v["adc_u16"]), frozenset(v["volts"]), frozenset(tuple(colour) for colour in v["colours"]),
                    frozenset(text.lower() for text in v["texts"]))
+
+
+@cache
+def wordings(path: Path = HELD_OUT) -> list[re.Pattern]:
+    """What no request may match."""
+    return [re.compile(each["regex"]) for each in read_yaml(path)["wordings"]]
+
+
+@cache
+def compositions(path: Path = HELD_OUT) -> list[frozenset]:
+    """Intents that no pair may join."""
+    return [frozenset(each) for each in read_yaml(path)["compositions"]]
 
 
 def between(draw: Callable[[Random], Any], rng: Random, away: Container, key: Callable[[Any], Any] = lambda found: found) -> Any:

@@ -2,52 +2,41 @@
 
 Pair number n comes from (seed, n) alone, so the same on any number of cores. Nothing of the exam may get in: the values, wordings and
 compositions that exam/held_out.yaml names are drawn never, or thrown away here.
+
+    python -m pipeline.curriculum.make [--draws 10000] [--seed 1]       # -> data/curriculum/, metrics/curriculum.json
 """
 
+import argparse
 import json
-import multiprocessing
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 
 from jinja2 import TemplateError
 from yaml import YAMLError
 
 from pipeline.board import checks, inputs, names
 from pipeline.board.run import run
-from pipeline.core.config import read_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_json, write_text
 from pipeline.core.paths import CURRICULUM, METRICS, TAUGHT
 from pipeline.core.progress import bar
-from pipeline.core.stage import follow
+from pipeline.core.workers import WORKERS, each
 from pipeline.curriculum import tasks
 from pipeline.curriculum.compose import Pair, Unfit, pair
-from pipeline.curriculum.held_out import HELD_OUT
+from pipeline.curriculum.held_out import compositions, wordings
 
 LONGEST = 1500              # characters of request and program: what surely fits a context of 512
 BATCH = 200
-WORKERS = min(os.cpu_count() or 1, 16)
-
-
-@cache
-def kept_from(path: Path = HELD_OUT) -> tuple[list[re.Pattern], list[frozenset]]:
-    """The wordings and compositions that are the exam's."""
-    content = read_yaml(path)
-    return [re.compile(each["regex"]) for each in content["wordings"]], [frozenset(each) for each in content["compositions"]]
 
 
 def belongs_to_exam(made: Pair) -> str | None:
     """Why the exam keeps this pair to itself, or None."""
-    wordings, compositions = kept_from()
-    if any(pattern.search(made.request) for pattern in wordings):
+    if any(pattern.search(made.request) for pattern in wordings()):
         return "a wording of the exam"
-    if any(each <= set(made.intents) for each in compositions):
+    if any(each <= set(made.intents) for each in compositions()):
         return "a composition of the exam"
     return None
 
@@ -109,12 +98,8 @@ def pairs(curriculum: tasks.Curriculum, seed: int, draws: int) -> Iterator[tuple
     global _curriculum
     _curriculum = curriculum
     work = [(seed, first, min(first + BATCH, draws)) for first in range(0, draws, BATCH)]
-    pool = ProcessPoolExecutor(WORKERS, multiprocessing.get_context("fork"), initializer=follow)
-    try:
-        for found in pool.map(batch, work):
-            yield from found
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    for found in each(batch, work, WORKERS):
+        yield from found
 
 
 def figures(kept: list[dict], reasons: Counter, draws: int) -> dict:
@@ -128,13 +113,11 @@ def figures(kept: list[dict], reasons: Counter, draws: int) -> dict:
             "programs": len({row["program"] for row in kept}), "rejected": dict(reasons.most_common(20))}
 
 
-def main(config) -> None:
-    """The stage: writes the pairs that are kept, the others with the reasons, and figures of both. Raises UserError for faults in tasks/."""
-    c = config.params.curriculum
-    curriculum = tasks.load()
+def write(curriculum: tasks.Curriculum, draws: int, seed: int) -> None:
+    """Writes the pairs that are kept, the others with the reasons, and figures of both."""
     kept, rejected, requests, reasons = [], [], set(), Counter()
-    with bar(c.draws, "curriculum", " pairs") as progress:
-        for made, why in pairs(curriculum, c.seed, c.draws):
+    with bar(draws, "curriculum", " pairs") as progress:
+        for made, why in pairs(curriculum, seed, draws):
             progress.update()
             if made and not why and made["request"].lower() in requests:
                 why = "a request that there was before"
@@ -146,10 +129,20 @@ def main(config) -> None:
                 kept.append({key: made[key] for key in ("request", "program", "board", "intents", "made_of")})
     for path, rows in ((TAUGHT, kept), (CURRICULUM / "rejected.jsonl", rejected)):
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    write_json(METRICS / "curriculum.json", figures(kept, reasons, c.draws))
-    print(f"curriculum: {len(kept):,} pairs of {c.draws:,} draws, {len(curriculum.intents)} intents")
+    write_json(METRICS / "curriculum.json", figures(kept, reasons, draws))
+    print(f"curriculum: {len(kept):,} pairs of {draws:,} draws, {len(curriculum.intents)} intents")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--draws", type=int, default=10_000, help="how often a pair is drawn")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    write(tasks.load(), given.draws, given.seed)
 
 
 if __name__ == "__main__":
-    from pipeline.core import stage
-    stage.run("curriculum", main)
+    try:
+        main()
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None

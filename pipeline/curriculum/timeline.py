@@ -177,26 +177,27 @@ def when_each(t: Timeline, d: Parts, v: Values) -> None:
     t.end += 0.8
 
 
+def held(state: Drawn, inside: Callable, outside: Callable, end: float) -> None:
+    """What is expected of a state while a condition is true, and while it is not, to the `end`."""
+    at = 0.1
+    for start, length in HELD:
+        outside(state, at, start)
+        inside(state, start + SETTLE, start + length)
+        at = start + length + SETTLE
+    outside(state, at, end)
+
+
 def while_(t: Timeline, d: Parts, v: Values) -> None:
     """A state for as long as something is true."""
     t.world(d["c"], HELD)
-    t.end, at = 4.8, 0.1
-    for start, length in HELD:
-        t.rests(d["a"], at, start)
-        t.stands(d["a"], start + SETTLE, start + length)
-        at = start + length + SETTLE
-    t.rests(d["a"], at, t.end)
+    t.end = 4.8
+    held(d["a"], t.stands, t.rests, t.end)
 
 
 def while_else(t: Timeline, d: Parts, v: Values) -> None:
     """And another state for as long as it is not."""
     while_(t, d, v)
-    at = 0.1
-    for start, length in HELD:
-        t.stands(d["b"], at, start)
-        t.rests(d["b"], start + SETTLE, start + length)
-        at = start + length + SETTLE
-    t.stands(d["b"], at, t.end)
+    held(d["b"], t.rests, t.stands, t.end)
 
 
 def on_for(t: Timeline, d: Parts, v: Values) -> None:

@@ -148,9 +148,15 @@ def times(rng: Random, low: int, high: int) -> Value:
     return Value(rng.choice(options.get(n, [f"{n} times", f"{n} times", f"{word} times", f"{n}x", f"{n} x"])), str(n), n)
 
 
+def roundish(low: int, high: int, *steps: int) -> Callable[[Random], int]:
+    """Draws any whole number from `low` to `high`, or a multiple of one of `steps`, each as often."""
+    return lambda rng: rng.choice([rng.randrange(low, high + 1),
+                                   *(rng.randrange((low + step - 1) // step, high // step + 1) * step for step in steps)])
+
+
 def percent(rng: Random, low: int, high: int) -> Value:
     """Its value is a share, 0..1; its code and `number` are the number."""
-    n = between(lambda r: r.choice([r.randrange(low, high + 1), r.randrange((low + 4) // 5, high // 5 + 1) * 5]), rng, held_out().percents)
+    n = between(roundish(low, high, 5), rng, held_out().percents)
     said = rng.choice([f"{n}%", f"{n}%", f"{n} %", f"{n} percent", f"{n} per cent"])
     if n == 50 and rng.random() < 0.3:
         said = rng.choice(["half", "a half"])
@@ -159,8 +165,7 @@ def percent(rng: Random, low: int, high: int) -> Value:
 
 def hertz(rng: Random, low: int, high: int) -> Value:
     """A frequency, often a round one."""
-    n = between(lambda r: r.choice([r.randrange(low, high + 1), r.randrange((low + 9) // 10, high // 10 + 1) * 10,
-                                    r.randrange((low + 49) // 50, high // 50 + 1) * 50]), rng, held_out().hertz)
+    n = between(roundish(low, high, 10, 50), rng, held_out().hertz)
     khz = [f"{n // 1000} kHz", f"{n // 1000}kHz"] if n % 1000 == 0 and n >= 1000 else []
     said = rng.choice([f"{n} Hz", f"{n} Hz", f"{n}Hz", f"{n} hertz", *khz])
     return Value(said, str(n), n)
@@ -168,13 +173,13 @@ def hertz(rng: Random, low: int, high: int) -> Value:
 
 def degrees(rng: Random, low: int, high: int) -> Value:
     """An angle, often one that 5 divides."""
-    n = between(lambda r: r.choice([r.randrange(low, high + 1), r.randrange((low + 4) // 5, high // 5 + 1) * 5]), rng, held_out().degrees)
+    n = between(roundish(low, high, 5), rng, held_out().degrees)
     return Value(rng.choice([f"{n} degrees", f"{n} degrees", f"{n}°", f"{n} deg", f"{n}"]), str(n), n)
 
 
 def centimetres(rng: Random, low: int, high: int) -> Value:
     """A distance, often one that 5 divides."""
-    n = between(lambda r: r.choice([r.randrange(low, high + 1), r.randrange((low + 4) // 5, high // 5 + 1) * 5]), rng, held_out().centimetres)
+    n = between(roundish(low, high, 5), rng, held_out().centimetres)
     return Value(rng.choice([f"{n} cm", f"{n} cm", f"{n}cm", f"{n} centimetres", f"{n} centimeters"]), str(n), n)
 
 

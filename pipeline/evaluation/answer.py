@@ -18,8 +18,9 @@ from pipeline.core.files import read_jsonl, write_json, write_text
 from pipeline.core.paths import ANSWERS, EXAM, METRICS, PROCESSED, QUANTIZED
 from pipeline.core.progress import bar
 from pipeline.core.schema import REFERENCE
+from pipeline.core.workers import each
 from pipeline.evaluation import completions, robobench
-from pipeline.evaluation.ask import Answer, Gguf, Model, each
+from pipeline.evaluation.ask import Answer, Gguf, Model
 from pipeline.evaluation.robobench import COMPLETIONS, Judged, Task, may_be_seen
 from pipeline.export.llama import LlamaFile
 from pipeline.export.quantize import SOURCE

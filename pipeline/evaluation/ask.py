@@ -4,19 +4,13 @@ One question at a time in each of as many processes as there are cores. Several 
 of this size, and would sum in another order: of 64 answers of 100 tokens by a Q4_K_M file, 5 came out otherwise.
 """
 
-import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pipeline.core.errors import UserError
-from pipeline.core.stage import follow
 from pipeline.export.llama import LlamaFile
 
-WORKERS = min(os.cpu_count() or 1, 8)
 MOST_PROMPT = 1024          # tokens of a prompt that a file of a longer context is given room for
 
 
@@ -68,15 +62,3 @@ class Gguf:
             return Answer("", False, f"the prompt is {len(ids)} tokens, and the model sees {file.context}")
         new = file.generate(ids, self.max_new_tokens) if temperature == 0 else file.sample(ids, self.max_new_tokens, temperature, seed)
         return Answer(file.decode(new).decode("utf-8", "replace"), len(new) == self.max_new_tokens or len(ids) + len(new) == file.context)
-
-
-def each(work: Callable, items: Iterable, workers: int = WORKERS) -> Iterator:
-    """work(item) of each item in their order, done in `workers` processes.
-
-    What went wrong in one is raised here, and the rest is left undone.
-    """
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), initializer=follow)
-    try:
-        yield from pool.map(work, items)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
