@@ -21,7 +21,7 @@ from pipeline.training.train import number_of_steps, train
 
 SIDECAR = {"train": {"tokens": 6000}, "tokenizer_sha256": "none", "eos": 1}
 DATA = dict(train_path="train.bin", val_path="val.bin", block_size=16, stride=16, dtype="uint16", batch_size=4, num_workers=0,
-            tasks_path="tasks.bin", tasks_index="tasks.idx", tasks_share=0.0, tasks_loss="answer")
+            tasks_share=0.0, tasks_loss="answer")
 SHAPE = {**MODEL, "context_length": 16, "d_model": 32, "n_heads": 1, "d_ff": 128}
 PLAIN = {**TRAINING, "optimizer": "adamw", "muon_learning_rate": None, "warmup_ratio": 0.0, "accumulate_grad_batches": 1, "max_steps": 3,
          "eval_every": 100, "checkpoint_every": 100, "sample_prompts": []}

@@ -279,7 +279,7 @@ def prepare_run(folder: Path, **changes) -> Path:
     tokens.astype("<u2").tofile(folder / "train.bin")
     tokens[:3000].astype("<u2").tofile(folder / "val.bin")
     data = dict(train_path="train.bin", val_path="val.bin", block_size=64, stride=64, dtype="uint16", batch_size=4, num_workers=2,
-                tasks_path="tasks.bin", tasks_index="tasks.idx", tasks_share=0.0, tasks_loss="answer")
+                tasks_share=0.0, tasks_loss="answer")
     sidecar = {"train": {"tokens": 20_000}, "tokenizer_sha256": "none"}
     t = {**TRAINING, "max_steps": 24, "eval_every": 8, "checkpoint_every": 1, "sample_prompts": [], **changes}
     (folder / "run.json").write_text(json.dumps([{**MODEL, "dropout": 0.1}, t, data, sidecar]))

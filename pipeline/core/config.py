@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.core.errors import UserError, suggestion
-from pipeline.core.paths import PAIRS, PAIRS_INDEX, PROCESSED
+from pipeline.core.paths import PROCESSED
 from pipeline.core.schema import BLOCK, IN_WORDS, Corpus, Data, File, Model, Operations, Params, Serving, Tokenizer, Training
 
 UINT16_VOCAB = 65_535
@@ -161,8 +161,6 @@ def rules(c: Config) -> list[str]:
         *((path == str(PROCESSED / f"{split}.bin"),
            f"{at['data']}: {split}_path: {path}, but the stage pack writes {PROCESSED / split}.bin and dvc.yaml lists no other file")
           for split, path in (("train", d.train_path), ("val", d.val_path))),
-        *((path == str(file), f"{at['data']}: {key}: {path}, but the stage pack writes {file} and dvc.yaml lists no other file")
-          for key, path, file in (("tasks_path", d.tasks_path, PAIRS), ("tasks_index", d.tasks_index, PAIRS_INDEX))),
         (c.params.exam.max_new_tokens < m.context_length,
          f"params.yaml: exam.max_new_tokens: {c.params.exam.max_new_tokens} leaves no room for a request in {at['model']}: context_length "
          f"{m.context_length}"),

@@ -210,8 +210,6 @@ class Data(File):
     dtype: Literal["uint16", "uint32"]
     batch_size: Annotated[int, Field(ge=1)]             # samples in a micro-batch
     num_workers: Annotated[int, Field(ge=0)]
-    tasks_path: str                                     # the taught pairs, packed
-    tasks_index: str                                    # where each of them begins
     tasks_share: Annotated[float, Field(ge=0, le=1)]    # of the samples; the others are raw text
     tasks_loss: Literal["answer", "all"]                # what of a pair is learned
 

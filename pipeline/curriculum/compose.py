@@ -25,6 +25,7 @@ CANNOT = 0.125          # that cannot be met
 PROGRAMS = 0.5          # of the others, that are whole programs; the rest are forms of actions, states and conditions
 WIRED = 0.22            # that tell the wiring first, in a sentence of its own
 BEFORE, AFTER = 0.16, 0.16      # with a greeting before, with a reason or thanks after
+ALOUD = 0.35            # that say what goes without saying, where there is something
 SHORT_AGAIN = 0.8       # of later mentions, that leave the pin out
 
 NOUNS = 10              # that are drawn at most, till one is not another part's
@@ -142,8 +143,10 @@ class Composer:
 
     def clause(self, drawn: Drawn, key: str) -> str:
         """A clause with its slots said; verbs are still open."""
-        text = self.said(drawn.clauses[key])
+        return self.filled(self.said(drawn.clauses[key]), drawn)
 
+    def filled(self, text: str, drawn: Drawn) -> str:
+        """A text with the slots of a skill said."""
         def say(match: re.Match) -> str:
             each = drawn.slots[match[1]]
             if isinstance(each, Value):
@@ -164,13 +167,20 @@ class Composer:
             return grammar.inflect(said, match[2]) if match[2] else said
         return grammar.SLOT.sub(put, self.said(text))
 
-    def sentence(self, clause: str, subject: str, plain: bool = True) -> str:
+    def aloud(self, skills: list[Drawn]) -> list[str]:
+        """Sentences that say what goes without saying of the parts and the skills."""
+        of_parts = [self.where(self.said(text).replace("{part}", part.short), part.pins, part.its) for part in self.parts for text in part.kind.aloud]
+        return of_parts + [self.filled(self.said(text), drawn) for drawn in skills for text in drawn.skill.aloud]
+
+    def sentence(self, clause: str, subject: str, skills: list[Drawn], plain: bool = True) -> str:
         """A request around a clause whose subject is the person (`do`) or the thing (`is`); it is not `plain` where something else, such
         as `when ...,`, stands before it."""
         plain = plain and not (subject == "is" and ADVERB.match(clause))
         frame = self.any(self.words[f"frames-{subject}" if plain else f"frames-{subject}-later"])
         usual = "base" if subject == "do" else "s"
         body = CLAUSE.sub(lambda match: grammar.inflect(clause, match[1] or usual), frame)
+        if self.rng.random() < ALOUD and (told := self.aloud(skills)):
+            body = f"{body if body.endswith(('.', '?', '!')) else f'{body}.'} {self.rng.choice(told)}."
         if self.wired and self.parts:
             body = f"{self.wiring()} {body}"
         if self.rng.random() < BEFORE:
@@ -224,7 +234,7 @@ def from_program(composer: Composer, skill: Skill) -> Pair:
     key = rng.choice([key for key in ("do", "is", "short") if key in drawn.clauses])
     composer.wired &= key != "short"
     clause = composer.clause(drawn, key)
-    request = spoil(rng, tidy(clause)) if key == "short" else composer.sentence(clause, key, key != "do" or clause.startswith("~"))
+    request = spoil(rng, tidy(clause)) if key == "short" else composer.sentence(clause, key, [drawn], key != "do" or clause.startswith("~"))
     given = {**drawn.numbers(), "board": composer.board, "esp32": composer.port == "esp32"}
     inputs, check = (templates.read(templates.render(text, **given)) for text in (skill.inputs, skill.check))
     return Pair(request, composer.program(composer.code(skill.code, drawn), [drawn]), composer.board, [skill.intent], skill.name,
@@ -245,7 +255,7 @@ def from_form(composer: Composer, form: Form, skills: dict[str, Skill]) -> Pair:
     slots = {name: composer.value(given) for name, given in form.slots.items()}
     clauses = {name: composer.clause(drawn[name], {"event": "if", "level": "while"}.get(form.takes[name], key)) for name in order}
     request = composer.join(words, {**clauses, **{name: value.said for name, value in slots.items()}})
-    request = composer.sentence(request, key, request.startswith("~") if key == "do" else words.startswith("{a}"))
+    request = composer.sentence(request, key, list(drawn.values()), request.startswith("~") if key == "do" else words.startswith("{a}"))
     sleep = by_asyncio if form.asyncio else by_sleep
     code = {}
     for name, each in drawn.items():

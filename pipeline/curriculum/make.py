@@ -3,10 +3,9 @@
 Pair number n comes from (seed, n) alone, so the same on any number of cores. Nothing of the exam may get in: the values, wordings and
 compositions that exam/held_out.yaml names are drawn never, or thrown away here.
 
-    python -m pipeline.curriculum.make [--draws 10000] [--seed 1]       # -> data/curriculum/, metrics/curriculum.json
+The stage writes data/curriculum/ and metrics/curriculum.json. `python -m pipeline.curriculum.show` shows single ones.
 """
 
-import argparse
 import json
 import re
 from collections import Counter
@@ -133,16 +132,10 @@ def write(curriculum: tasks.Curriculum, draws: int, seed: int) -> None:
     print(f"curriculum: {len(kept):,} pairs of {draws:,} draws, {len(curriculum.intents)} intents")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=10_000, help="how often a pair is drawn")
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    write(tasks.load(), given.draws, given.seed)
+def main(config) -> None:
+    write(tasks.load(), config.params.curriculum.draws, config.params.curriculum.seed)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        raise SystemExit(f"error: {error}") from None
+    from pipeline.core.stage import run
+    run("curriculum", main)

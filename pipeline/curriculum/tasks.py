@@ -34,6 +34,7 @@ class DeviceKind(File):
     nouns: Phrases                              # "LED"; the article comes by itself
     at: Phrases | None = None                   # where it is, with {pin} or whatever its pins are called; words.yaml's `at` where it is left out
     it: Phrases = Field(default=["it"])         # on a later mention
+    aloud: list[str] = Field(default=[])        # sentences that say what goes without saying, such as what high means, of {part} and its pins
     names: Phrases                              # what a program calls it
     make: str                                   # the line, or lines, that set it up; `name` and its pins stand for themselves
     helpers: str = ""                           # functions that go with it
@@ -49,6 +50,7 @@ class Skill(File):
     do: list[str] = Field(default=[])
     is_: list[str] = Field(default=[], alias="is")
     short: list[str] = Field(default=[])
+    aloud: list[str] = Field(default=[])        # sentences that say what goes without saying, or the same in other words, with its slots
     undo: list[str] = Field(default=[])         # of a state: to end it, as `do`
     if_: list[str] = Field(default=[], alias="if")      # of a condition: it becomes true
     while_: list[str] = Field(default=[], alias="while")        # of a condition: it is true
@@ -132,7 +134,7 @@ def validated(schema: type[File], content: Any, place: str) -> tuple[Any, list[s
 
 def templates(entry: Skill | Form) -> Iterator[tuple[str, str]]:
     """(key, template) of all its words."""
-    for key in ("do", "is_", "short", "undo", "if_", "while_"):
+    for key in ("do", "is_", "short", "aloud", "undo", "if_", "while_"):
         for template in getattr(entry, key, []):
             yield key.rstrip("_"), template
 

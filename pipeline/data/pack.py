@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_json, read_jsonl, sha256, write_json
-from pipeline.core.paths import PROCESSED, SIDECAR, SPECIAL_TOKENS, SPLITS, TAUGHT, TOKENIZER
+from pipeline.core.paths import PAIRS, PAIRS_INDEX, PROCESSED, SIDECAR, SPECIAL_TOKENS, SPLITS, TAUGHT, TOKENIZER
 from pipeline.core.progress import bar
 from pipeline.core.prompt import as_prompt
 from pipeline.data.tokenizer import load_tokenizer
@@ -90,7 +90,7 @@ def main(config) -> None:
     # train_path and val_path are outputs of this stage: the config check holds them against dvc.yaml
     paths = {"train": Path(config.data.train_path), "val": Path(config.data.val_path), "test": PROCESSED / "test.bin"}
     counts = {split: pack(PROCESSED / f"{split}_corpus.jsonl", paths[split], tokenizer, eos, dtype) for split in SPLITS}
-    tasks = pack_pairs(TAUGHT, Path(config.data.tasks_path), Path(config.data.tasks_index), tokenizer, eos, dtype, config.params.exam.prompt)
+    tasks = pack_pairs(TAUGHT, PAIRS, PAIRS_INDEX, tokenizer, eos, dtype, config.params.exam.prompt)
     write_json(SIDECAR, {**counts, "tasks": tasks, "dtype": dtype, "vocab_size": tokenizer.get_vocab_size(), "eos": eos,
                          "tokenizer_sha256": sha256(TOKENIZER)})
     print("pack: " + ", ".join(f"{s} {c['tokens']:,} tokens ({c['bytes'] / c['tokens']:.2f} bytes each)" for s, c in counts.items())

@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from pipeline.core.errors import UserError
+from pipeline.core.paths import PAIRS, PAIRS_INDEX
 from pipeline.core.stage import die_with_parent
 from pipeline.training.stop import SIGNALS
 
@@ -148,7 +149,7 @@ class BinData(L.LightningDataModule):
         d, per_step = self.data, self.accumulate * self.data["batch_size"]
         pairs = None
         if d["tasks_share"]:
-            pairs = Pairs(Path(d["tasks_path"]), Path(d["tasks_index"]), d["dtype"], d["block_size"], self.eos, d["tasks_loss"], self.seed)
+            pairs = Pairs(PAIRS, PAIRS_INDEX, d["dtype"], d["block_size"], self.eos, d["tasks_loss"], self.seed)
         samples = Mixture(self.blocks(d["train_path"], d["stride"]), pairs, d["tasks_share"], self.seed)
         order = Order(self.max_steps * per_step, d["batch_size"], self.steps_done * per_step, self.trainer.global_rank, self.trainer.world_size)
         return DataLoader(samples, self.data["batch_size"], sampler=order, num_workers=self.data["num_workers"], worker_init_fn=outlast_signals)

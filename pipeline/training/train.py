@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, sha256, write_json
 from pipeline.core.memory import keep_freed
-from pipeline.core.paths import METRICS, REPORTS, SIDECAR, STATE, TOKENIZER, TRAINED
+from pipeline.core.paths import METRICS, PAIRS, PAIRS_INDEX, REPORTS, SIDECAR, STATE, TOKENIZER, TRAINED
 from pipeline.training.stop import Stop
 
 RESUME = STATE / "checkpoints"
@@ -110,9 +110,9 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
         return tokenizer.decode(model.generate(tokenizer.encode(prompt).ids, SAMPLE_TOKENS, sidecar["eos"]))
 
     initial = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest() if t["init_from"] else None
-    read = ["train_path", "val_path", *(["tasks_path", "tasks_index"] if data["tasks_share"] else [])]
+    read = [data["train_path"], data["val_path"], *([PAIRS, PAIRS_INDEX] if data["tasks_share"] else [])]
     folder = resume_from / run_key(model_config, {k: v for k, v in t.items() if k != "checkpoint_every"}, data, sidecar, code_hashes(), {
-        "precision": precision, "init": initial, "torch": torch.__version__, **{path: sha256(data[path]) for path in read}})
+        "precision": precision, "init": initial, "torch": torch.__version__, **{str(path): sha256(path) for path in read}})
     resume = Checkpoints.last(folder)
     peak = utilisation.peak(torch.cuda.get_device_name(), precision) if on_gpu else None
     metrics = Metrics(t, tokens_per_step, stop, clock, complete if t["sample_prompts"] else None, peak and peak * world)
