@@ -20,19 +20,19 @@ from pipeline.evaluation.robobench import program_of
 
 TEMPERATURE = 0.7       # of every answer but the first, which is the likeliest
 BOARDS = (("pico_w", r"\bpico[ _-]?w\b"), ("esp32", r"\besp[ -]?32\b"), ("pico", r"\b(?:pico|rp2040)\b"))
-FOREIGN = {"German": r"\b(?:und|der|die|das|ich|eine?|soll|bitte|mit|auf|blinken)\b",
-           "French": r"\b(?:le|la|les|une?|et|je|fais|sur|avec|clignoter)\b",
-           "Spanish": r"\b(?:el|los|una?|y|quiero|con|por favor|parpadear|haz)\b",
-           "Italian": r"\b(?:il|gli|una?|e|voglio|con|fai|lampeggiare)\b"}
+FOREIGN = {"German": r"\b(?:und|der|die|das|den|dem|ich|eine?n?|soll|bitte|lasse?|wenn|schalte|mit|an|auf|blinken|Sekunden?|Taster?)\b",
+           "French": r"\b(?:le|la|les|une?|et|je|fais|sur|avec|quand|allume|clignoter|secondes?|broche|bouton)\b",
+           "Spanish": r"\b(?:el|los|una?|y|en|quiero|con|cuando|enciende|por favor|parpadear|haz|segundos?|bot[oó]n)\b",
+           "Italian": r"\b(?:il|gli|una?|e|sul|voglio|con|quando|accendi|fai|lampeggiare|secondi?|pulsante)\b"}
 
 
 def board_of(request: str, given: str | None) -> str:
-    """The board that is meant. Raises UserError where request and --board disagree."""
+    """The board that is meant. Raises UserError where request and --on disagree."""
     named = next((board for board, pattern in BOARDS if re.search(pattern, request, re.IGNORECASE)), None)
     if given is not None:
         boards.load(given)
         if named and named.split("_")[0] != given.split("_")[0]:
-            raise UserError(f"the request speaks of a {boards.load(named).title}, but --board is {given}; leave --board out, or say --board {named}")
+            raise UserError(f"the request speaks of a {boards.load(named).title}, but --on is {given}; leave --on out, or say --on {named}")
     return given or named or "pico"
 
 
@@ -65,7 +65,7 @@ def report(findings: list[plausible.Finding], file=sys.stderr) -> None:
 def ask(arguments) -> None:
     """Prints the program. Exits with 1 where none passed what was checked, with 3 where the model says that it cannot."""
     config, request = load(), checked(arguments.request)
-    board = board_of(request, arguments.board)
+    board = board_of(request, arguments.on)
     if not 1 <= arguments.samples <= 100:
         raise UserError(f"--samples: {arguments.samples} must be from 1 to 100")
     who, model = chosen(arguments.model, arguments.max_tokens, False)

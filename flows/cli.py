@@ -25,12 +25,14 @@ def run(arguments) -> None:
 
 
 def print_completion() -> None:
-    """What the served file answers with the settings of the serving config, and Q4_K_M, the type that most people know."""
+    """What the served file answers to the smoke prompt with the settings of the serving config, and Q4_K_M, the type that most people know."""
     from pipeline.core.config import load
+    from pipeline.core.prompt import as_served
     from pipeline.export.llama import LlamaFile
     from pipeline.publish.lineage import served_gguf
     config = load()
-    served, prompt, said = served_gguf(config), config.serving.smoke_prompt, config.serving.parameters
+    served, said = served_gguf(config), config.serving.parameters
+    prompt = as_served(config.serving.template, config.serving.smoke_prompt)
     for path in dict.fromkeys((served.with_name("Q4_K_M.gguf"), served)):
         if path.stem in config.params.quants:
             with LlamaFile(path) as file:
@@ -52,7 +54,7 @@ def import_(arguments) -> None:
     from flows.acts import import_candidate
     from pipeline.core.config import load
     done, said = import_candidate(load())
-    print(f"{done.name}: {said}\ntry it: ollama run {done.name} 'from machine import Pin'")
+    print(f"{done.name}: {said}\ntry it: ollama run {done.name} 'Blink the LED on pin 15 twice a second'")
 
 
 def trace(arguments) -> None:
@@ -149,7 +151,7 @@ def main() -> None:
         if name == "ask":
             command.add_argument("request", help="what the program shall do, in English")
             command.add_argument("--model", help="a GGUF file or a name in Ollama; left out: the served file of this project")
-            command.add_argument("--board", help="pico, pico_w, esp32; left out: the one that the request names, else pico")
+            command.add_argument("--on", metavar="BOARD", help="pico, pico_w, esp32; left out: the one that the request names, else pico")
             command.add_argument("--samples", type=int, metavar="N", default=1,
                                  help="ask up to N times, and take the first that passes; 1 by default")
             command.add_argument("--max-tokens", type=int, metavar="N", help="of an answer")

@@ -17,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.core.errors import UserError, suggestion
 from pipeline.core.paths import PROCESSED
+from pipeline.core.prompt import as_served
 from pipeline.core.schema import BLOCK, IN_WORDS, Corpus, Data, File, Model, Operations, Params, Serving, Tokenizer, Training
 
 UINT16_VOCAB = 65_535
@@ -166,6 +167,9 @@ def rules(c: Config) -> list[str]:
          f"{m.context_length}"),
         (serving.quant in ("auto", *c.params.quants),
          f"{at['serving']}: quant: {serving.quant} is not among params.yaml: quants {c.params.quants}"),
+        (not d.tasks_share or as_served(serving.template, "{request}") == c.params.exam.prompt,
+         f"{at['serving']}: template: {serving.template!r}, but requests are taught as params.yaml: exam.prompt {c.params.exam.prompt!r}; make them "
+         "equal, with {{ .Prompt }} in the place of {request}"),
         (serving.parameters.num_ctx <= m.context_length,
          f"{at['serving']}: parameters.num_ctx: {serving.parameters.num_ctx} is more than {at['model']}: context_length {m.context_length}"),
         (tok.special_tokens.eos in serving.parameters.stop,

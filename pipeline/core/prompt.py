@@ -1,6 +1,15 @@
 """How a request is put to a model: the same in training, in the exam, and where people ask."""
 
+import re
+
+OLLAMAS = re.compile(r"\{\{-?\s*\.Prompt\s*-?\}\}")        # where a template of Ollama's, which Go reads, takes the prompt
+
 
 def as_prompt(template: str, request: str, board: str) -> str:
     """`template` with {request} in one line, since a comment ends where its line does, and {board} by the board's title."""
     return template.replace("{board}", board).replace("{request}", " ".join(request.split()))
+
+
+def as_served(template: str, prompt: str) -> str:
+    """What a plain template of Ollama's makes of a prompt."""
+    return OLLAMAS.sub(lambda _: prompt, template)

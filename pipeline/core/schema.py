@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.core.prompt import OLLAMAS
+
 # llama.cpp knows pre-tokenizers by name and has their patterns built in, so ours must be one of those (llama-vocab.cpp).
 # Where llama.cpp applies several patterns in turn (starcoder splits digits first) one pattern cannot say the same.
 SPLIT_PATTERNS = {
@@ -311,7 +313,7 @@ class Serving(File):
     smoke_prompt: Text
 
     def rules(self) -> list[tuple[bool, str]]:
-        return [(bool(re.search(r"\{\{-?\s*\.Prompt\s*-?\}\}", self.template)),
+        return [(bool(OLLAMAS.search(self.template)),
                  "template: must hold {{ .Prompt }}, or the model never sees what it is asked")]
 
 

@@ -45,8 +45,6 @@ def numbers_in(program: str) -> set[float]:
     return {float(each) for each in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", program.replace("_", ""))}
 
 
-
-
 def findings(request: str, program: str, board: str) -> list[Finding]:
     """What was looked at, and what is wrong there. The program runs on the simulated board with nothing around it."""
     if not any(line.strip() and not line.strip().startswith("#") for line in program.splitlines()):

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import sha256
+from pipeline.core.prompt import as_served
 from pipeline.core.schema import Serving
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 300
@@ -211,7 +212,8 @@ def prove(client, name: str, serving: Serving, gguf: Path, prompts: list[str]) -
     if not said.response.strip():
         raise UserError(f"{gguf}: answers nothing to serving's smoke_prompt {serving.smoke_prompt!r}, so everything was left as it was; "
                         "train longer, or choose a prompt in configs/serving/ that the model can go on with")
-    return said.response, check_answers(client, name, gguf, [serving.smoke_prompt, *prompts], serving.parameters.num_ctx, list(said.context or []))
+    prompts = [as_served(serving.template, serving.smoke_prompt), *prompts]
+    return said.response, check_answers(client, name, gguf, prompts, serving.parameters.num_ctx, list(said.context or []))
 
 
 def import_model(serving: Serving, gguf: Path, name: str, license_text: str, host: str | None = None, prompts: list[str] | None = None) -> Imported:
