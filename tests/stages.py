@@ -19,7 +19,8 @@ def copy_configs(root: Path) -> Path:
     for file in ("params.yaml", "dvc.yaml"):
         shutil.copy(REPOSITORY / file, root)
     shutil.copytree(REPOSITORY / "configs", root / "configs")
-    edit(root, "params.yaml", model="robo-nano-5m")
+    edit(root, "params.yaml", model="robo-nano-5m", data="robo-code-8k-256", tokenizer="robo-code-8k", serving="robo-micropython-256",
+         **{"exam.max_new_tokens": 128})
     return root
 
 
