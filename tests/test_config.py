@@ -210,6 +210,7 @@ WRONG = {
     "num_ctx": (SERVING, keys(parameters__num_ctx=512), ["parameters.num_ctx: 512", MODEL, "context_length 256"]),
     "stop": (SERVING, keys(parameters__stop=["</s>"]), ["parameters.stop", "'<eos>'"]),
     "template": (SERVING, keys(template="{{ .System }}"), ["template", "{{ .Prompt }}"]),
+    "template that was not taught": (SERVING, keys(template="{{ .Prompt }}"), ["template", "exam.prompt", "'# {request}\\n'"]),
     "exam prompt": (PARAMS, keys(exam__prompt="# {requst}\n"), ["exam.prompt", "{request}"]),
     "exam set": (PARAMS, keys(exam__sets=["peopel"]), ["exam.sets.0: 'peopel' is not known", "did you mean 'people'"]),
     "exam set twice": (PARAMS, keys(exam__sets=["people", "people"]), ["exam.sets: a set stands twice"]),
@@ -237,6 +238,7 @@ def test_wrong_input_is_named(root, case):
 
 @pytest.mark.parametrize("change", [keys(template="{{- .Prompt -}}"), keys(template="{{if .Suffix}}<s>{{end}}{{.Prompt}}")])
 def test_a_template_may_be_written_in_any_way_that_go_reads(root, change):
+    keys(tasks_share=0.0)(root, DATA)       # where requests are taught, the template is what they are taught by
     change(root, SERVING)
     load(root)
 
