@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from pipeline.core.environment import nobody_reads, prepare
 from pipeline.core.errors import UserError
 
 
@@ -116,7 +117,7 @@ COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve"
             "board": board, "exam": exam, "reconcile": reconcile, "promote": promote, "rollback": rollback}
 
 
-def main() -> None:
+def dispatch() -> None:
     from flows.servers import LOCALHOST, credentials
     parser = argparse.ArgumentParser(prog="robo", description="From MicroPython code to a small language model, and kept fresh.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -173,6 +174,17 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def main() -> None:
+    prepare()
+    try:
+        try:
+            dispatch()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        sys.exit(nobody_reads())
 
 
 if __name__ == "__main__":

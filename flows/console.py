@@ -3,6 +3,7 @@
 Prefect's page gets the same lines as logs. Its own console logging is quiet, since it would say everything twice.
 """
 
+import contextlib
 import sys
 import threading
 
@@ -20,7 +21,7 @@ def is_live() -> bool:
 def say(text: str = "") -> None:
     """Prints a whole line, clearing a progress bar that stands there."""
     global _bar_shown
-    with _lock:
+    with _lock, contextlib.suppress(OSError):       # where nobody reads it any more, the run goes on
         if _bar_shown:
             print("\r\033[K", end="")
             _bar_shown = False

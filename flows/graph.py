@@ -66,7 +66,7 @@ def mend() -> list[str]:
             (Path(repo.tmp_dir) / "rwlock").unlink()
             said.append("DVC's .dvc/tmp/rwlock was cut short, by a full disk perhaps; it is made anew")
         lock = Path("dvc.lock")
-        text = lock.read_text() if lock.exists() else ""
+        text = lock.read_text(encoding="utf-8") if lock.exists() else ""
         try:
             Lockfile(repo, str(lock)).load()
             whole = text[-1:] in ("", "\n")

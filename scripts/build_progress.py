@@ -26,8 +26,8 @@ def run(command: list[str], label: str, log: Path, env: dict | None = None, cwd:
     live = sys.stderr.isatty()
     began, first_step, shown = time.monotonic(), None, 0.0
     print(f"{label}  (log: {log})", file=sys.stderr, flush=True)
-    with log.open("w") as out:
-        child = subprocess.Popen(command, env=env, cwd=cwd, text=True, errors="replace",
+    with log.open("w", encoding="utf-8") as out:
+        child = subprocess.Popen(command, env=env, cwd=cwd, encoding="utf-8", errors="replace",
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for line in child.stdout:
             out.write(line)
@@ -46,6 +46,6 @@ def run(command: list[str], label: str, log: Path, env: dict | None = None, cwd:
     if live and first_step:
         print(f"\r{'':<60}\r", end="", file=sys.stderr)
     if status:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
+        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
         sys.exit(f"{tail}\nerror: {' '.join(command[:4])} ... failed with status {status}; the whole log is {log}")
     print(f"  done in {clock(time.monotonic() - began)}", file=sys.stderr, flush=True)
