@@ -7,18 +7,19 @@ Only a comparison of MLflow's alias with Ollama needs MLflow's client, a second 
 import os
 import platform
 import re
+import shlex
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
 from flows.processes import answers, locked
-from flows.servers import address_of, state
+from flows.servers import address_of, mlflow_database, prefect_database, state
 from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError
-from pipeline.publish import serving
+from pipeline.publish import lineage, serving
+from pipeline.tracking import check_version
 
 SHOWN = ("dvc", "prefect", "mlflow", "torch", "lightning", "llama-cpp-python", "gguf")
 FREE_BYTES = 5e9        # a run with its caches needs a few gigabytes
@@ -41,7 +42,7 @@ def locked_versions(path: Path) -> dict[str, str]:
     """Package -> version that requirements.lock asks for on this machine."""
     from packaging.requirements import Requirement
     found = {}
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if match := re.match(r"(\S+==[^\s\\]+(?:\s*;[^\\]+)?)\s*\\?$", line):
             requirement = Requirement(match[1])
             if requirement.marker is None or requirement.marker.evaluate():
@@ -68,13 +69,14 @@ def shortened(items: list[str], count: int = 3) -> str:
 
 
 def git(root: Path) -> Iterator[Finding]:
-    def ask(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.rstrip()
     try:
-        commit, changed = ask("log", "-1", "--format=%h %s"), ask("status", "--porcelain").splitlines()
-    except (OSError, subprocess.CalledProcessError) as error:
-        yield Finding("git", "bad", f"no git repository with a commit here, and DVC needs one ({error})",
-                      "git init && git add -A && git commit -m start")
+        commit, changed = lineage.git(root, "log", "-1", "--format=%h %s"), lineage.git(root, "status", "--porcelain").splitlines()
+    except UserError as error:
+        mend = {"not a git repository": "git init && git add -A && git commit -m start",
+                "does not have any commits": "git add -A && git commit -m start",
+                "dubious ownership": f"git config --global --add safe.directory {shlex.quote(str(root.resolve()))}"}
+        yield Finding("git", "bad", f"no commit can be told, and DVC needs one: {error}",
+                      next((command for words, command in mend.items() if words in str(error)), "install git"))
         return
     if changed:
         names = shortened([line[3:] for line in changed])
@@ -103,6 +105,16 @@ def files() -> Iterator[Finding]:
         yield Finding("files", "good", "all stages are up to date with dvc.lock")
 
 
+def databases(root: Path) -> Iterator[Finding]:
+    """Those of an installed version that is older than what wrote them."""
+    for name, database in (("prefect", prefect_database(root)), ("mlflow", mlflow_database(root))):
+        try:
+            check_version(name, database)
+        except UserError as error:
+            kept = shlex.quote(str(database.parent / "kept"))
+            yield Finding(name, "bad", str(error), f"mkdir -p {kept} && mv {shlex.quote(str(database))}* {kept}")     # with SQLite's -wal
+
+
 def servers(root: Path) -> Iterator[Finding]:
     for name, health, variable in (("prefect", "/api/health", "PREFECT_API_URL"), ("mlflow", "/health", "MLFLOW_TRACKING_URI")):
         if given := os.environ.get(variable):
@@ -111,7 +123,7 @@ def servers(root: Path) -> Iterator[Finding]:
                           "" if good else f"start it there, or unset {variable}")
             continue
         try:
-            address = address_of(name, root).read_text()
+            address = address_of(name, root).read_text(encoding="utf-8")
         except FileNotFoundError:
             yield Finding(name, "note", "no server of ours runs; runs keep their own books", "robo serve")
             continue
@@ -174,7 +186,7 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
         yield Finding("configs", "good", f"{config.params.corpus}, {config.params.model}, {config.params.training}")
     except UserError as error:
         yield Finding("configs", "bad", str(error), "mend the file that it names")
-    parts = [("packages", packages(root)), ("git", git(root)), ("servers", servers(root)), ("disk", disk(root))]
+    parts = [("packages", packages(root)), ("git", git(root)), ("databases", databases(root)), ("servers", servers(root)), ("disk", disk(root))]
     if config:
         parts += [("files", files()), ("ollama", ollama(config, root))]
     for name, findings in parts:

@@ -21,9 +21,9 @@ from flows.summary import report
 from pipeline.advice import advice, check_precision
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
-from pipeline.publish import registry, serving
+from pipeline.publish import lineage, registry, serving
 from pipeline.publish.judge import judge
-from pipeline.tracking import default_tracking_uri
+from pipeline.tracking import check, default_tracking_uri
 
 AT_ONCE = 2     # stages that need one another's outputs never meet; two quantizations may
 
@@ -104,6 +104,13 @@ def retrain() -> list[Outcome]:
     except UserError:
         if "train" in pending():        # a model trained elsewhere may well come through here
             raise
+    # who is asked at the end must be there, or the work is for nothing
+    check(default_tracking_uri(config.root))
+    serving.address()
+    try:
+        lineage.commit(config.root)
+    except UserError as error:
+        warn(f"note: a version registered now cannot say which commit it is of: {error}; robo doctor says what mends it")
     for line in advice(config):
         warn(f"note: {line}")
     futures = {}

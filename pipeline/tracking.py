@@ -8,10 +8,13 @@ MLflow takes 1.6 seconds to import, so functions import it where they use it.
 import logging
 import os
 import re
+import sqlite3
 import tempfile
 import urllib.error
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from importlib.metadata import version as installed
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import TemporaryError, UserError
@@ -20,6 +23,7 @@ from pipeline.core.schema import SHA256
 
 TRAINED_ARTIFACT = "trained"        # folder of a version's run with the weights to fine-tune from
 PING_SECONDS = 5
+MIGRATIONS = {"mlflow": "store/db_migrations/versions", "prefect": "server/database/_migrations/versions/sqlite"}     # in the packages
 
 
 def local_tracking_uri(root: Path) -> str:
@@ -63,6 +67,28 @@ def ping(uri: str) -> None:
         raise UserError(f"what answers at {uri} is no MLflow server; {right}")
 
 
+def check_version(package: str, database: Path) -> None:
+    """Raises UserError where a newer `package` than ours wrote this SQLite file: ours would say that it is too old, or nothing of use."""
+    if not database.exists():
+        return
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            revisions = [row[0] for row in connection.execute("select version_num from alembic_version")]
+        except sqlite3.OperationalError:        # nothing in it yet
+            return
+        except sqlite3.DatabaseError as error:
+            raise UserError(f"{database}: {error}; move it away and a new one is begun") from None
+    known = Path(find_spec(package).submodule_search_locations[0], MIGRATIONS[package])
+    if not all(list(known.glob(f"*{revision}*.py")) for revision in revisions):
+        raise UserError(f"{database} was written by a newer {package} than the {installed(package)} that is installed: go back to the commit that "
+                        "wrote it and `make setup`, or move the file away, and with it what it holds, and a new one is begun")
+
+
+def shown(uri: str) -> str:
+    """The address without its password."""
+    return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", uri)
+
+
 @contextmanager
 def connected(uri: str):
     """Yields MLflow's client for `uri`; what MLflow refuses in the block, or a server that goes away, becomes a UserError."""
@@ -74,7 +100,9 @@ def connected(uri: str):
     if uri.startswith(("http://", "https://")):
         ping(uri)
     elif uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        database = Path(uri.removeprefix("sqlite:///"))
+        database.parent.mkdir(parents=True, exist_ok=True)
+        check_version("mlflow", database)
     import mlflow
     import requests
     logging.getLogger("alembic").setLevel(logging.WARNING)      # it tells each of its migrations, on first use
@@ -83,7 +111,20 @@ def connected(uri: str):
         mlflow.set_registry_uri(uri)
         yield mlflow.MlflowClient()
     except (mlflow.MlflowException, requests.RequestException) as error:
-        raise UserError(f"MLflow at {uri}: {error}\nNothing half-done stays: run again when this is mended") from error
+        raise UserError(f"MLflow at {shown(uri)}: {error}\nNothing half-done stays: run again when this is mended") from error
+
+
+def check(uri: str) -> None:
+    """Raises UserError where MLflow cannot be asked, to know it before the work that is to be registered there."""
+    try:
+        with connected(uri) as client:
+            client.search_experiments(max_results=1)
+    except UserError:
+        raise
+    except Exception as error:      # of a database's driver, or for want of one; its words may hold the password
+        said = str(error).splitlines()[0] if str(error) else ""
+        raise UserError(f"MLflow at {shown(uri)}: {type(error).__name__}: {shown(said)}; mend MLFLOW_TRACKING_URI, or unset it to use the file "
+                        ".state/mlflow.db") from error
 
 
 def fetch(uri: str, digest: str, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 from project import REPOSITORY
 from real import free_port
 
-from flows.doctor import examine, files, locked_versions, packages, show
+from flows.doctor import examine, files, git, locked_versions, packages, show
 from flows.graph import UNREADABLE, mend
+from pipeline.publish import lineage
 
 STAGES = """
 stages:
@@ -116,3 +118,31 @@ def test_a_mistake_in_a_config(small):
     os.remove("params.yaml")
     (small / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text().replace("model: robo-nano-qwen3", "model: robo-nano-qwne3"))
     assert found("configs").how == "bad" and "robo-nano-qwne3" in found("configs").said
+
+
+@pytest.mark.parametrize("make, variables, says, mend", [
+    ([], {}, "not a git repository", "git init && git add -A && git commit -m start"),
+    (["git init -q"], {}, "does not have any commits", "git add -A && git commit -m start"),
+    (["git init -q"], {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}, "dubious ownership", "git config --global --add safe.directory '{root}'"),
+    ([], {"PATH": "/nowhere"}, "No such file or directory", "install git"),
+], ids=["no repository", "no commit", "another owner", "no git"])
+def test_a_commit_that_cannot_be_told(tmp_path, monkeypatch, make, variables, says, mend):
+    root = tmp_path / "my project"
+    root.mkdir()
+    for command in make:
+        subprocess.run(command.split(), cwd=root, check=True)
+    for name, value in {"LANGUAGE": "de", "LC_ALL": "de_DE.UTF-8", **variables}.items():
+        monkeypatch.setenv(name, value)
+    told = next(git(root))
+    assert told.how == "bad" and says in told.said and told.mend == mend.format(root=root)
+    assert lineage.git_tags(root) == {}
+
+
+def test_a_database_of_a_newer_version(small):
+    (small / ".state").mkdir()
+    with sqlite3.connect(small / ".state/mlflow.db") as connection:
+        connection.execute("create table alembic_version as select 'ffff00001111' as version_num")
+    told = found("mlflow")
+    assert told.how == "bad" and "written by a newer mlflow" in told.said
+    subprocess.run(told.mend, shell=True, check=True)
+    assert os.listdir(small / ".state/kept") == ["mlflow.db"] and found("mlflow").how == "note"

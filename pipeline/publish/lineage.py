@@ -7,6 +7,7 @@ places tell different ones. Only reads; knows no server.
 import csv
 import hashlib
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -133,15 +134,30 @@ def history(path: Path) -> Iterator[tuple[str, float, int]]:
             yield from ((column, float(cell), step) for column, cell in row.items() if cell)
 
 
+def git(root: Path, *arguments: str) -> str:
+    """What git prints. Raises UserError with git's own words, in English, where it refuses or is not there."""
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, encoding="utf-8", errors="replace",
+                              env={**os.environ, "LC_ALL": "C"})
+    except OSError as error:
+        raise UserError(f"git: {error.strerror}") from None
+    if done.returncode:
+        raise UserError((done.stderr.strip() or f"git ended with status {done.returncode}").splitlines()[0])
+    return done.stdout.rstrip()
+
+
+def commit(root: Path) -> str:
+    """Raises UserError where git tells none."""
+    return git(root, "rev-parse", "--verify", "HEAD")
+
+
 def git_tags(root: Path) -> dict[str, str]:
     """The commit and whether code or configs differ from it; nothing outside a git repository."""
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True).stdout.strip()
     try:
         # What a run itself writes is no difference of its recipe.
-        return {"git_commit": git("rev-parse", "HEAD"),
-                "git_dirty": str(bool(git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!metrics", ":!reports"))).lower()}
-    except (OSError, subprocess.CalledProcessError):
+        return {"git_commit": commit(root),
+                "git_dirty": str(bool(git(root, "status", "--porcelain", "--", ".", ":!dvc.lock", ":!metrics", ":!reports"))).lower()}
+    except UserError:
         return {}
 
 
