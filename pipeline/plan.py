@@ -107,6 +107,7 @@ def measure(config: Config, seconds: float = MEASURE_SECONDS) -> tuple[float, fl
     """
     import torch
 
+    from pipeline.training import compiler
     from pipeline.training.optimizer import make_optimizer
     from pipeline.training.precision import choose, cpu_has_bfloat16
 
@@ -115,7 +116,9 @@ def measure(config: Config, seconds: float = MEASURE_SECONDS) -> tuple[float, fl
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = {"32-true": torch.float32, "16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}[precision]
     model = build(config).to(device).train()
-    if config.training.compile:
+    if config.training.compile and (trouble := compiler.trouble()):
+        why += f", not compiled, so several times slower: {trouble}"
+    elif config.training.compile:
         model.compile_steps()
     optimizer = make_optimizer(model, config.training.model_dump(), torch.bfloat16 if device == "cuda" or cpu_has_bfloat16() else torch.float32)
     ids = torch.randint(config.model.vocab_size, (config.data.batch_size, config.data.block_size + 1), device=device)

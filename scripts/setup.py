@@ -34,6 +34,13 @@ def install_stubs(uv: list[str], environment: dict[str, str]) -> None:
             unfinished.rename(folder)
 
 
+def find_own_programs(venv: Path) -> None:
+    """Lets every Python of this environment find the environment's programs first, activated or not: `.venv/bin/dvc` starts stages as `python`."""
+    line = 'import os, sys; os.environ["PATH"] = os.path.join(sys.prefix, "bin") + os.pathsep + os.environ.get("PATH", os.defpath)\n'
+    for packages in venv.glob("lib/python*/site-packages"):
+        (packages / "robo.pth").write_text(line, encoding="utf-8")
+
+
 def main() -> None:
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         sys.exit(f"error: Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}; name one with `make PYTHON=python3.12 ...`")
@@ -53,6 +60,7 @@ def main() -> None:
     run([*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "Installing the project itself",
         ROOT / ".state" / "logs" / "setup-project.log", env=environment)
     install_stubs(uv, environment)
+    find_own_programs(VENV)
     (VENV / ".complete").touch()
 
 

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import venv
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -196,6 +197,20 @@ def test_a_stage_whose_reader_is_gone_ends_without_a_traceback(tmp_path):
     program = "from pipeline.core import stage\nstage.run('pack', lambda config: print('x' * 100_000))"
     assert without_a_reader("-c", program, cwd=copy_configs(tmp_path)) == (
         141, "error: pack: nobody reads any more what it says, so it ends; run again to start it anew\n")
+
+
+# --- an environment that is not activated -----------------------------------------------------------------------------
+
+def test_what_the_environment_starts_as_python_is_its_own(tmp_path, monkeypatch):
+    """As `.venv/bin/dvc repro` does, in a shell with another `python` or none."""
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    import setup
+    folder = tmp_path / "my project/.venv"
+    venv.create(folder)
+    setup.find_own_programs(folder)
+    program = "import subprocess; subprocess.run('exec python -c \"import sys; print(sys.prefix)\"', shell=True)"
+    done = subprocess.run([folder / "bin/python", "-c", program], env={"PATH": "/nowhere"}, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == (str(folder), "")
 
 
 # --- a user id without an entry ---------------------------------------------------------------------------------------

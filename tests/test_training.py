@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from pipeline.core.errors import UserError
 from pipeline.model import ModelConfig, Transformer
-from pipeline.training import precision
+from pipeline.training import compiler, precision
 from pipeline.training.callbacks import diverged, overfitting
 from pipeline.training.data import Blocks, Order
 from pipeline.training.optimizer import make_optimizer, orthogonalise, rate_at
@@ -221,19 +221,19 @@ def prepare_run(folder: Path, **changes) -> Path:
     return folder
 
 
-def start(folder: Path, program: str = RUN) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", program], cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+def start(folder: Path, program: str = RUN, **more: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", program], cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY), **more},
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
 
 
-def run(folder: Path, program: str = RUN) -> subprocess.CompletedProcess:
-    process = start(folder, program)
+def run(folder: Path, program: str = RUN, **more: str) -> subprocess.CompletedProcess:
+    process = start(folder, program, **more)
     output = process.communicate(timeout=300)[0]
     return subprocess.CompletedProcess(program, process.returncode, output)
 
 
-def finish(folder: Path) -> str:
-    done = run(folder)
+def finish(folder: Path, **more: str) -> str:
+    done = run(folder, **more)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
@@ -277,7 +277,7 @@ TERM, INT = int(signal.SIGTERM), int(signal.SIGINT)
 MOMENTS = {     # place, how often it was passed before, signals, dials, step of the checkpoint that is left (0: none)
     "before fit": ("lightning.Trainer.__init__", 1, [TERM], {}, 0),
     "starting fit": ("pipeline.training.data.BinData.train_dataloader", 1, [INT], {}, 0),
-    "compiling": ("torch._inductor.compile_fx.compile_fx", 1, [TERM], {"compile": True}, 0),
+    "compiling": ("torch._inductor.compile_fx.compile_fx", 2, [TERM], {"compile": True}, 0),
     "in a step": ("pipeline.training.module.Trainee.training_step", 7, [TERM], {"accumulate_grad_batches": 2}, 4),
     "twice": ("pipeline.training.optimizer.MuonAdamW.step", 5, [TERM, INT, TERM], {}, 5),
     "evaluating": ("pipeline.model.Transformer.loss", 8 + 5, [INT], {}, 8),
@@ -307,6 +307,48 @@ def test_a_signal_ends_it_with_a_checkpoint_and_no_output(tmp_path, moment):
         finish(whole)
         assert curve(whole) == curve(folder)
         assert (whole / "trained/model.safetensors").read_bytes() == (folder / "trained/model.safetensors").read_bytes()
+
+
+# --- compilers ----------------------------------------------------------------------------------------------------------
+
+def program(path: Path, script: str = "") -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("there, variable, expected", [
+    (["g++"], None, "g++"), (["clang++"], None, "clang++"), (["g++", "clang++"], "clang++", "clang++"), (["g++", "ccache"], "ccache g++", "g++"),
+    (["g++", "clang++", "ccache"], "/usr/bin/ccache clang++ -m64", "clang++"), (["g++"], "nosuch", "g++"), ([], "g++", None), ([], None, None),
+])
+def test_which_compiler(tmp_path, monkeypatch, there, variable, expected):
+    for name in there:
+        program(tmp_path / name)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", variable) if variable else monkeypatch.delenv("CXX", raising=False)
+    assert compiler.find() == expected
+    assert expected or compiler.trouble() == "there is no C++ compiler (Debian: apt-get install g++)"
+
+
+@pytest.mark.slow
+def test_compiling_beside_a_blank_and_an_umlaut(tmp_path):
+    """torch lies under .venv, so a blank in the project's folder gets into what it tells the compiler; and CXX may name two programs."""
+    packages = tmp_path / "mein Spielzeug für Züge"
+    packages.mkdir()
+    (packages / "torch").symlink_to(Path(torch.__file__).parent)
+    asked = "from pipeline.training import compiler\nimport torch\nprint(torch.__file__, repr(compiler.trouble()))"
+    done = run(tmp_path, asked, PYTHONPATH=f"{packages}{os.pathsep}{REPOSITORY}", CXX="ccache g++", TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
+    assert done.stdout.splitlines()[-1] == f"{packages}/torch/__init__.py ''"
+
+
+@pytest.mark.slow
+def test_a_compiler_that_fails_costs_time_and_no_run(tmp_path):
+    broken = "case $* in *--version*) echo 'g++ 12';; *) echo 'fatal error: omp.h: No such file or directory' >&2; exit 1;; esac"
+    (tmp_path / "bin").mkdir()
+    program(tmp_path / "bin/g++", broken)
+    said = finish(prepare_run(tmp_path / "run", max_steps=2, compile=True), PATH=f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}", CXX="g++",
+                  TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
+    assert "train: note: torch cannot compile here: fatal error: omp.h: No such file or directory. Each step takes several times as long" in said
+    assert len(curve(tmp_path / "run")) == 2
 
 
 def test_a_signal_while_it_imports_ends_it_with_one_message(tmp_path):

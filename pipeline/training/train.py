@@ -77,7 +77,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
 
     from pipeline.model import ModelConfig, Transformer
     from pipeline.model.checkpoint import save_model
-    from pipeline.training import start, utilisation
+    from pipeline.training import compiler, start, utilisation
     from pipeline.training.callbacks import CHECKPOINT_SHARE, Checkpoints, Metrics, overfitting
     from pipeline.training.clock import Clock
     from pipeline.training.data import BinData
@@ -92,6 +92,8 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     t = {**t, "max_steps": number_of_steps(t, tokens_per_step)}
     precision, why = choose(t["precision"], t["force_precision"])
     on_gpu = torch.cuda.is_available()
+    trouble = compiler.trouble() if t["compile"] else ""
+    t["compile"] = t["compile"] and not trouble
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(t["seed"])
     model = Transformer(ModelConfig.from_dict(model_config))
@@ -125,6 +127,8 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
         f"{f' x {world}' if world > 1 else ''}, precision {precision} ({why}), {t['optimizer']}, {'at most ' if clock.limit else ''}{t['max_steps']} "
         f"steps of {tokens_per_step:,} tokens = {t['max_steps'] * tokens_per_step / sidecar['train']['tokens']:.2f} epochs"
         + (", compiling the first step" if t["compile"] else ""))
+    if trouble:
+        say(f"note: torch cannot compile here: {trouble}. Each step takes several times as long as compiled, and is rounded a little otherwise")
     if resume:
         stop.step = resume[1]
         say(f"going on from step {resume[1]} ({resume[0]})")
