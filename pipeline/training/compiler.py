@@ -32,6 +32,6 @@ def trouble() -> str:
     try:
         torch.compile(lambda x: x + 1)(torch.zeros(64, device=device))
     except Exception as error:      # whatever compilers and linkers do
-        text = str(error)
+        text = str(error).partition("Set TORCHDYNAMO_VERBOSE")[0]       # advice for torch's own people
         return " ".join((text.partition("Output:")[2] or text).split())[:300]
     return ""
