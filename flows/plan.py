@@ -5,7 +5,7 @@ from pathlib import Path
 from flows.graph import pending
 from flows.summary import show_tables
 from pipeline import plan
-from pipeline.advice import advice, check_precision
+from pipeline.advice import advice, check_machine
 from pipeline.core.config import Config
 from pipeline.core.files import read_json
 from pipeline.core.paths import METRICS, SIDECAR
@@ -23,7 +23,7 @@ def show(config: Config, measured: bool) -> None:
     """
     stages = pending()
     if measured or "train" in stages:
-        check_precision(config)
+        check_machine(config)
     p, d, t = config.params, config.data, config.training
     parts = plan.parameters(config)
     total = sum(parts.values())

@@ -18,7 +18,7 @@ from flows import acts, console, runs
 from flows.graph import Outcome, finish, graph, mend, pending, run_stage, stop_children
 from flows.notices import notify
 from flows.summary import report
-from pipeline.advice import advice, check_precision
+from pipeline.advice import advice, check_machine
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
 from pipeline.publish import lineage, registry, serving
@@ -100,7 +100,7 @@ def retrain() -> list[Outcome]:
         warn(line)
     config = load()     # a mistake in a config is said before anything runs
     try:
-        check_precision(config)
+        check_machine(config)
     except UserError:
         if "train" in pending():        # a model trained elsewhere may well come through here
             raise

@@ -8,7 +8,7 @@ from chain import REPOSITORY, edit, make_chain, robo, without_bfloat16
 from tiny import make_model
 
 from pipeline import plan
-from pipeline.advice import check_precision
+from pipeline.advice import check_machine
 from pipeline.core.config import Config, read_yaml
 from pipeline.export.gguf import write_gguf
 from pipeline.export.quantize import quantize
@@ -108,7 +108,7 @@ def test_a_precision_that_this_cpu_crawls_in_is_forced_or_has_no_plan(tmp_path, 
     config = shaped(vocab_size=512, context_length=64, d_model=64, n_layers=1, n_heads=2, d_ff=256)
     config.data = config.data.model_copy(update={"block_size": 64, "batch_size": 2})
     config.training = config.training.model_copy(update={"compile": False, "precision": "bf16-mixed", "force_precision": True})
-    check_precision(config)
+    check_machine(config)
     assert plan.measure(config, 0)[2].startswith("bf16-mixed, forced")
     root = make_chain(tmp_path / "chain")
     edit(root, "configs/training/small.yaml", precision="bf16-mixed")

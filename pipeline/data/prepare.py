@@ -21,9 +21,9 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_jsonl, write_json
 from pipeline.core.paths import METRICS, PROCESSED, RAW, SPLITS
 from pipeline.core.progress import is_live
+from pipeline.core.schema import COPYLEFT
 
 SHORT = 12          # characters; a shorter line is everybody's
-COPYLEFT = re.compile(r"\b(A?GPL(v?\d)?|LGPL(v?\d)?|GNU (Affero |Lesser )?General Public|CC[ -]BY[ -]NC|non-?commercial use)\b", re.IGNORECASE)
 
 
 def clean(text: str) -> str:

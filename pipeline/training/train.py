@@ -68,8 +68,8 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     """Trains and writes `out`, metrics and samples; returns the figures of the run.
 
     The dicts hold the keys of the model, training and data configs and of pack.json; `tokenizer` may be None without sample_prompts.
-    Raises UserError on divergence, too little memory, weights in init_from that do not fit, or a precision that this machine is no
-    good at; SystemExit when a signal came, see `Stop`.
+    Raises UserError on divergence, too little memory, weights in init_from that do not fit, more devices than there are, or a
+    precision that this machine is no good at; SystemExit when a signal came, see `Stop`.
     """
     import lightning as L
     import torch
@@ -77,7 +77,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
 
     from pipeline.model import ModelConfig, Transformer
     from pipeline.model.checkpoint import save_model
-    from pipeline.training import compiler, start, utilisation
+    from pipeline.training import compiler, devices, start, utilisation
     from pipeline.training.callbacks import CHECKPOINT_SHARE, Checkpoints, Metrics, overfitting
     from pipeline.training.clock import Clock
     from pipeline.training.data import BinData
@@ -90,6 +90,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     world = t["devices"] * t["num_nodes"]
     tokens_per_step = data["batch_size"] * data["block_size"] * t["accumulate_grad_batches"] * world
     t = {**t, "max_steps": number_of_steps(t, tokens_per_step)}
+    devices.check(t["devices"])
     precision, why = choose(t["precision"], t["force_precision"])
     on_gpu = torch.cuda.is_available()
     trouble = compiler.trouble() if t["compile"] else ""
