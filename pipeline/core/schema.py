@@ -134,6 +134,7 @@ class SdistSource(Source):
 class FolderSource(Source):
     kind: Literal["folder"]
     path: Annotated[str, Field(pattern=CORPUS_FOLDER)]
+    split: Literal["train", "val", "test", "auto"]      # auto: prepare divides its files among all three, by groups that belong together
 
 
 def package(source: Source) -> str:
@@ -157,8 +158,8 @@ class Corpus(File):
             (len(names) == len(set(names)),
              f"sources: two are the same package: {', '.join(sorted(n for n in set(names) if names.count(n) > 1))}"),
             (not crossing, f"sources: one folder in two splits makes held-out figures too good: {'; '.join(crossing)}"),
-            ({s.split for s in self.sources} == {"train", "val", "test"},
-             "sources: each of the splits train, val and test needs one source at least"),
+            ({s.split for s in self.sources} >= {"train", "val", "test"} or "auto" in {s.split for s in self.sources},
+             "sources: each of the splits train, val and test needs one source at least; a folder with `split: auto` is divided among all three"),
         ]
 
 
