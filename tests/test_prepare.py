@@ -9,7 +9,7 @@ from stages import copy_configs, files_under, run_stage
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl
-from pipeline.data.prepare import HELD_OUT, clean, data_share, divide, join_near_duplicates, judge, lines, prepare, units
+from pipeline.data.prepare import HELD_OUT, clean, data_share, divide, join_near_duplicates, judge, prepare, units
 
 DIALS = {"min_bytes": 20, "max_bytes": 5000, "max_line_length": 100, "max_data_share": 0.5, "max_overlap": 0.5}
 SPLIT_OF = {"lib": "train", "more": "train", "held": "val", "last": "test", "mine": "auto"}

@@ -51,7 +51,9 @@ def run(path: Path) -> dict:
 
 def measure(path: Path) -> dict:
     """run() in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "pipeline.evaluation.speed", path], check=True, capture_output=True, text=True)
+    from pipeline.core.stage import own_environment  # here, as that process measures its memory
+    done = subprocess.run([sys.executable, "-m", "pipeline.evaluation.speed", path], check=True, capture_output=True, text=True,
+                          env=own_environment())
     return json.loads(done.stdout)
 
 
