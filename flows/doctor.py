@@ -86,9 +86,9 @@ def git(root: Path) -> Iterator[Finding]:
 def files() -> Iterator[Finding]:
     """DVC's stages against the files; what DVC says is wrong with its own files too."""
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     from flows.changes import why
+    from flows.dvc_repo import Repo
     try:
         with Repo(".") as repo:
             status = repo.status()

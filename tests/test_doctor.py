@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +11,16 @@ import dvc.repo  # noqa: F401 (its log keeps the stdout of its first import, whi
 import pytest
 from project import REPOSITORY
 from real import free_port
+from stages import stage_environment
 
 from flows.doctor import examine, files, locked_versions, packages, show
-from flows.graph import UNREADABLE, mend
+from flows.graph import UNREADABLE, changes, mend
 
 STAGES = """
 stages:
   prepare:
     cmd: cp text data/processed/train_corpus.jsonl
-    deps: [text]
+    deps: [text, corpora]
     outs: [data/processed/train_corpus.jsonl]
   tokenizer:
     cmd: cp data/processed/train_corpus.jsonl data/tokenizer
@@ -35,6 +37,9 @@ def made(tmp_path_factory):
         (root / name).symlink_to(REPOSITORY / name)
     (root / "dvc.yaml").write_text(STAGES)
     (root / "text").write_text("led")
+    (root / "corpora").mkdir()
+    (root / "corpora/blink.py").write_text("led.on()")
+    (root / ".dvcignore").symlink_to(REPOSITORY / ".dvcignore")
     (root / "data/processed").mkdir(parents=True)
     (root / ".gitignore").write_text(".state\n")
     commands = ["git init -q", f"{sys.executable} -m dvc init -q", f"{sys.executable} -m dvc repro -q", "git add -A",
@@ -76,6 +81,35 @@ def test_a_missing_file_may_come_from_a_remote(small, tmp_path):
     os.remove("data/tokenizer")
     subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "-d", "store", str(tmp_path / "store")], check=True, stdout=subprocess.DEVNULL)
     assert next(files()).mend == "robo run, or dvc pull (from store)"
+
+
+def listen(path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(path))
+
+
+UNREADABLE_FILES = {
+    ".#blink.py": lambda path: path.symlink_to("user@host.123"), "gone.py": lambda path: path.symlink_to("nowhere"),
+    "loop.py": lambda path: path.symlink_to("loop.py"), "around": lambda path: path.symlink_to("."), "pipe.py": os.mkfifo, "socket.py": listen,
+    os.fsdecode(b"\xff.py"): lambda path: path.write_text("led")}
+
+
+@pytest.mark.parametrize("name", UNREADABLE_FILES, ids=ascii)
+def test_what_cannot_be_read_in_a_folder_is_no_change_and_no_end(small, name):
+    """DVC would end in an error, or wait for ever at a pipe."""
+    UNREADABLE_FILES[name](small / "corpora" / name)
+    assert changes("prepare") == ""
+    (small / "corpora/more.py").write_text("led.off()")
+    assert changes("prepare") == "corpora changed"
+
+
+@pytest.mark.parametrize("module, names", [("flows.dvc_child", list(UNREADABLE_FILES)), ("dvc", [".#blink.py"])])
+def test_neither_for_dvc_as_a_command(small, module, names):
+    """As a run starts it; as a person types it, with what an editor leaves."""
+    for name in names:
+        UNREADABLE_FILES[name](small / "corpora" / name)
+    done = subprocess.run([sys.executable, "-m", module, "status"], env=stage_environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "up to date" in done.stdout, done.stderr
 
 
 def test_what_a_full_disk_cut_short(small):
