@@ -16,6 +16,7 @@ from pathlib import Path
 
 from flows.processes import answers, locked
 from flows.servers import address_of, state
+from flows.tracked import missed
 from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError
 from pipeline.publish import serving
@@ -103,6 +104,11 @@ def files() -> Iterator[Finding]:
         yield Finding("files", "good", "all stages are up to date with dvc.lock")
 
 
+def sweeps(config: Config) -> Iterator[Finding]:
+    for line in missed(config):
+        yield Finding("sweeps", "note", *line.rsplit(": ", 1))
+
+
 def servers(root: Path) -> Iterator[Finding]:
     for name, health, variable in (("prefect", "/api/health", "PREFECT_API_URL"), ("mlflow", "/health", "MLFLOW_TRACKING_URI")):
         if given := os.environ.get(variable):
@@ -176,7 +182,7 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
         yield Finding("configs", "bad", str(error), "mend the file that it names")
     parts = [("packages", packages(root)), ("git", git(root)), ("servers", servers(root)), ("disk", disk(root))]
     if config:
-        parts += [("files", files()), ("ollama", ollama(config, root))]
+        parts += [("files", files()), ("sweeps", sweeps(config)), ("ollama", ollama(config, root))]
     for name, findings in parts:
         try:
             yield from findings

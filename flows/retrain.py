@@ -18,6 +18,7 @@ from flows import acts, console, runs
 from flows.graph import Outcome, finish, graph, mend, pending, run_stage, stop_children
 from flows.notices import notify
 from flows.summary import report
+from flows.tracked import missed
 from pipeline.advice import advice, check_precision
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
@@ -104,7 +105,7 @@ def retrain() -> list[Outcome]:
     except UserError:
         if "train" in pending():        # a model trained elsewhere may well come through here
             raise
-    for line in advice(config):
+    for line in advice(config) + missed(config):
         warn(f"note: {line}")
     futures = {}
     try:

@@ -594,6 +594,14 @@ def test_a_folder_that_is_not_there(before):
     fails([folder()], "sources.0 (mine)", "corpora/mine: no such folder")
 
 
+def test_a_folder_that_is_not_in_a_queued_runs_copy_says_why(workplace, monkeypatch):
+    copy = workplace / "project/.dvc/tmp/exps/tmp123"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    with pytest.raises(UserError, match="corpora/mine: no such folder in the copy .* git add corpora/mine, and queue it again"):
+        collect([folder()])
+
+
 def test_a_folder_without_a_wanted_file(before):
     folder_of_one()
     fails([folder(include=["*.mpy"])], "sources.0 (mine)", "no file matches include ['*.mpy']")

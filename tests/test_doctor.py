@@ -9,12 +9,15 @@ from pathlib import Path
 
 import dvc.repo  # noqa: F401 (its log keeps the stdout of its first import, which must not be that of one test)
 import pytest
+from chain import edit, write_yaml
 from project import REPOSITORY
 from real import free_port
-from stages import stage_environment
+from stages import copy_configs, stage_environment
 
-from flows.doctor import examine, files, locked_versions, packages, show
+from flows.doctor import examine, files, locked_versions, packages, show, sweeps
 from flows.graph import UNREADABLE, changes, mend
+from flows.tracked import missed
+from pipeline.core.config import load
 
 STAGES = """
 stages:
@@ -150,3 +153,46 @@ def test_a_mistake_in_a_config(small):
     os.remove("params.yaml")
     (small / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text().replace("model: robo-nano-qwen3", "model: robo-nano-qwne3"))
     assert found("configs").how == "bad" and "robo-nano-qwne3" in found("configs").said
+
+
+@pytest.fixture
+def swept(tmp_path):
+    """The real configs and graph in a git repository of their own, with a folder of one's own that git knows nothing of."""
+    root = copy_configs(tmp_path)
+    (root / "corpora/mine").mkdir(parents=True)
+    for name in ("a.py", "b.py"):
+        (root / "corpora/mine" / name).write_text("led.on()")
+    (root / "notes.txt").write_text("no input of a stage")
+    (root / ".gitignore").write_text("/checkpoints/\n")
+    write_yaml(root / "configs/corpora/mine.yaml", {"sources": [dict(kind="folder", name="mine", path="corpora/mine", license="MIT", split="auto",
+                                                                     include=["*.py"])]})
+    subprocess.run(["git", "init", "-q"], check=True, cwd=root)
+    (root / "corpora/kept.py").write_text("led.on()")
+    subprocess.run(["git", "add", "params.yaml", "dvc.yaml", "configs", ".gitignore", "corpora/kept.py"], check=True, cwd=root)
+    edit(root, "params.yaml", corpus="mine")
+    return root
+
+
+NEW, IGNORED = "sees only what git knows, so {} would be left out: git add {}", "so {} would be left out: git is told to ignore it"
+
+
+@pytest.mark.parametrize("known, change, said", [
+    (["corpora"], None, []),
+    ([], None, [NEW.format("corpora/mine", "corpora/mine")]),
+    (["corpora/mine/a.py"], None, [NEW.format("corpora/mine/b.py", "corpora/mine/b.py")]),
+    (["corpora"], lambda root: (root / "configs/models/my own.yaml").write_text(""), [NEW.format(*["configs/models/my own.yaml"] * 2)[:-27]]),
+    (["corpora"], lambda root: edit(root, "configs/training/cpu-minutes.yaml", init_from="checkpoints/base"), [IGNORED.format("checkpoints/base")]),
+    ([], lambda root: (root / ".gitignore").write_text("mine\n"), [IGNORED.format("corpora/mine")]),
+    ([], lambda root: shutil.rmtree(root / ".git"), [])])
+def test_what_a_sweep_would_leave_out_is_said_before(swept, known, change, said):
+    subprocess.run(["git", "add", "params.yaml", *known], check=True, cwd=swept)
+    if change:
+        change(swept)
+    found = missed(load(swept))
+    assert len(found) == len(said) and all(part in line for part, line in zip(said, found, strict=True)), found
+
+
+def test_doctor_names_it_with_the_command(swept, monkeypatch):
+    monkeypatch.chdir(swept)
+    finding, = sweeps(load(swept))
+    assert finding.mend == "git add corpora/mine" and finding.said.endswith("corpora/mine would be left out")

@@ -275,7 +275,9 @@ def folder_files(folder: Path, wanted: Callable[[str], bool], left_out: dict[str
     if folder.is_symlink():
         raise UserError(f"{folder} is a link, and links are not followed: move the folder there")
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
+        copy = ".dvc/tmp/exps" in Path.cwd().as_posix()
+        raise UserError(f"{folder}: no such folder" + (" in the copy that a queued run works in, which holds what git knows: "
+                                                       f"git add {folder}, and queue it again" if copy else ""))
     found = sorted(own_files(folder))
     if len(found) > MAX_FILES:
         raise UserError(f"more than {MAX_FILES} files")
