@@ -598,7 +598,7 @@ def test_a_folder_that_is_not_in_a_queued_runs_copy_says_why(workplace, monkeypa
     copy = workplace / "project/.dvc/tmp/exps/tmp123"
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
-    with pytest.raises(UserError, match="corpora/mine: no such folder in the copy .* git add corpora/mine, and queue it again"):
+    with pytest.raises(UserError, match=r"corpora/mine: no such folder in the copy .* git add corpora/mine, and queue it again"):
         collect([folder()])
 
 

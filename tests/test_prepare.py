@@ -2,10 +2,11 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
-from stages import copy_configs, files_under, run_stage
+from stages import REPOSITORY, copy_configs, files_under, run_stage
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl
@@ -52,6 +53,7 @@ REASONS = {
     "not Python: unindent": "if machine:\n    value = 'indented'\n  \\\n\nlast = 1\n",
     "not Python: maximum recursion": "value = [\n" + "\n".join("-" * 90 for _ in range(50)) + "1]\n",
     "not UTF-8": "name = 'Müller' # of the long kind\n".encode("latin-1"),
+    "JSON, not code": '{"name": "blink", "urls": [["blink.py", "github:me/blink.py"]], "deps": []}\n',
     "data, not code": "FONT = (" + "0x1F, 0x2E,\n" * 30 + ")\n",
     "licence: the text mentions 'GPL": '"""Blinks. Released under the GPLv3."""\nimport machine\n',
     "licence: the text mentions 'GNU Lesser General Public'": '# GNU Lesser General Public License\nimport machine\n',
@@ -191,6 +193,24 @@ def test_one_folder_is_divided_without_a_leak(tmp_path):
     assert all(split_of[f"script{n}.py"] == split_of[f"copy{n}.py"] for n in range(20))
     assert {row["group"]: row["split"] for row in rows}.keys() >= {f"mine/robot{n}" for n in range(4)}
     assert sum(counts["groups"].values()) == 24 and all(counts["groups"].values())
+
+
+def test_the_walk_from_a_folder_of_scripts(tmp_path):
+    """docs/own-code.md, as it stands, up to the commands of `robo`; then the two stages that read the folder."""
+    root, home = copy_configs(tmp_path / "project"), tmp_path / "home"
+    for n in range(12):
+        (home / "scripts" / f"robot{n}").mkdir(parents=True)
+        (home / "scripts" / f"robot{n}/main.py").write_text(register(10 * n, 10 * n + 10))
+    walk = (REPOSITORY / "docs/own-code.md").read_text().split("```")[1].removeprefix("sh\n")
+    assert len(walk.splitlines()) == 10 and walk.endswith("robo plan --no-measure\nrobo run\n")
+    subprocess.run(["git", "init", "-q"], check=True, cwd=root)
+    subprocess.run(["bash", "-ec", walk.replace("robo ", ": ")], check=True, cwd=root, env={**os.environ, "HOME": str(home)})
+    for stage in ("collect", "prepare"):
+        done = run_stage(root, stage)
+        assert done.returncode == 0, done.stderr
+    assert "split: auto: 12 groups of files" in done.stdout
+    rows = [row for split in ("train", "val", "test") for row in read_jsonl(root / f"data/processed/{split}_corpus.jsonl")]
+    assert len(rows) == 12 and {row["source"] for row in rows} == {"mine"}
 
 
 def test_a_divided_folder_stands_beside_packages(tmp_path):

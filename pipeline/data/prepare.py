@@ -74,6 +74,14 @@ def not_python(text, dials):
     return None
 
 
+def is_json(text, dials):
+    """What a pattern such as `*` lets in: to Python it is an expression like others."""
+    try:
+        return "JSON, not code" if isinstance(json.loads(text), dict | list) else None
+    except (ValueError, RecursionError):
+        return None
+
+
 def mostly_data(text, dials):
     try:
         return "data, not code" if data_share(text) > dials["max_data_share"] else None
@@ -86,7 +94,7 @@ def licence_conflict(text, dials):
     return f"licence: the text mentions {found[0]!r}" if found else None
 
 
-FILTERS = (too_short, too_long, long_lines, not_python, mostly_data, licence_conflict)
+FILTERS = (too_short, too_long, long_lines, not_python, is_json, mostly_data, licence_conflict)
 
 
 def lines(text: str) -> list[str]:
