@@ -16,6 +16,7 @@ from pathlib import Path
 
 from flows.processes import answers, locked
 from flows.servers import address_of, mlflow_database, prefect_database, state
+from flows.tracked import missed
 from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError
 from pipeline.publish import lineage, serving
@@ -88,9 +89,9 @@ def git(root: Path) -> Iterator[Finding]:
 def files() -> Iterator[Finding]:
     """DVC's stages against the files; what DVC says is wrong with its own files too."""
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     from flows.changes import why
+    from flows.dvc_repo import Repo
     try:
         with Repo(".") as repo:
             status = repo.status()
@@ -113,6 +114,11 @@ def databases(root: Path) -> Iterator[Finding]:
         except UserError as error:
             kept = shlex.quote(str(database.parent / "kept"))
             yield Finding(name, "bad", str(error), f"mkdir -p {kept} && mv {shlex.quote(str(database))}* {kept}")     # with SQLite's -wal
+
+
+def sweeps(config: Config) -> Iterator[Finding]:
+    for line in missed(config):
+        yield Finding("sweeps", "note", *line.rsplit(": ", 1))
 
 
 def servers(root: Path) -> Iterator[Finding]:
@@ -188,7 +194,7 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
         yield Finding("configs", "bad", str(error), "mend the file that it names")
     parts = [("packages", packages(root)), ("git", git(root)), ("databases", databases(root)), ("servers", servers(root)), ("disk", disk(root))]
     if config:
-        parts += [("files", files()), ("ollama", ollama(config, root))]
+        parts += [("files", files()), ("sweeps", sweeps(config)), ("ollama", ollama(config, root))]
     for name, findings in parts:
         try:
             yield from findings

@@ -52,10 +52,11 @@ def mend() -> list[str]:
     """Takes away what a full disk cut short of the two files that DVC writes in place, and says so in a line each. DVC then makes its
     lock anew, and finds in its run cache every stage that dvc.lock knew."""
     from dvc.dvcfile import Lockfile
-    from dvc.repo import Repo
     from dvc.rwlock import RWLockFileCorruptedError, rwlock
     from dvc.utils.serialize import YAMLFileCorruptedError
     from dvc.utils.strictyaml import YAMLValidationError
+
+    from flows.dvc_repo import Repo
 
     said = []
     with Repo(".") as repo:
@@ -81,14 +82,14 @@ def mend() -> list[str]:
 
 def changes(stage: str) -> str:
     """Why a stage would run now; empty when it is up to date."""
-    from dvc.repo import Repo
+    from flows.dvc_repo import Repo
     with _dvc, Repo(".", _wait_for_lock=True) as repo:
         return why(repo.status(targets=[stage]).get(stage, []))
 
 
 def pending() -> dict[str, str]:
     """Stage -> why it would run, of those that would; one that merely follows may turn out Cached or unchanged when its turn comes."""
-    from dvc.repo import Repo
+    from flows.dvc_repo import Repo
     with _dvc, Repo(".", _wait_for_lock=True) as repo:
         status = repo.status()
     found: dict[str, str] = {}
@@ -103,7 +104,8 @@ def pending() -> dict[str, str]:
 def graph() -> dict[str, list[str]]:
     """Every stage of dvc.yaml with the stages it needs, in an order in which they can run."""
     import networkx as nx
-    from dvc.repo import Repo
+
+    from flows.dvc_repo import Repo
     with Repo(".") as repo:
         edges = repo.index.graph            # from a stage to the stages it needs
         return {stage.addressing: [needed.addressing for needed in edges.successors(stage)] for stage in nx.dfs_postorder_nodes(edges)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from flows.graph import pending
 from flows.summary import show_tables
+from flows.tracked import missed
 from pipeline import plan
 from pipeline.advice import advice, check_machine
 from pipeline.core.config import Config
@@ -64,7 +65,7 @@ def show(config: Config, measured: bool) -> None:
         good = loss < gate
         print(f"The last run's val_loss {loss:.2f} is {'below' if good else 'not below'} the gate max_val_loss {gate:g}: the reference says "
               f"{'it is ready for export' if good else 'add more data or reduce the model'}\n")
-    for line in advice(config):
+    for line in advice(config) + missed(config):
         print(f"note: {line}\n")
     if not Path("dvc.lock").exists():
         print("Nothing was built here yet.")

@@ -18,6 +18,7 @@ from flows import acts, console, runs
 from flows.graph import Outcome, finish, graph, mend, pending, run_stage, stop_children
 from flows.notices import notify
 from flows.summary import report
+from flows.tracked import missed
 from pipeline.advice import advice, check_machine
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
@@ -111,7 +112,7 @@ def retrain() -> list[Outcome]:
         lineage.commit(config.root)
     except UserError as error:
         warn(f"note: a version registered now cannot say which commit it is of: {error}; robo doctor says what mends it")
-    for line in advice(config):
+    for line in advice(config) + missed(config):
         warn(f"note: {line}")
     futures = {}
     try:

@@ -28,6 +28,7 @@ from flows.processes import Child, answers, say
 from pipeline.core.environment import own_names, reach_this_machine_directly
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import write_text
+from pipeline.core.stage import SAFE_PATH
 from pipeline.tracking import PING_SECONDS, address_file, artifact_root, check_version, default_tracking_uri, local_tracking_uri
 
 LOCALHOST = "127.0.0.1"
@@ -118,8 +119,9 @@ def local_prefect(root: Path) -> dict[str, str]:
 
 
 def inherited() -> dict[str, str]:
-    """The environment without where the user's other tools point to, which would lead our own servers astray."""
-    return {key: value for key, value in os.environ.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
+    """The environment without where the user's other tools point to, which would lead our own servers astray, as would modules in the
+    project's folder that are named like one of theirs."""
+    return {key: value for key, value in os.environ.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")} | {SAFE_PATH: "1"}
 
 
 def url(host: str, port: int) -> str:

@@ -27,7 +27,7 @@ def deploy(prefect: list[str]) -> None:
 
 def main() -> None:
     """Raises UserError where no server answers, or it refuses prefect.yaml."""
-    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+    prefect = [sys.executable, "-P", "-m", "prefect", "--no-prompt"]     # -P: pipeline/__init__.py says why; its engines are ours
     if not (api := os.environ.get("PREFECT_API_URL")):
         sys.exit("error: no Prefect server answers; start all with `robo serve`, or name yours in PREFECT_API_URL")
     os.environ.setdefault("ROBO_HOME", str(Path.cwd()))

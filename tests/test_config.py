@@ -189,6 +189,8 @@ WRONG = {
     "source is a text": (CORPUS, keys(sources__0="periph"), ["sources.0: must hold keys and values, not 'periph'"]),
     "no source": (CORPUS, keys(sources=[]), ["sources", "at least 1"]),
     "split missing a source": (CORPUS, only_source(split="train"), ["sources", "train, val and test"]),
+    "a package divided": (CORPUS, only_source(kind="sdist", version="1.0", sha256="0" * 64, path=DROP, split="auto"),
+                          ["sources.1.split: 'auto' is not known", "train"]),
     "split unknown": (CORPUS, only_source(split="valid"), ["sources.1.split: 'valid' is not known", "did you mean 'val'"]),
     "sha256 too short": (CORPUS, keys(sources__0__sha256="abc"), ["sources.0.sha256", "64 hexadecimal digits", "'abc'"]),
     "sha256 in capitals": (CORPUS, keys(sources__0__sha256="A" * 64), ["sources.0.sha256", "64 hexadecimal digits"]),

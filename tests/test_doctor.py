@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -9,18 +10,22 @@ from pathlib import Path
 
 import dvc.repo  # noqa: F401 (its log keeps the stdout of its first import, which must not be that of one test)
 import pytest
+from chain import edit, write_yaml
 from project import REPOSITORY
 from real import free_port
+from stages import copy_configs, stage_environment
 
-from flows.doctor import examine, files, git, locked_versions, packages, show
-from flows.graph import UNREADABLE, mend
+from flows.doctor import examine, files, git, locked_versions, packages, show, sweeps
+from flows.graph import UNREADABLE, changes, mend
+from flows.tracked import missed
+from pipeline.core.config import load
 from pipeline.publish import lineage
 
 STAGES = """
 stages:
   prepare:
     cmd: cp text data/processed/train_corpus.jsonl
-    deps: [text]
+    deps: [text, corpora]
     outs: [data/processed/train_corpus.jsonl]
   tokenizer:
     cmd: cp data/processed/train_corpus.jsonl data/tokenizer
@@ -37,6 +42,9 @@ def made(tmp_path_factory):
         (root / name).symlink_to(REPOSITORY / name)
     (root / "dvc.yaml").write_text(STAGES)
     (root / "text").write_text("led")
+    (root / "corpora").mkdir()
+    (root / "corpora/blink.py").write_text("led.on()")
+    (root / ".dvcignore").symlink_to(REPOSITORY / ".dvcignore")
     (root / "data/processed").mkdir(parents=True)
     (root / ".gitignore").write_text(".state\n")
     commands = ["git init -q", f"{sys.executable} -m dvc init -q", f"{sys.executable} -m dvc repro -q", "git add -A",
@@ -80,6 +88,35 @@ def test_a_missing_file_may_come_from_a_remote(small, tmp_path):
     assert next(files()).mend == "robo run, or dvc pull (from store)"
 
 
+def listen(path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(path))
+
+
+UNREADABLE_FILES = {
+    ".#blink.py": lambda path: path.symlink_to("user@host.123"), "gone.py": lambda path: path.symlink_to("nowhere"),
+    "loop.py": lambda path: path.symlink_to("loop.py"), "around": lambda path: path.symlink_to("."), "pipe.py": os.mkfifo, "socket.py": listen,
+    os.fsdecode(b"\xff.py"): lambda path: path.write_text("led")}
+
+
+@pytest.mark.parametrize("name", UNREADABLE_FILES, ids=ascii)
+def test_what_cannot_be_read_in_a_folder_is_no_change_and_no_end(small, name):
+    """DVC would end in an error, or wait for ever at a pipe."""
+    UNREADABLE_FILES[name](small / "corpora" / name)
+    assert changes("prepare") == ""
+    (small / "corpora/more.py").write_text("led.off()")
+    assert changes("prepare") == "corpora changed"
+
+
+@pytest.mark.parametrize("module, names", [("flows.dvc_child", list(UNREADABLE_FILES)), ("dvc", [".#blink.py"])])
+def test_neither_for_dvc_as_a_command(small, module, names):
+    """As a run starts it; as a person types it, with what an editor leaves."""
+    for name in names:
+        UNREADABLE_FILES[name](small / "corpora" / name)
+    done = subprocess.run([sys.executable, "-m", module, "status"], env=stage_environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "up to date" in done.stdout, done.stderr
+
+
 def test_what_a_full_disk_cut_short(small):
     lock = small / "dvc.lock"
     whole = lock.read_text()
@@ -91,8 +128,7 @@ def test_what_a_full_disk_cut_short(small):
     lock.write_text("schema: [\n")
     assert next(files()).how == "bad" and "robo run" in next(files()).mend
     assert len(mend()) == 1 and (small / UNREADABLE).read_text() == "schema: [\n"
-    lock.write_text(f"<<<<<<< HEAD\n{whole}")
-    assert mend() == [] and next(files()).how == "bad"
+    lock.write_text(f"    assert mend() == [] and next(files()).how == "bad"
     lock.write_text(whole)
     (small / ".dvc/tmp/rwlock").write_text("")
     assert next(files()).how == "bad"
@@ -146,3 +182,46 @@ def test_a_database_of_a_newer_version(small):
     assert told.how == "bad" and "written by a newer mlflow" in told.said
     subprocess.run(told.mend, shell=True, check=True)
     assert os.listdir(small / ".state/kept") == ["mlflow.db"] and found("mlflow").how == "note"
+
+
+@pytest.fixture
+def swept(tmp_path):
+    """The real configs and graph in a git repository of their own, with a folder of one's own that git knows nothing of."""
+    root = copy_configs(tmp_path)
+    (root / "corpora/mine").mkdir(parents=True)
+    for name in ("a.py", "b.py"):
+        (root / "corpora/mine" / name).write_text("led.on()")
+    (root / "notes.txt").write_text("no input of a stage")
+    (root / ".gitignore").write_text("/checkpoints/\n")
+    write_yaml(root / "configs/corpora/mine.yaml", {"sources": [dict(kind="folder", name="mine", path="corpora/mine", license="MIT", split="auto",
+                                                                     include=["*.py"])]})
+    subprocess.run(["git", "init", "-q"], check=True, cwd=root)
+    (root / "corpora/kept.py").write_text("led.on()")
+    subprocess.run(["git", "add", "params.yaml", "dvc.yaml", "configs", ".gitignore", "corpora/kept.py"], check=True, cwd=root)
+    edit(root, "params.yaml", corpus="mine")
+    return root
+
+
+NEW, IGNORED = "sees only what git knows, so {} would be left out: git add {}", "so {} would be left out: git is told to ignore it"
+
+
+@pytest.mark.parametrize("known, change, said", [
+    (["corpora"], None, []),
+    ([], None, [NEW.format("corpora/mine", "corpora/mine")]),
+    (["corpora/mine/a.py"], None, [NEW.format("corpora/mine/b.py", "corpora/mine/b.py")]),
+    (["corpora"], lambda root: (root / "configs/models/my own.yaml").write_text(""), [NEW.format(*["configs/models/my own.yaml"] * 2)[:-27]]),
+    (["corpora"], lambda root: edit(root, "configs/training/cpu-minutes.yaml", init_from="checkpoints/base"), [IGNORED.format("checkpoints/base")]),
+    ([], lambda root: (root / ".gitignore").write_text("mine\n"), [IGNORED.format("corpora/mine")]),
+    ([], lambda root: shutil.rmtree(root / ".git"), [])])
+def test_what_a_sweep_would_leave_out_is_said_before(swept, known, change, said):
+    subprocess.run(["git", "add", "params.yaml", *known], check=True, cwd=swept)
+    if change:
+        change(swept)
+    found = missed(load(swept))
+    assert len(found) == len(said) and all(part in line for part, line in zip(said, found, strict=True)), found
+
+
+def test_doctor_names_it_with_the_command(swept, monkeypatch):
+    monkeypatch.chdir(swept)
+    finding, = sweeps(load(swept))
+    assert finding.mend == "git add corpora/mine" and finding.said.endswith("corpora/mine would be left out")

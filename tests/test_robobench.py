@@ -237,3 +237,9 @@ def test_sets_that_are_not_there(tmp_path):
 
 def test_robobench_says_which_keys_there_are():
     assert set(TASK) | {"inputs", "notes"} == set(robobench.Entry.model_fields)
+
+
+def test_what_an_editor_leaves_is_no_file_of_tasks(tmp_path):
+    write(tmp_path, TASK)
+    (tmp_path / "people/.#tasks.yaml").symlink_to("user@host.123")
+    assert len(load(tmp_path)) == 1

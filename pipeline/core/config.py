@@ -185,7 +185,7 @@ class Config:
             chosen = getattr(self.params, section)
             self.paths[section] = path = Path("configs", folder, f"{chosen}.yaml")
             if not os.path.lexists(root / path):
-                there = sorted(p.stem for p in (root / path.parent).glob("*.yaml"))
+                there = sorted(p.stem for p in (root / path.parent).glob("[!.]*.yaml"))
                 faults.append(f"params.yaml: {section}: {path}: no such file{suggestion(chosen, there)}")
                 continue
             try:

@@ -160,6 +160,7 @@ class SdistSource(Source):
 class FolderSource(Source):
     kind: Literal["folder"]
     path: Annotated[str, Field(pattern=CORPUS_FOLDER, max_length=LONGEST_NAME)]
+    split: Literal["train", "val", "test", "auto"]      # auto: prepare divides its files among all three, by groups that belong together
 
 
 def package(source: Source) -> str:
@@ -185,8 +186,8 @@ class Corpus(File):
                "would reject every file that says so; leave this source out")
               for i, source in enumerate(self.sources)),
             (not crossing, f"sources: one folder in two splits makes held-out figures too good: {'; '.join(crossing)}"),
-            ({s.split for s in self.sources} == {"train", "val", "test"},
-             "sources: each of the splits train, val and test needs one source at least"),
+            ({s.split for s in self.sources} >= {"train", "val", "test"} or "auto" in {s.split for s in self.sources},
+             "sources: each of the splits train, val and test needs one source at least; a folder with `split: auto` is divided among all three"),
         ]
 
 

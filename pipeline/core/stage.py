@@ -20,6 +20,7 @@ from pipeline.core.files import DISK_FULL
 PR_SET_PDEATHSIG = 1
 EX_TEMPFAIL = 75        # sysexits.h: the user is invited to try again
 INTERRUPTED = 128 + signal.SIGINT       # as shells say it
+SAFE_PATH = "PYTHONSAFEPATH"            # Python does not look for modules where it is started; pipeline/__init__.py says why
 
 
 def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
@@ -29,6 +30,11 @@ def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number)
         if os.getppid() != parent:      # it died between the two lines above
             os.kill(os.getpid(), signal_number)
+
+
+def own_environment() -> dict[str, str]:
+    """For a child that runs a module of this project, which has to be found where it is started."""
+    return {key: value for key, value in os.environ.items() if key != SAFE_PATH}
 
 
 def follow() -> None:
@@ -64,6 +70,7 @@ def run(name: str, main: Callable[[StageConfig], None], **arguments) -> None:
     """
     die_with_parent()
     prepare()
+    os.environ[SAFE_PATH] = "1"                     # for the children of libraries: multiprocessing's, the compiler's
     os.register_at_fork(after_in_child=follow)      # datasets' workers would wait for a dead stage for ever
     try:
         main(StageConfig(load(), name), **arguments)

@@ -53,7 +53,9 @@ def run(path: Path) -> dict:
 
 def measure(path: Path) -> dict:
     """run() in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "pipeline.evaluation.speed", path], check=True, capture_output=True, encoding="utf-8")
+    from pipeline.core.stage import own_environment  # here, as that process measures its memory
+    done = subprocess.run([sys.executable, "-m", "pipeline.evaluation.speed", path], check=True, capture_output=True, encoding="utf-8",
+                          env=own_environment())
     return json.loads(done.stdout)
 
 

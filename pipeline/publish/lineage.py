@@ -201,7 +201,7 @@ def description(config: Config) -> str:
 def license_text(root: Path, sources: list) -> str:
     """Which sources the model read, each with its version and licence, then the licence texts that they ship, each once: what
     Ollama's `show --license` prints. `sources` are those of the corpus config."""
-    read = {source.name: source for source in sources if source.split == "train"}
+    read = {source.name: source for source in sources if source.split in ("train", "auto")}
     holders: dict[str, list[str]] = {}
     for row in read_jsonl(root / LICENSES):
         if row["source"] in read:

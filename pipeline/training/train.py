@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import re
 import shutil
 import warnings
@@ -17,6 +18,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, sha256, write_json
 from pipeline.core.memory import keep_freed
 from pipeline.core.paths import METRICS, REPORTS, SIDECAR, STATE, TOKENIZER, TRAINED
+from pipeline.core.stage import SAFE_PATH
 from pipeline.training.stop import Stop
 
 RESUME = STATE / "checkpoints"
@@ -113,6 +115,8 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     peak = utilisation.peak(torch.cuda.get_device_name(), precision) if on_gpu else None
     metrics = Metrics(t, tokens_per_step, stop, clock, complete if t["sample_prompts"] else None, peak and peak * world)
     keeper = Checkpoints(folder, t["checkpoint_every"], stop)
+    if t["devices"] > 1:
+        os.environ.pop(SAFE_PATH, None)     # the other devices' processes, which Lightning starts, run this module
     trainer = L.Trainer(
         accelerator="gpu" if on_gpu else "cpu", devices=t["devices"], num_nodes=t["num_nodes"], precision=precision,
         strategy=ModelParallelStrategy(world, 1, save_distributed_checkpoint=False) if t["strategy"] == "fsdp" else t["strategy"],
