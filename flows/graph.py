@@ -21,6 +21,7 @@ from prefect.states import Completed, State
 
 from flows import console
 from flows.changes import why
+from flows.processes import UMASK
 from pipeline.core.stage import EX_TEMPFAIL
 
 # What DVC says around a stage, which the line of the stage itself says better.
@@ -140,7 +141,7 @@ def reproduce(stage: str, logger) -> str:
     Raises StageFailed with the stage's own message.
     """
     child = subprocess.Popen([sys.executable, "-m", "flows.dvc_child", "repro", "--single-item", stage], stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, env=child_environment())
+                             stderr=subprocess.STDOUT, env=child_environment(), umask=UMASK)
     _children.add(child)
     state, tail, code = "Executed", [], None
     try:
