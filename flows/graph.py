@@ -7,6 +7,7 @@ caching stays off: it keeps results, not files.
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from pipeline.core.stage import EX_TEMPFAIL
 # What DVC says around a stage, which the line of the stage itself says better.
 DVC_SAYS = ("Running stage", "> exec python", "Updating lock file", "Generating lock file", "Use `dvc push`", "To track", "To enable auto staging",
             "\tdvc config core.autostage", "\tgit add", "ERROR: failed to reproduce")
+MARGIN = "    "             # before what a stage says
 UNREADABLE = Path(".state/dvc.lock.unreadable")
 _dvc = threading.Lock()     # one question to DVC at a time; children have DVC's own locks
 _children: set[subprocess.Popen] = set()
@@ -112,10 +114,12 @@ def graph() -> dict[str, list[str]]:
 
 
 def child_environment() -> dict[str, str]:
-    """dvc and the stages run with this interpreter, and are told whether a person watches."""
-    here = os.path.dirname(sys.executable)
-    return {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1",
-            "ROBO_PROGRESS": "live" if console.is_live() else "log"}
+    """dvc and the stages run with this interpreter, and are told whether a person watches, and how wide the terminal is."""
+    here, found = os.path.dirname(sys.executable), {"ROBO_PROGRESS": "log"}
+    if console.is_live():
+        columns = shutil.get_terminal_size().columns - len(MARGIN)
+        found = {"ROBO_PROGRESS": "live", "COLUMNS": str(columns), "TQDM_NCOLS": str(columns - 1)}      # the latter for bars of libraries
+    return {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1", **found}
 
 
 def stop_children() -> None:
@@ -157,7 +161,7 @@ def reproduce(stage: str, logger) -> str:
             if text and not text.startswith(DVC_SAYS):
                 tail.append(text)
                 logger.info(text)
-                console.say(f"    {text}")
+                console.say(f"{MARGIN}{text}")
         status = child.wait()
     finally:
         _children.discard(child)
