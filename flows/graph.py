@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from prefect import get_run_logger, task
 from prefect.states import Completed, State
 
 from flows import console
-from flows.changes import why
+from flows.changes import changes
 from flows.processes import UMASK
 from pipeline.core.stage import EX_TEMPFAIL
 
@@ -30,7 +29,6 @@ DVC_SAYS = ("Running stage", "> exec python", "Updating lock file", "Generating 
             "\tdvc config core.autostage", "\tgit add", "ERROR: failed to reproduce")
 MARGIN = "    "             # before what a stage says
 UNREADABLE = Path(".state/dvc.lock.unreadable")
-_dvc = threading.Lock()     # one question to DVC at a time; children have DVC's own locks
 _children: set[subprocess.Popen] = set()
 
 
@@ -80,37 +78,6 @@ def mend() -> list[str]:
             lock.replace(UNREADABLE)
             said.append(f"dvc.lock was cut short, by a full disk perhaps, and is now {UNREADABLE}; it is made anew from DVC's run cache")
     return said
-
-
-def changes(stage: str) -> str:
-    """Why a stage would run now; empty when it is up to date."""
-    from dvc.repo import Repo
-    with _dvc, Repo(".", _wait_for_lock=True) as repo:
-        return why(repo.status(targets=[stage]).get(stage, []))
-
-
-def pending() -> dict[str, str]:
-    """Stage -> why it would run, of those that would; one that merely follows may turn out Cached or unchanged when its turn comes."""
-    from dvc.repo import Repo
-    with _dvc, Repo(".", _wait_for_lock=True) as repo:
-        status = repo.status()
-    found: dict[str, str] = {}
-    for stage, needs in graph().items():
-        if reason := why(status.get(stage, [])):
-            found[stage] = reason
-        elif before := [need for need in needs if need in found]:
-            found[stage] = f"after {before[0]}"
-    return found
-
-
-def graph() -> dict[str, list[str]]:
-    """Every stage of dvc.yaml with the stages it needs, in an order in which they can run."""
-    import networkx as nx
-    from dvc.repo import Repo
-    with Repo(".") as repo:
-        edges = repo.index.graph            # from a stage to the stages it needs
-        return {stage.addressing: [needed.addressing for needed in edges.successors(stage)] for stage in nx.dfs_postorder_nodes(edges)
-                if stage.addressing and not stage.is_data_source}
 
 
 def child_environment() -> dict[str, str]:

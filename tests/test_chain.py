@@ -107,6 +107,8 @@ def test_one_changed_key_runs_just_what_reads_it(chain, file, key, value, expect
         edit(chain, file, **{key: value})
         planned = robo(chain, "plan", "--no-measure")
         assert all(re.search(rf"^ +{re.escape(stage)} ", planned, re.MULTILINE) for stage in expected - NEW_VERSION)
+        assert ("epochs are not known yet" in planned) == ("pack" in expected)
+        assert ("is of the training before" in planned) == ("train" in expected)
         ran = {name for name, state in states(robo(chain, "run")).items() if state == "Executed"}
         assert ran == expected
     finally:
