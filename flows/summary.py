@@ -4,6 +4,7 @@ from flows.console import Table, show_tables
 from flows.graph import Outcome
 from pipeline.core.files import read_json
 from pipeline.core.paths import METRICS, REPORTS
+from pipeline.core.timings import INFERENCE, read_timings
 from pipeline.evaluation.marks import HEADINGS, cells
 
 
@@ -41,7 +42,8 @@ def report(outcomes: list[Outcome]) -> str:
     for title, headings, rows in (stages(outcomes), held_out(), files(), exam()):
         lines = [f"## {title}", "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
         parts.append("\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]))
-    return "\n\n".join([*parts, *((REPORTS / name).read_text(encoding="utf-8") for name in ("quantization.md", "samples.md"))])
+    speeds = [f"{INFERENCE}.md"] if read_timings(INFERENCE) else []
+    return "\n\n".join([*parts, *((REPORTS / name).read_text(encoding="utf-8") for name in ("quantization.md", *speeds, "samples.md"))])
 
 
 def show(outcomes: list[Outcome]) -> None:

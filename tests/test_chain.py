@@ -162,6 +162,9 @@ def test_dvcs_own_commands(built, tmp_path):
     root = Path(shutil.copytree(built, tmp_path / "project"))
     call(root, "git", "add", "-A")
     call(root, "git", "commit", "-qm", "built")
+    call(root, "dvc", "repro", "--force", "--single-item", "train", "assess")       # the same again, at another speed
+    assert call(root, "git", "status", "--porcelain") == "", "dvc.lock holds what is another each time"
+    assert "tokens_per_second" in call(root, "dvc", "metrics", "show", "metrics/speed.json")
     call(root, "dvc", "exp", "run", "-n", "slower", "-S", "configs/training/small.yaml:learning_rate=0.001")
     difference = call(root, "dvc", "metrics", "diff", "HEAD", "--targets", "metrics/train.json")
     assert "val_loss" in difference
