@@ -13,8 +13,6 @@ a key, empties registry, Ollama and DVC's run cache of what the round must make,
 - Ollama serves that file, and no trial model is left;
 - Prefect has no run left Running, Pending or Cancelling;
 - no process of the work is left, and no unfinished file.
-
-Two outputs hold measured speeds and so never repeat: metrics/speed.json and reports/quantization.md. They are not compared.
 """
 
 import argparse
@@ -41,7 +39,6 @@ from chain import edit, make_chain  # noqa: E402
 from real import find_ollama, free_port  # noqa: E402
 from ruamel.yaml import YAML  # noqa: E402
 
-MEASURED = {"metrics/speed.json", "reports/quantization.md"}
 NAME = "robo-micropython"
 # What runs where: a piece of the command line of each process that may be struck.
 PROCESSES = {"stage": " -m pipeline.", "dvc": "flows.dvc_child", "engine": " -m flows.engine", "worker": "worker start --pool",
@@ -209,7 +206,7 @@ class Site:
 
     def outs(self) -> dict[str, str]:
         stages = YAML(typ="safe").load(self.root / "dvc.lock")["stages"]
-        return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"] if out["path"] not in MEASURED}
+        return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
 
     def close(self) -> None:
         for sign in (signal.SIGTERM, signal.SIGKILL):

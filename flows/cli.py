@@ -27,6 +27,7 @@ def run(arguments) -> None:
 
 def print_completion() -> None:
     """What the served file answers with the settings of the serving config, and Q4_K_M, the type that most people know."""
+    from flows.console import say
     from pipeline.core.config import load
     from pipeline.export.llama import LlamaFile
     from pipeline.publish.lineage import served_gguf
@@ -37,8 +38,8 @@ def print_completion() -> None:
             with LlamaFile(path) as file:
                 answer = file.answer(prompt, config.params.evaluate.max_new_tokens, said.temperature, said.top_p, said.top_k,
                                      said.repeat_penalty, config.training.seed)
-            print(f"\n{path}{' (served)' if path == served else ''} goes on after ▸, drawn at temperature {said.temperature:g} as Ollama does:\n\n"
-                  f"{prompt}▸{answer}\n")
+            say(f"\n{path}{' (served)' if path == served else ''} goes on after ▸, drawn at temperature {said.temperature:g} as Ollama does:\n")
+            print(f"{prompt}▸{answer}\n")
 
 
 def plan(arguments) -> None:
@@ -125,7 +126,7 @@ def dispatch() -> None:
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.set_defaults(function=function)
         if name == "plan":
-            command.add_argument("--no-measure", action="store_true", help="leave out the speed and with it the time")
+            command.add_argument("--no-measure", action="store_true", help="leave out what has to be tried out: memory, file sizes, speed and time")
         if name == "trace":
             command.add_argument("model", help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate")
         if name == "board":

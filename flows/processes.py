@@ -37,6 +37,18 @@ RESTARTS, WITHIN = 5, 300   # a child that dies more often within so many second
 _lock = threading.Lock()
 
 
+def own_umask() -> int:
+    """Of this process; there is no way to ask but to set another."""
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
+
+
+# What children get, as it was before any thread ran: DVC's Repo() and MLflow's store set it to 0 for a moment, and a child that another
+# thread starts in that moment would write files for the whole world to change.
+UMASK = own_umask()
+
+
 @dataclass
 class Child:
     name: str
@@ -87,7 +99,7 @@ def start(child: Child) -> None:
     descriptors = (child.holds.fileno(),) if child.holds else ()
     child.said.clear()
     child.process = subprocess.Popen(child.command, env=child.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                     stderr=subprocess.STDOUT, start_new_session=True, pass_fds=descriptors,
+                                     stderr=subprocess.STDOUT, start_new_session=True, pass_fds=descriptors, umask=UMASK,
                                      preexec_fn=lambda: die_with_parent(child.orphaned))
     child.pump = threading.Thread(target=pass_on, args=(child, child.process.stdout), daemon=True)
     child.pump.start()

@@ -15,7 +15,8 @@ from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import acts, console, runs
-from flows.graph import Outcome, finish, graph, mend, pending, run_stage, stop_children
+from flows.changes import graph, pending
+from flows.graph import Outcome, finish, mend, run_stage, stop_children
 from flows.notices import notify
 from flows.summary import report
 from flows.tracked import missed

@@ -15,8 +15,9 @@ from project import REPOSITORY
 from real import free_port
 from stages import copy_configs, stage_environment
 
+from flows.changes import changes
 from flows.doctor import examine, files, git, locked_versions, packages, show, sweeps
-from flows.graph import UNREADABLE, changes, mend
+from flows.graph import UNREADABLE, mend
 from flows.tracked import missed
 from pipeline.core.config import load
 from pipeline.publish import lineage
@@ -128,7 +129,8 @@ def test_what_a_full_disk_cut_short(small):
     lock.write_text("schema: [\n")
     assert next(files()).how == "bad" and "robo run" in next(files()).mend
     assert len(mend()) == 1 and (small / UNREADABLE).read_text() == "schema: [\n"
-    lock.write_text(f"    assert mend() == [] and next(files()).how == "bad"
+    lock.write_text(f"<<<<<<< HEAD\n{whole}")
+    assert mend() == [] and next(files()).how == "bad"
     lock.write_text(whole)
     (small / ".dvc/tmp/rwlock").write_text("")
     assert next(files()).how == "bad"

@@ -1,17 +1,21 @@
 """Registering in a real MLflow on a temporary SQLite file: everything is there, once, whatever is killed in between."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from project import QUANTS, REPOSITORY, change_config, commit, retrain, write
 
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
+from pipeline.core.files import read_json, write_json
+from pipeline.core.timings import INFERENCE, TRAINING, write_timings
 from pipeline.publish import lineage
 from pipeline.publish.registry import register
 from pipeline.tracking import default_tracking_uri
@@ -33,6 +37,11 @@ def versions(client):
 
 
 def test_everything_is_there(project, uri):
+    with contextlib.chdir(project):
+        write_timings(TRAINING, {"tokens_per_second": 500}, [Path("models/trained/model.safetensors")])
+        write_timings(INFERENCE, {"Q8_0": {"memory": 7}}, [Path("models/quantized/Q8_0.gguf")])
+    speeds = project / "metrics/inference_speed.json"
+    write_json(speeds, {**read_json(speeds), "of": {"models/quantized/Q8_0.gguf": "that of the model before"}})
     registered = register(Config(project), uri)
     assert (registered.name, registered.version, registered.created) == ("robo-micropython", 1, True)
     client = mlflow_client(uri)
@@ -46,12 +55,15 @@ def test_everything_is_there(project, uri):
     assert params["corpus.sources.picozero.version"] == "0.6.1" and params["params.prepare.min_bytes"] == "64"
     assert run.data.metrics["evaluate.val.bits_per_byte"] == 1.2345 and run.data.metrics["prepare.rejected.too short"] == 3
     assert run.data.metrics["quantize.Q8_0.bytes"] == (project / "models/quantized/Q8_0.gguf").stat().st_size
+    assert run.data.metrics["speed.tokens_per_second"] == 500 and not [name for name in run.data.metrics if "inference" in name]
     curve = client.get_metric_history(run.info.run_id, "loss")
     assert sorted(point.step for point in curve) == list(range(1, 1201)) and len(client.get_metric_history(run.info.run_id, "val_loss")) == 24
 
     def listed(path):
         return {file.path for file in client.list_artifacts(run.info.run_id, path)}
-    assert {"metrics/evaluate.json", "metrics/quantize"} <= listed("metrics") and "tokenizer/tokenizer.json" in listed("tokenizer")
+    assert {"metrics/evaluate.json", "metrics/quantize", "metrics/speed.json"} <= listed("metrics")
+    assert "tokenizer/tokenizer.json" in listed("tokenizer")
+    assert "metrics/inference_speed.json" not in listed("metrics"), "it is of another model"
     assert {"reports/samples.md", "reports/quality.svg"} <= listed("reports")
 
     lock = lineage.locked(Config(project))

@@ -18,6 +18,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_jsonl, sha256
 from pipeline.core.paths import LICENSES, METRICS, TRAINING, VALIDATION
 from pipeline.core.schema import Serving
+from pipeline.core.timings import TIMINGS, read_timings
 from pipeline.export.origin import corpus_sources, source_line
 
 MEASUREMENTS = ("metrics", "reports")           # folders of outs that say how it went, not what came out
@@ -117,10 +118,16 @@ def numbers(value, prefix: str) -> dict[str, float]:
             if isinstance(leaf, int | float) and not isinstance(leaf, bool)}
 
 
+def measurements(config: Config) -> list[Path]:
+    """Every file under metrics/ and reports/, but for timings of another model than the one that is here."""
+    others = [name for name in TIMINGS if read_timings(name, config.root) is None]
+    return [path for folder in MEASUREMENTS for path in sorted((config.root / folder).rglob("*")) if path.is_file() and path.stem not in others]
+
+
 def all_metrics(config: Config) -> dict[str, float]:
     """The numbers of every file under metrics/: metrics/quantize/Q8_0.json's bytes are quantize.Q8_0.bytes."""
-    found, folder = {}, config.root / "metrics"
-    for path in sorted(folder.rglob("*.json")):
+    found, folder = {}, config.root / METRICS
+    for path in (path for path in measurements(config) if path.suffix == ".json" and path.is_relative_to(folder)):
         if path.parent.name != "quantize" or path.stem in config.params.quants:     # DVC leaves the files of types no longer asked for
             found |= numbers(read_json(path), ".".join(path.relative_to(folder).with_suffix("").parts))
     return found

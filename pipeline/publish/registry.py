@@ -80,8 +80,8 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], de
             client.log_batch(run_id, params=params[start:start + BATCH["params"]])
         for start in range(0, len(metrics), BATCH["metrics"]):
             client.log_batch(run_id, metrics=metrics[start:start + BATCH["metrics"]])
-        for folder in lineage.MEASUREMENTS:
-            client.log_artifacts(run_id, str(root / folder), folder)
+        for path in lineage.measurements(config):
+            client.log_artifact(run_id, str(path), str(path.parent.relative_to(root)))
         client.log_artifact(run_id, str(root / "data" / "tokenizer" / "tokenizer.json"), "tokenizer")
         client.log_artifact(run_id, str(root / VALIDATION), HELD_OUT)      # a later version is measured on it; see judge.py
         client.log_artifacts(run_id, str(root / "models" / "trained"), TRAINED_ARTIFACT)     # to fine-tune from; the served file is quantized

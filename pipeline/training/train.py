@@ -19,6 +19,7 @@ from pipeline.core.files import read_json, sha256, write_json
 from pipeline.core.memory import keep_freed
 from pipeline.core.paths import METRICS, REPORTS, SIDECAR, STATE, TOKENIZER, TRAINED
 from pipeline.core.stage import SAFE_PATH
+from pipeline.core.timings import TRAINING, write_timings
 from pipeline.training.stop import Stop
 
 RESUME = STATE / "checkpoints"
@@ -168,9 +169,9 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
         speed["mfu"] = round(mfu, 4)
     metrics.write(METRICS / "train.csv")
     metrics.write_samples(REPORTS / "training_samples.md")
-    write_json(METRICS / "speed.json", speed)
     write_json(METRICS / "train.json", figures)
-    save_model(result, sidecar["tokenizer_sha256"], out)     # the last, so that where it is everything is
+    save_model(result, sidecar["tokenizer_sha256"], out)     # the last of what DVC keeps, so that where it is everything is
+    write_timings(TRAINING, speed, [out / "model.safetensors"])
     say(f"loss {figures['loss']:.4f}, val loss {figures['val_loss']:.4f}" + (f", ended by {metrics.ended}" if metrics.ended else ""))
     shutil.rmtree(folder, ignore_errors=True)
     return figures
