@@ -125,8 +125,8 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     if checkpoint:
         stop.step = checkpoint[1]
         say(f"going on from step {checkpoint[1]} ({checkpoint[0]})")
-    elif why := resume.why_anew(folder, decides):
-        say(why)
+    elif anew := resume.why_anew(folder, decides):
+        say(anew)
     if trainer.is_global_zero:
         resume.begin(folder, decides)
         if told := resume.tidy(folder):
