@@ -20,7 +20,7 @@ from flows.tracked import missed
 from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError
 from pipeline.publish import lineage, serving
-from pipeline.tracking import check_version
+from pipeline.tracking import address, check_version
 
 SHOWN = ("dvc", "prefect", "mlflow", "torch", "lightning", "llama-cpp-python", "gguf")
 FREE_BYTES = 5e9        # a run with its caches needs a few gigabytes
@@ -58,6 +58,9 @@ def packages(root: Path) -> Iterator[Finding]:
     wanted = locked_versions(root / "requirements.lock")
     other = [f"{name} {installed.get(name, 'missing')} instead of {version}" for name, version in sorted(wanted.items())
              if installed.get(name) != version]
+    ours = Path(__file__).resolve().parent.parent
+    if (root / "flows").exists() and ours != root.resolve():
+        yield Finding("code", "bad", f"what runs here is the code in {ours}: .venv was copied from there", "make setup")
     if other:
         yield Finding("packages", "bad", f"{len(other)} of {len(wanted)} are not as in requirements.lock: {shortened(other)}",
                       "rm .venv/.complete; make setup")
@@ -128,15 +131,13 @@ def servers(root: Path) -> Iterator[Finding]:
             yield Finding(name, "good" if good else "bad", f"{given}, from {variable}{'' if good else ', does not answer'}",
                           "" if good else f"start it there, or unset {variable}")
             continue
-        try:
-            address = address_of(name, root).read_text(encoding="utf-8")
-        except FileNotFoundError:
+        file = address_of(name, root)
+        if not file.exists():
             yield Finding(name, "note", "no server of ours runs; runs keep their own books", "robo serve")
-            continue
-        if answers(address + health):
-            yield Finding(name, "good", address)
+        elif (where := address(file)) and answers(where + health):
+            yield Finding(name, "good", where)
         else:
-            yield Finding(name, "bad", f"{address} does not answer, and {address_of(name, root)} says it should", "robo serve")
+            yield Finding(name, "bad", f"no server of this folder answers at {file.read_text()}, and {file} says it should", "robo serve")
     serves = locked_by(root, "prefect.lock") and address_of("prefect", root).exists()
     for name, file in (("worker", "worker.lock"), ("reconciler", "reconcile.lock")):
         runs = locked_by(root, file)
@@ -184,6 +185,16 @@ def disk(root: Path) -> Iterator[Finding]:
     yield Finding("disk", "good" if free > FREE_BYTES else "bad", f"{free / 1e9:.0f} GB free", "" if free > FREE_BYTES else "dvc gc --workspace")
 
 
+def checkpoints(root: Path) -> Iterator[Finding]:
+    """Of trainings that were stopped and not gone on with."""
+    from pipeline.training.resume import unended
+    folder = state(root) / "checkpoints"
+    if found := unended(folder):
+        held = sum(found.values()) / 1e9
+        yield Finding("trainings", "note", f"{len(found)} not ended, {held:.1f} GB; `robo run` goes on where settings are the same",
+                      f"rm -r {folder}, to give them up")
+
+
 def examine(root: Path = Path(".")) -> Iterator[Finding]:
     """Every finding, one after the other as they come; a part that cannot be asked is a finding itself."""
     config = None
@@ -192,7 +203,8 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
         yield Finding("configs", "good", f"{config.params.corpus}, {config.params.model}, {config.params.training}")
     except UserError as error:
         yield Finding("configs", "bad", str(error), "mend the file that it names")
-    parts = [("packages", packages(root)), ("git", git(root)), ("databases", databases(root)), ("servers", servers(root)), ("disk", disk(root))]
+    parts = [("packages", packages(root)), ("git", git(root)), ("databases", databases(root)), ("servers", servers(root)), ("disk", disk(root)),
+             ("trainings", checkpoints(root))]
     if config:
         parts += [("files", files()), ("sweeps", sweeps(config)), ("ollama", ollama(config, root))]
     for name, findings in parts:

@@ -9,6 +9,7 @@ the environment alone: an argument would show them to everyone on the machine.
 """
 
 import contextlib
+import fcntl
 import ipaddress
 import logging
 import os
@@ -29,7 +30,7 @@ from pipeline.core.environment import own_names, reach_this_machine_directly
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import write_text
 from pipeline.core.stage import SAFE_PATH
-from pipeline.tracking import PING_SECONDS, address_file, artifact_root, check_version, default_tracking_uri, local_tracking_uri
+from pipeline.tracking import PING_SECONDS, address, address_file, artifact_root, check_version, default_tracking_uri, local_tracking_uri, settle
 
 LOCALHOST = "127.0.0.1"
 START_SECONDS = 180         # a first start creates the databases; 20 s is usual
@@ -49,8 +50,16 @@ def state(root: Path) -> Path:
 
 
 def address_of(name: str, root: Path) -> Path:
-    """The file that says where our server answers while it runs."""
+    """The file that says where our server answers; see tracking.address, which reads it."""
     return address_file(root) if name == "mlflow" else state(root) / f"{name}.url"
+
+
+def tell(file: Path, where: str) -> IO:
+    """Writes an address file; it counts while what is returned stays open."""
+    write_text(file, where)
+    lock = open(file, encoding="utf-8")       # noqa: SIM115 (it stays open)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def port_of(name: str, default: int, host: str) -> int:
@@ -151,6 +160,7 @@ def mlflow_server(root: Path, port: int, log: Path, host: str = LOCALHOST) -> Ch
     """Raises UserError where a newer MLflow wrote the database."""
     if not os.environ.get("MLFLOW_BACKEND_STORE_URI"):
         check_version("mlflow", mlflow_database(root))
+    settle(root)
     # One worker and no job runner: 0.5 GB and 8 s instead of 2.4 GB and 20 s.
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     shared = os.environ.get("MLFLOW_ARTIFACTS_DESTINATION")         # clients on other machines send files through the server
@@ -198,7 +208,7 @@ def serve(root: Path = Path("."), host: str = LOCALHOST, work: bool = True) -> N
     with processes.foreground(children):
         servers = pages(root, host)
         reach_this_machine_directly(host)
-        addresses = [address_of(server.name, root) for server in servers]
+        addresses, locks = [address_of(server.name, root) for server in servers], []
         if servers and servers[0].name == "prefect":
             servers[0].holds = lock_prefect(root)
         if servers:
@@ -208,17 +218,18 @@ def serve(root: Path = Path("."), host: str = LOCALHOST, work: bool = True) -> N
                 children.append(server)
                 processes.start(server)
             processes.wait_until_ready(servers, START_SECONDS)
-            for server, address in zip(servers, addresses, strict=True):
-                write_text(address, server.health.removesuffix("/api/health").removesuffix("/health"))
-                say(f"{server.name:<8} {address.read_text()}")
+            for server, file in zip(servers, addresses, strict=True):
+                where = server.health.removesuffix("/api/health").removesuffix("/health")
+                locks.append(tell(file, where))
+                say(f"{server.name:<8} {where}")
             for child in workers(root) if work else []:
                 children.append(child)
                 processes.start(child)
             say("Ctrl-C stops everything")
             processes.watch(children)
         finally:
-            for address in addresses:
-                address.unlink(missing_ok=True)
+            for file in addresses:
+                file.unlink(missing_ok=True)
 
 
 def lock_prefect(root: Path, never_mind: Callable[[], bool] = lambda: False) -> IO | None:
@@ -244,9 +255,9 @@ def prefect_environment(root: Path = Path(".")) -> dict[str, str]:
     if prefect := os.environ.get("PREFECT_API_URL"):
         found["PREFECT_API_URL"] = prefect
     else:
-        with contextlib.suppress(FileNotFoundError):
-            if answers((prefect := address_of("prefect", root).read_text(encoding="utf-8")) + "/api/health"):
-                found["PREFECT_API_URL"] = f"{prefect}/api"
+        prefect = address(address_of("prefect", root))
+        if prefect and answers(f"{prefect}/api/health"):
+            found["PREFECT_API_URL"] = f"{prefect}/api"
     return found
 
 

@@ -5,6 +5,7 @@ Whatever the store says decides neither where a file is written nor what it may 
 MLflow takes 1.6 seconds to import, so functions import it where they use it.
 """
 
+import fcntl
 import logging
 import os
 import re
@@ -24,6 +25,8 @@ from pipeline.core.schema import SHA256
 TRAINED_ARTIFACT = "trained"        # folder of a version's run with the weights to fine-tune from
 PING_SECONDS = 5
 MIGRATIONS = {"mlflow": "store/db_migrations/versions", "prefect": "server/database/_migrations/versions/sqlite"}     # in the packages
+ARTIFACTS = "/.state/mlartifacts"   # below the project's root
+PLACES = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location", "model_versions": "storage_location"}
 
 
 def local_tracking_uri(root: Path) -> str:
@@ -36,13 +39,27 @@ def address_file(root: Path) -> Path:
     return Path(root).resolve() / ".state" / "mlflow.url"
 
 
+def address(file: Path) -> str | None:
+    """What an address file says while the `robo serve` that wrote it lives, which keeps it locked; else None.
+
+    In a copied project it speaks of the original's server, and after a kill of whoever has the port by now.
+    """
+    with suppress(FileNotFoundError), open(file, encoding="utf-8") as text:
+        try:
+            fcntl.flock(text, fcntl.LOCK_SH | fcntl.LOCK_NB)        # shared: who asks does not look like who serves
+        except BlockingIOError:
+            return text.read()
+    return None
+
+
 def default_tracking_uri(root: Path) -> str:
     """The user's store, else our server while it answers, else the file that it serves."""
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
-    with suppress(FileNotFoundError, UserError):
-        ping(uri := address_file(root).read_text())
-        return uri
+    with suppress(UserError):
+        if uri := address(address_file(root)):
+            ping(uri)
+            return uri
     if os.environ.get("MLFLOW_BACKEND_STORE_URI"):
         raise UserError("MLFLOW_BACKEND_STORE_URI names a database of MLflow's server, and none answers; start it (`robo serve`)")
     return local_tracking_uri(root)
@@ -50,7 +67,29 @@ def default_tracking_uri(root: Path) -> str:
 
 def artifact_root(root: Path) -> str:
     """Where a store without a server of its own keeps files; absolute, so that it means the same to the flow and to the page."""
-    return (Path(root).resolve() / ".state" / "mlartifacts").as_uri()
+    return Path(root).resolve().as_uri() + ARTIFACTS
+
+
+def settle(root: Path) -> None:
+    """Lets MLflow's file under `root` speak of the files beside it, also where the project was moved or copied: MLflow knows absolute places
+    alone, so a moved one would find nothing, and a copy would write into the original."""
+    database, here = Path(local_tracking_uri(root).removeprefix("sqlite:///")), Path(root).resolve().as_uri()
+    if not database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+            def has(table: str) -> bool:
+                return bool(connection.execute("select 1 from sqlite_master where name = ?", (table,)).fetchone())
+
+            known = connection.execute(f"select artifact_location from experiments where artifact_location like '%{ARTIFACTS}%'") \
+                if has("experiments") else ()
+            for before in {place.partition(ARTIFACTS)[0] for place, in known} - {here}:
+                for table, column in PLACES.items():
+                    if has(table):
+                        connection.execute(f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
+                                           (here, len(before) + 1, len(before) + 1, f"{before}/"))
+    except sqlite3.DatabaseError as error:
+        raise UserError(f"{database}: MLflow's store cannot be read ({error}); try again, or move it away and `robo run` registers anew") from None
 
 
 def ping(uri: str) -> None:
@@ -103,6 +142,8 @@ def connected(uri: str):
         database = Path(uri.removeprefix("sqlite:///"))
         database.parent.mkdir(parents=True, exist_ok=True)
         check_version("mlflow", database)
+        if uri == local_tracking_uri(root := database.parent.parent):
+            settle(root)
     import mlflow
     import requests
     logging.getLogger("alembic").setLevel(logging.WARNING)      # it tells each of its migrations, on first use

@@ -16,6 +16,7 @@ from build_progress import run
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+COMPLETE = VENV / ".complete"        # says where, since its scripts know that place alone
 UV = "uv==0.13.9"
 # llama-cpp-python also builds llama.cpp's multimodal library by default, which nothing here uses.
 BUILD = {"CMAKE_ARGS": "-DLLAVA_BUILD=OFF"}
@@ -46,6 +47,9 @@ def main() -> None:
         sys.exit(f"error: Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}; name one with `make PYTHON=python3.12 ...`")
     if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++")):
         sys.exit("error: a C++ compiler is needed to build llama.cpp (Debian: apt-get install g++)")
+    if COMPLETE.exists() and COMPLETE.read_text() not in ("", str(VENV.resolve())):
+        print(f"{VENV} was moved or copied from {COMPLETE.read_text()}, and would go on using what is there", file=sys.stderr)
+        shutil.rmtree(VENV)
     python = VENV / "bin" / "python"
     if not python.exists():
         print(f"Making {VENV}", file=sys.stderr)
@@ -61,7 +65,7 @@ def main() -> None:
         ROOT / ".state" / "logs" / "setup-project.log", env=environment)
     install_stubs(uv, environment)
     find_own_programs(VENV)
-    (VENV / ".complete").touch()
+    COMPLETE.write_text(str(VENV.resolve()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -145,6 +145,25 @@ def test_other_packages_than_locked(tmp_path):
     assert told.how == "bad" and "mlflow 3" in told.said and "nosuch missing instead of 2" in told.said and "make setup" in told.mend
 
 
+def test_code_of_another_folder(small):
+    """As in a copy whose .venv came along."""
+    assert not [finding for finding in examine() if finding.what == "code"]
+    (small / "flows").mkdir()
+    assert found("code").how == "bad" and str(REPOSITORY) in found("code").said and found("code").mend == "make setup"
+
+
+@pytest.mark.parametrize("made_in, anew", [("", False), ("{here}", False), ("/elsewhere/my project/.venv", True)])
+def test_an_environment_that_was_moved_is_made_anew(tmp_path, made_in, anew):
+    root = tmp_path / "my project"
+    for name in ("Makefile", "requirements.lock", "boards.lock", "scripts/setup.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / name, root / name)
+    (root / ".venv").mkdir()
+    (root / ".venv/.complete").write_text(made_in.format(here=root / ".venv"))
+    said = subprocess.run(["make", "-n", "setup"], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert ("setup.py" in said) is anew, said
+
+
 def test_a_server_that_died(small):
     (small / ".state").mkdir()
     (small / ".state/prefect.url").write_text(f"http://127.0.0.1:{free_port()}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from pipeline.core.files import read_json, write_json
 from pipeline.core.timings import INFERENCE, TRAINING, write_timings
 from pipeline.publish import lineage
 from pipeline.publish.registry import register
-from pipeline.tracking import default_tracking_uri
+from pipeline.tracking import default_tracking_uri, local_tracking_uri
 
 
 def mlflow_client(uri):
@@ -202,6 +203,37 @@ def test_first_use_is_quiet(project):
     done = subprocess.run([sys.executable, "-c", program, project], env=environment, cwd=project, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert {path.name for path in set(project.iterdir()) - before} <= {".state"} and (project / ".state/mlflow.db").exists()
+
+
+@pytest.mark.parametrize("how", ["moved", "copied"])
+def test_a_project_in_another_place(project, tmp_path, monkeypatch, how):
+    """Its versions are served, loaded and fine-tuned from where they lie now, and new ones come there too; what was copied is left alone."""
+    import mlflow
+
+    from pipeline.training import start
+
+    register(Config(project), local_tracking_uri(project))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)       # which MLflow's client sets
+    there = tmp_path / "my pröject"
+    if how == "moved":
+        project.rename(there)
+    else:
+        shutil.copytree(project, there)
+        shutil.rmtree(project / ".state/mlartifacts")       # who still reads or writes it is found out
+        before = (project / ".state/mlflow.db").read_bytes()
+    monkeypatch.chdir(there)
+    trained, _ = start.read_model(there / "models/trained", "")
+    assert start.weights("robo-micropython/1", start.ModelConfig(**trained["model"]), trained["tokenizer_sha256"])
+    fetched = Path(mlflow.artifacts.download_artifacts("models:/robo-micropython/1", dst_path=str(tmp_path / "fetched")))
+    assert (fetched / "artifacts/Q4_K_M.gguf").stat().st_size > 1000
+    retrain(there)
+    assert register(Config(there), default_tracking_uri(there)).version == 2
+    client = mlflow_client(default_tracking_uri(there))
+    assert {run.info.artifact_uri.partition("/.state")[0] for run in runs(client)} == {there.as_uri()}
+    if how == "copied":
+        assert (project / ".state/mlflow.db").read_bytes() == before and not (project / ".state/mlartifacts").exists()
+    else:
+        assert not project.exists()
 
 
 def test_tracking_uri(project, monkeypatch):

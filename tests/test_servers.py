@@ -1,13 +1,17 @@
 """`robo serve` and `robo ui` with the real servers: both pages come up over what the flow wrote, others need a password, and nothing outlives
 them. What works beside the pages is in test_serve.py."""
 
+import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,9 +20,10 @@ from project import REPOSITORY, retrain
 from real import free_port
 
 from flows.processes import RESTARTS, answers, locked
-from flows.servers import MLFLOW_PASSWORD, PREFECT_PASSWORD, credentials, guard, is_local, prefect_environment
+from flows.servers import MLFLOW_PASSWORD, PREFECT_PASSWORD, address_of, credentials, guard, is_local, prefect_environment, tell
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
+from pipeline.tracking import default_tracking_uri, local_tracking_uri
 
 OPEN = """
 import sys
@@ -241,6 +246,38 @@ def test_the_flow_asks_who_answers(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://team:4200/api")
     assert prefect_environment(tmp_path)["PREFECT_API_URL"] == "http://team:4200/api"
     assert not answers(f"http://127.0.0.1:{free_port()}/")
+
+
+def test_the_servers_of_a_project_are_not_those_of_its_copy(tmp_path, monkeypatch):
+    """The address came along with the copy, or stayed after a kill and another project has the port: it answers, and is not ours."""
+    for variable in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(variable, raising=False)
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    with healthy_server() as url:
+        locks = [tell(address_of(name, original), url) for name in ("prefect", "mlflow")]
+        shutil.copytree(original, copy)
+        assert prefect_environment(original)["PREFECT_API_URL"] == f"{url}/api" and default_tracking_uri(original) == url
+        assert "PREFECT_API_URL" not in prefect_environment(copy) and default_tracking_uri(copy) == local_tracking_uri(copy)
+        for lock in locks:      # as the system does for whoever is killed
+            lock.close()
+        assert "PREFECT_API_URL" not in prefect_environment(original) and default_tracking_uri(original) == local_tracking_uri(original)
+
+
+@contextlib.contextmanager
+def healthy_server():
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"OK")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_only_one_holds_a_lock(tmp_path):

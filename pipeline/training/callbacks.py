@@ -182,8 +182,8 @@ class Metrics(L.Callback):
         self.rows[-1][-1] = f"{val_loss:.6f}"
         self.say(trainer, f"  step {step}: val loss {val_loss:.4f}")
         if self.complete and trainer.is_global_zero:
-            self.samples.append([step, [self.complete(prompt) for prompt in self.t["sample_prompts"]]])
-            sample = (self.t["sample_prompts"][0] + "▸" + self.samples[-1][1][0]).replace("\n", "⏎")
+            self.samples.append([step, [f"{prompt}â¸{self.complete(prompt)}" for prompt in self.t["sample_prompts"]]])
+            sample = self.samples[-1][1][0].replace("\n", "â")
             self.say(trainer, f"    {sample[:columns() - 5 if is_live() else LOG_LINE]}")
         if not math.isfinite(val_loss):
             self.check(step, val_loss)
@@ -207,7 +207,7 @@ class Metrics(L.Callback):
         parts = ["# Samples while training\n\nGreedy, at each evaluation. The prompt comes first, the model goes on after `▸`.\n"]
         for step, texts in self.samples:
             parts.append(f"## Step {step}\n")
-            parts += [f"```python\n{prompt}▸{text}\n```\n" for prompt, text in zip(self.t["sample_prompts"], texts, strict=True)]
+            parts += [f"```python\n{text}\n```\n" for text in texts]
         write_text(path, "\n".join(parts))
 
 
@@ -253,8 +253,3 @@ class Checkpoints(L.Callback):
                 old.unlink()
         self.stop.step, self.stop.deferred = trainer.global_step, trainer.world_size > 1
         self.written, self.seconds = self.written + 1, self.seconds + time.perf_counter() - began
-
-    @staticmethod
-    def last(folder: Path) -> tuple[Path, int] | None:
-        found = sorted(folder.glob("step-*.ckpt"))
-        return (found[-1], int(found[-1].stem.split("-")[1])) if found else None

@@ -1,11 +1,9 @@
 """Trains the model: data/processed/*.bin -> models/trained, with metrics that DVC can compare and plot.
 
-DVC deletes a stage's outputs before it runs, so checkpoints to resume from stand outside them, in a folder named by the hash
-of everything that decides the run: a changed config, text or line of code never meets an old checkpoint.
+DVC deletes a stage's outputs before it runs, so checkpoints to resume from stand outside them: see resume.py.
 """
 
 import hashlib
-import json
 import logging
 import math
 import os
@@ -27,11 +25,6 @@ SAMPLE_TOKENS = 48
 CODE = ("training/*.py", "model/*.py")
 # what torch says where memory is short, on a GPU and on a CPU
 NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
-
-
-def run_key(*parts: dict) -> str:
-    """A hash of everything that decides a run."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def code_hashes() -> dict[str, str]:
@@ -80,7 +73,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
 
     from pipeline.model import ModelConfig, Transformer
     from pipeline.model.checkpoint import save_model
-    from pipeline.training import compiler, devices, start, utilisation
+    from pipeline.training import compiler, devices, resume, start, utilisation
     from pipeline.training.callbacks import CHECKPOINT_SHARE, Checkpoints, Metrics, overfitting
     from pipeline.training.clock import Clock
     from pipeline.training.data import BinData
@@ -110,9 +103,11 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
         return tokenizer.decode(model.generate(tokenizer.encode(prompt).ids, SAMPLE_TOKENS, sidecar["eos"]))
 
     initial = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest() if t["init_from"] else None
-    folder = resume_from / run_key(model_config, {k: v for k, v in t.items() if k != "checkpoint_every"}, data, sidecar, code_hashes(), {
-        "precision": precision, "init": initial, "torch": torch.__version__, **{path: sha256(data[path]) for path in ("train_path", "val_path")}})
-    resume = Checkpoints.last(folder)
+    decides = (model_config, resume.deciding(t), resume.deciding(data), code_hashes(), {
+        "precision": precision, "init": initial, "torch": torch.__version__, "eos": sidecar.get("eos"), "tokenizer": sidecar["tokenizer_sha256"],
+        **{f"text of {path}": sha256(data[path]) for path in ("train_path", "val_path")}})
+    folder = resume_from / resume.run_key(*decides)
+    checkpoint, damaged = resume.last(folder)
     peak = utilisation.peak(torch.cuda.get_device_name(), precision) if on_gpu else None
     metrics = Metrics(t, tokens_per_step, stop, clock, complete if t["sample_prompts"] else None, peak and peak * world)
     keeper = Checkpoints(folder, t["checkpoint_every"], stop)
@@ -135,12 +130,20 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
         + (", compiling the first step" if t["compile"] else ""))
     if trouble:
         say(f"note: torch cannot compile here: {trouble}. Each step takes several times as long as compiled, and is rounded a little otherwise")
-    if resume:
-        stop.step = resume[1]
-        say(f"going on from step {resume[1]} ({resume[0]})")
-    loaders = BinData(data, t["seed"], t["accumulate_grad_batches"], t["max_steps"], resume[1] if resume else 0, t["strategy"] == "fsdp")
+    for path in damaged:
+        say(f"{path} is damaged, cut short by a full disk perhaps, and was removed")
+    if checkpoint:
+        stop.step = checkpoint[1]
+        say(f"going on from step {checkpoint[1]} ({checkpoint[0]})")
+    elif anew := resume.why_anew(folder, decides):
+        say(anew)
+    if trainer.is_global_zero:
+        resume.begin(folder, decides)
+        if told := resume.tidy(folder):
+            say(told)
+    loaders = BinData(data, t["seed"], t["accumulate_grad_batches"], t["max_steps"], checkpoint[1] if checkpoint else 0, t["strategy"] == "fsdp")
     try:
-        trainer.fit(module, loaders, ckpt_path=resume[0] if resume else None, weights_only=True)
+        trainer.fit(module, loaders, ckpt_path=checkpoint[0] if checkpoint else None, weights_only=True)
     except (RuntimeError, MemoryError) as error:
         if not NO_MEMORY.search(str(error)) and not isinstance(error, MemoryError):
             raise
