@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.context import FlowRunContext
 from prefect.logging import get_logger
 from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -17,6 +18,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import acts, console, runs
 from flows.graph import Outcome, finish, graph, mend, pending, run_stage, stop_children
 from flows.notices import notify
+from flows.reconcile import whoami
 from flows.summary import report
 from pipeline.advice import advice, check_precision
 from pipeline.core.config import load
@@ -41,11 +43,12 @@ def act(name: str, work: Callable[[], tuple[str, str]]) -> State:
 
 
 @task(task_run_name="register", cache_policy=None, persist_result=False)
-def register() -> State:
-    """Puts the built model into MLflow's registry as a version with the alias `candidate`."""
+def register(asked: str) -> State:
+    """Puts the built model into MLflow's registry as a version with the alias `candidate`; the run is named by it and who `asked`."""
     def work():
         config = load()
         done = registry.register(config, default_tracking_uri(config.root))
+        runs.rename(f"version {done.version}{'' if done.created else ' again'}: {config.params.model}, by {asked}")
         return ("Executed" if done.created else "Skipped"), done.reason
     return act("register", work)
 
@@ -88,8 +91,8 @@ def tell_of_failure(flow, run, state: State) -> None:
            "failure")
 
 
-@flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE), persist_result=False, on_running=[runs.on_running],
-      on_failure=[tell_of_failure], on_crashed=[tell_of_failure])
+@flow(name="retrain", flow_run_name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE), persist_result=False,
+      on_running=[runs.on_running], on_failure=[tell_of_failure], on_crashed=[tell_of_failure])
 def retrain() -> list[Outcome]:
     """Brings every file up to date, registers and judges what came out, and serves it as the candidate.
 
@@ -104,13 +107,15 @@ def retrain() -> list[Outcome]:
     except UserError:
         if "train" in pending():        # a model trained elsewhere may well come through here
             raise
+    asked = runs.trigger(FlowRunContext.get().flow_run, whoami())
+    runs.rename(f"{config.params.model}, by {asked}")       # the version is known when it is registered
     for line in advice(config):
         warn(f"note: {line}")
     futures = {}
     try:
         for stage, needs in graph().items():
             futures[stage] = run_stage.with_options(task_run_name=stage).submit(stage, wait_for=[futures[n] for n in needs])
-        futures["register"] = register.submit(wait_for=list(futures.values()))
+        futures["register"] = register.submit(asked, wait_for=list(futures.values()))
         futures["judge"] = judge_candidate.submit(wait_for=[futures["register"]])
         futures["import"] = import_candidate.submit(wait_for=[futures["register"]])
         for future in futures.values():

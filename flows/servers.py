@@ -28,6 +28,7 @@ from pipeline.core.files import write_text
 from pipeline.tracking import address_file, artifact_root, default_tracking_uri, local_tracking_uri
 
 LOCALHOST = "127.0.0.1"
+LANDING = {"mlflow": "/#/models?workflowType=machine_learning"}     # MLflow's own start page is for traces of chat applications
 START_SECONDS = 180         # a first start creates the databases; 20 s is usual
 PREFECT_PASSWORD, MLFLOW_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
 MLFLOW_PASSWORD_LENGTH = 12         # MLflow's own rule
@@ -194,7 +195,7 @@ def serve(root: Path = Path("."), host: str = LOCALHOST, work: bool = True) -> N
             processes.wait_until_ready(servers, START_SECONDS)
             for server, address in zip(servers, addresses, strict=True):
                 write_text(address, server.health.removesuffix("/api/health").removesuffix("/health"))
-                say(f"{server.name:<8} {address.read_text()}")
+                say(f"{server.name:<8} {address.read_text()}{LANDING.get(server.name, '')}")
             for child in workers(root) if work else []:
                 children.append(child)
                 processes.start(child)

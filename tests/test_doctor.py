@@ -116,3 +116,16 @@ def test_a_mistake_in_a_config(small):
     os.remove("params.yaml")
     (small / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text().replace("model: robo-nano-qwen3", "model: robo-nano-qwne3"))
     assert found("configs").how == "bad" and "robo-nano-qwne3" in found("configs").said
+
+
+def test_an_alias_that_was_meant_to_be_champion(small, tmp_path, ollama, monkeypatch):
+    import mlflow
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = mlflow.MlflowClient(uri, registry_uri=uri)
+    client.create_registered_model("robo-micropython")
+    client.create_model_version("robo-micropython", str(tmp_path))
+    client.set_registered_model_alias("robo-micropython", "Champion", "1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("OLLAMA_HOST", ollama)
+    assert "did you mean 'champion'" in found("aliases").said and found("champion").how == "note"
