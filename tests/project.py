@@ -121,6 +121,6 @@ def as_older_code(uri: str, number: int) -> None:
             client.set_model_version_tag(version.name, version.version, key, value)
         if key.startswith(("served_sha256", "gate.", "verdict.", "serving.")) and key not in version.tags:
             client.delete_tag(version.run_id, key)
-    for key in ("exam", "syntax", "bits/byte", "served", "changed", "serving.refusal"):
+    for key in ("exam", "syntax", "bpb", "served", "changed", "serving.refusal"):
         if key in version.tags:
             client.delete_model_version_tag(version.name, version.version, key)

@@ -83,7 +83,7 @@ def test_what_tells_models_apart_that_answer_nothing():
     assert "syntax" not in gates.chosen_by(True, GOOD) and gates.chosen_by(True, GOOD)["exam"] == "60%"
     for rate in (0.0, None):
         tags = gates.chosen_by(False, replace(GOOD, people_rate=rate, served_bytes=None))
-        assert tags == {VERDICT: "fail", "syntax": "75%", "bits/byte": "0.8000", "served": "Q4_K_M"}
+        assert tags == {VERDICT: "fail", "syntax": "75%", "bpb": "0.8000", "served": "Q4_K_M"}
 
 
 def test_what_changed_is_told_in_the_room_there_is():
@@ -115,7 +115,7 @@ def test_the_verdict_stands_on_the_version(project, uri, mlflow):
     first = judge_version(Config(project), uri)
     assert first.changed and not first.good and not first.promoted and "val_loss: 2.7500 nats per token, must be below 2" in first.said
     size = f"Q4_K_M, {(project / 'models/quantized/Q4_K_M.gguf').stat().st_size / 1e6:.1f} MB"
-    assert version(mlflow, 1).tags == {VERDICT: "fail", "exam": "60%", "bits/byte": "1.2345", "served": size}
+    assert version(mlflow, 1).tags == {VERDICT: "fail", "exam": "60%", "bpb": "1.2345", "served": size}
     tags = facts(mlflow, version(mlflow, 1))
     assert tags["gate.val_loss"].startswith("fail: 2.75") and tags["gate.syntax_rate"].startswith("pass: 75%")
     described = version(mlflow, 1).description
@@ -135,7 +135,7 @@ def test_the_verdict_stands_on_the_version(project, uri, mlflow):
     assert "1.0000 on the held-out text of version 1, -19.00%" in described
     assert "| training.seed | `8` | " in described and "other: weights;" in described
     assert "| Q8_0 |" in described       # what it said before is there still
-    assert version(mlflow, 2).tags == {VERDICT: "pass", "exam": "60%", "bits/byte": "1.0000", "served": size, "changed": "seed"}
+    assert version(mlflow, 2).tags == {VERDICT: "pass", "exam": "60%", "bpb": "1.0000", "served": size, "changed": "seed"}
     assert not judge_version(Config(project), uri).changed and promotion.champion(mlflow, NAME)[1].version == 1     # a person promotes
 
     # other limits, another verdict; the champion itself keeps the one it has
@@ -196,7 +196,7 @@ def test_what_older_code_left_is_moved(project, uri, mlflow):
     mlflow.set_model_version_tag(NAME, "1", "mine", "yes")
     assert len(version(mlflow, 1).tags) > 25 and RESTS_ON in version(mlflow, 1).tags
     assert judge_version(Config(project), uri).said == "version 1 was judged: fail"     # nothing new
-    assert version(mlflow, 1).tags.keys() == {VERDICT, "exam", "bits/byte", "served", promotion.STATUS, "mine"}
+    assert version(mlflow, 1).tags.keys() == {VERDICT, "exam", "bpb", "served", promotion.STATUS, "mine"}
     assert facts(mlflow, version(mlflow, 1)) == before | {"mine": "yes"}
 
 

@@ -91,10 +91,10 @@ def passed(verdicts: list[Verdict]) -> bool:
 
 def chosen_by(good: bool, of: Figures) -> dict[str, str]:
     """The few tags of a version that a person chooses by, short, since MLflow's table is narrow: a model that answers no request of the
-    exam is told from others like it by how much of what it writes compiles."""
+    exam is told from others like it by how much of what it writes compiles. bpb: bits per byte."""
     rate = {"exam": f"{of.people_rate:.0%}"} if of.people_rate else {"syntax": cell(of.syntax_rate, "{:.0%}")}
     size = f", {of.served_bytes / 1e6:.1f} MB" if of.served_bytes else ""
-    return {VERDICT: "pass" if good else "fail", **rate, "bits/byte": cell(of.bits_per_byte, "{:.4f}"), "served": f"{of.quant}{size}"}
+    return {VERDICT: "pass" if good else "fail", **rate, "bpb": cell(of.bits_per_byte, "{:.4f}"), "served": f"{of.quant}{size}"}
 
 
 def cell(value: float | None, form: str) -> str:
