@@ -290,6 +290,7 @@ import json, pathlib
 import ollama
 from flows import acts
 from pipeline.publish import lineage
+from pipeline.publish.registry import facts
 from pipeline.core.config import load
 from pipeline.core.files import sha256
 from pipeline.evaluation.assess import fingerprint
@@ -300,7 +301,7 @@ file, content = sha256(gguf), lineage.content_hash(config)
 with connected(default_tracking_uri(config.root)) as client:
     versions = client.search_model_versions("name = '{NAME}'")
     for version in versions:
-        if version.tags["content_hash"] != content:
+        if facts(client, version)["content_hash"] != content:
             print("MLflow: a version of other content")
     if len(versions) != 1:
         print(f"MLflow: {{len(versions)}} versions")
@@ -310,7 +311,7 @@ with connected(default_tracking_uri(config.root)) as client:
         import mlflow
         folder = pathlib.Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/{{versions[0].version}}"))
         held, = folder.rglob("*.gguf")      # a copy that also names its run
-        if sha256(held) != versions[0].tags["served_sha256"] or fingerprint(held) != fingerprint(gguf):
+        if sha256(held) != facts(client, versions[0])["served_sha256"] or fingerprint(held) != fingerprint(gguf):
             print("MLflow: the version's file is not the built one")
     for run in client.search_runs([e.experiment_id for e in client.search_experiments()], "attributes.status = 'RUNNING'"):
         print(f"MLflow: run {{run.info.run_name}} is RUNNING")

@@ -161,23 +161,27 @@ def ollama(config: Config, root: Path) -> Iterator[Finding]:
         yield Finding("ollama", "note", f"does not answer at {url}; imports are skipped", "ollama serve")
         return
     yield Finding("ollama", "good", f"{version} at {url}")
-    from pipeline.publish.promotion import champion, latest
+    from pipeline.publish.promotion import champion, hint, latest
+    from pipeline.publish.registry import facts
     from pipeline.tracking import connected, default_tracking_uri
     name = config.serving.name
     if not os.environ.get("MLFLOW_TRACKING_URI") and not any((state(root) / file).exists() for file in ("mlflow.db", "mlflow.url")):
         yield Finding("champion", "note", "nothing is registered yet", "robo run")
         return
     with connected(default_tracking_uri(root)) as client:
-        _, wish = champion(client, name)
+        model, wish = champion(client, name)
+        wished = wish and facts(client, wish).get("served_sha256")
     with serving.connected(None, Path(name)) as client:
         fact = serving.held(client, latest(name))
     if wish is None:
         yield Finding("champion", "note", f"no version of {name} has the alias champion", "robo promote candidate")
-    elif fact is None or fact["file"] != wish.tags.get("served_sha256"):
+    elif fact is None or fact["file"] != wished:
         yield Finding("champion", "bad", f"the alias stands at version {wish.version}, but {latest(name)} " +
                       ("is not in Ollama" if fact is None else "is another file"), "robo serve (or robo reconcile), or robo rollback")
     else:
         yield Finding("champion", "good", f"{latest(name)} is version {wish.version}")
+    if model and (said := hint(model)):
+        yield Finding("aliases", "note", said, "robo promote VERSION")
 
 
 def disk(root: Path) -> Iterator[Finding]:

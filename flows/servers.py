@@ -33,6 +33,7 @@ from pipeline.core.stage import SAFE_PATH
 from pipeline.tracking import PING_SECONDS, address, address_file, artifact_root, check_version, default_tracking_uri, local_tracking_uri, settle
 
 LOCALHOST = "127.0.0.1"
+LANDING = {"mlflow": "/#/models?workflowType=machine_learning"}     # MLflow's own start page is for traces of chat applications
 START_SECONDS = 180         # a first start creates the databases; 20 s is usual
 PREFECT_PASSWORD, MLFLOW_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
 MLFLOW_PASSWORD_LENGTH = 12         # MLflow's own rule
@@ -221,7 +222,7 @@ def serve(root: Path = Path("."), host: str = LOCALHOST, work: bool = True) -> N
             for server, file in zip(servers, addresses, strict=True):
                 where = server.health.removesuffix("/api/health").removesuffix("/health")
                 locks.append(tell(file, where))
-                say(f"{server.name:<8} {where}")
+                say(f"{server.name:<8} {where}{LANDING.get(server.name, '')}")
             for child in workers(root) if work else []:
                 children.append(child)
                 processes.start(child)

@@ -246,3 +246,16 @@ def test_doctor_names_it_with_the_command(swept, monkeypatch):
     monkeypatch.chdir(swept)
     finding, = sweeps(load(swept))
     assert finding.mend == "git add corpora/mine" and finding.said.endswith("corpora/mine would be left out")
+
+
+def test_an_alias_that_was_meant_to_be_champion(small, tmp_path, ollama, monkeypatch):
+    import mlflow
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = mlflow.MlflowClient(uri, registry_uri=uri)
+    client.create_registered_model("robo-micropython")
+    client.create_model_version("robo-micropython", str(tmp_path))
+    client.set_registered_model_alias("robo-micropython", "Champion", "1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("OLLAMA_HOST", ollama)
+    assert "did you mean 'champion'" in found("aliases").said and found("champion").how == "note"

@@ -111,6 +111,7 @@ def opened(request, tmp_path):
 @pytest.mark.slow
 def test_pages_show_the_run(project, monkeypatch, tmp_path):
     """A flow run and a version, made with no server, stand in the pages; so does a run made through the server."""
+    from pipeline.publish.judge import judge
     from pipeline.publish.registry import register
     from pipeline.tracking import default_tracking_uri
 
@@ -130,11 +131,13 @@ def test_pages_show_the_run(project, monkeypatch, tmp_path):
     ui = Ui(project)
     try:
         said = ui.wait_until_open()
-        assert ui.url("Prefect") in said and ui.url("MLflow") in said
+        assert ui.url("Prefect") in said and f"{ui.url('MLflow')}/#/models?workflowType=machine_learning" in said
         assert run_flow()["PREFECT_API_URL"] == f"{ui.url('Prefect')}/api"
         assert register(Config(project), ui.url("MLflow")).run_id == registered.run_id      # both ways lead to one store
-        retrain(project)
-        assert register(Config(project), ui.url("MLflow")).version == 2
+        for number in range(2, 6):
+            retrain(project)
+            assert register(Config(project), ui.url("MLflow")).version == number
+            judge(Config(project), ui.url("MLflow"))
         look(ui, registered, tmp_path)
     finally:
         ui.process.send_signal(signal.SIGINT)
@@ -147,16 +150,27 @@ def look(ui, registered, pictures):
     from playwright.sync_api import expect
 
     with browser(pictures) as page:
+        page.goto(f"{ui.url('MLflow')}/#/models?workflowType=machine_learning")      # as `robo ui` says
+        expect(page.get_by_text("Model registry", exact=True)).to_be_visible()
+        expect(page.get_by_text(registered.name, exact=True)).to_be_visible()
         page.goto(f"{ui.url('MLflow')}/#/models/{registered.name}/versions/{registered.version}")
         expect(page.get_by_text("1,806,592 parameters")).to_be_visible()
-        expect(page.get_by_text("content_hash")).to_be_visible()
         page.screenshot(path=pictures / "version.png")
         page.goto(f"{ui.url('MLflow')}/#/models/{registered.name}")
         expect(page.get_by_text("candidate")).to_be_visible()
-        expect(page.get_by_text("Version 2")).to_be_visible()
+        for number in (5, 4, 3):        # the second row was out of sight once
+            expect(page.get_by_role("link", name=f"Version {number}")).to_be_in_viewport()
+        expect(page.get_by_text("verdict").first).to_be_in_viewport()
         page.screenshot(path=pictures / "model.png")
+        with page.expect_popup() as opened:
+            page.get_by_role("link", name="Training runs").click()
+        expect(opened.value.get_by_text("matching runs")).to_be_visible()
+        expect(opened.value.get_by_text("evaluate.val.bits_per_byte").first).to_be_visible()
+        opened.value.screenshot(path=pictures / "runs.png")
+        opened.value.close()
         page.goto(f"{ui.url('MLflow')}/#/experiments/1/runs/{registered.run_id}")
         expect(page.get_by_text("training.learning_rate")).to_be_visible()
+        expect(page.get_by_text("content_hash")).to_be_visible()
         page.screenshot(path=pictures / "run.png")
         page.goto(f"{ui.url('MLflow')}/#/experiments/1/runs/{registered.run_id}/artifacts")
         page.get_by_text("reports", exact=True).click()
