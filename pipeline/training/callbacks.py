@@ -182,8 +182,8 @@ class Metrics(L.Callback):
         self.rows[-1][-1] = f"{val_loss:.6f}"
         self.say(trainer, f"  step {step}: val loss {val_loss:.4f}")
         if self.complete and trainer.is_global_zero:
-            self.samples.append([step, [f"{prompt}â¸{self.complete(prompt)}" for prompt in self.t["sample_prompts"]]])
-            sample = self.samples[-1][1][0].replace("\n", "â")
+            self.samples.append([step, [f"{prompt}▸{self.complete(prompt)}" for prompt in self.t["sample_prompts"]]])
+            sample = self.samples[-1][1][0].replace("\n", "⏎")
             self.say(trainer, f"    {sample[:columns() - 5 if is_live() else LOG_LINE]}")
         if not math.isfinite(val_loss):
             self.check(step, val_loss)
