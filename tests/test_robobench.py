@@ -177,7 +177,7 @@ WRONG = {
     "no seconds": ({"seconds": 0}, ["seconds", "greater than 0"]),
     "a wrong program without what to replace": ({"wrong": {"by": "14"}}, ["wrong.replace: missing"]),
     "a wrong program that is the right one": ({"wrong": {"replace": "GP15", "by": "GP14"}}, ["wrong", "changes nothing"]),
-    "no request": ({"request": ""}, ["request", "at least 1 character"]),
+    "no request": ({"request": ""}, ["request", "more than blanks"]),
 }
 
 
