@@ -21,6 +21,14 @@ serve: $(READY)
 
 setup: $(READY)
 
+# An environment that was moved or copied is made anew: it knows the place where it was made, and uses that.
+MADE_IN = $(shell cat $(READY) 2>/dev/null)
+ifneq ($(MADE_IN),)
+ifneq ($(MADE_IN),$(shell realpath .venv))
+.PHONY: $(READY)
+endif
+endif
+
 $(READY): requirements.lock boards.lock scripts/setup.py
 	@$(PYTHON) scripts/setup.py
 

@@ -13,8 +13,6 @@ a key, empties registry, Ollama and DVC's run cache of what the round must make,
 - Ollama serves that file, and no trial model is left;
 - Prefect has no run left Running, Pending or Cancelling;
 - no process of the work is left, and no unfinished file.
-
-Two outputs hold measured speeds and so never repeat: metrics/speed.json and reports/quantization.md. They are not compared.
 """
 
 import argparse
@@ -41,7 +39,6 @@ from chain import edit, make_chain  # noqa: E402
 from real import find_ollama, free_port  # noqa: E402
 from ruamel.yaml import YAML  # noqa: E402
 
-MEASURED = {"metrics/speed.json", "reports/quantization.md"}
 NAME = "robo-micropython"
 # What runs where: a piece of the command line of each process that may be struck.
 PROCESSES = {"stage": " -m pipeline.", "dvc": "flows.dvc_child", "engine": " -m flows.engine", "worker": "worker start --pool",
@@ -209,7 +206,7 @@ class Site:
 
     def outs(self) -> dict[str, str]:
         stages = YAML(typ="safe").load(self.root / "dvc.lock")["stages"]
-        return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"] if out["path"] not in MEASURED}
+        return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
 
     def close(self) -> None:
         for sign in (signal.SIGTERM, signal.SIGKILL):
@@ -293,6 +290,7 @@ import json, pathlib
 import ollama
 from flows import acts
 from pipeline.publish import lineage
+from pipeline.publish.registry import facts
 from pipeline.core.config import load
 from pipeline.core.files import sha256
 from pipeline.evaluation.assess import fingerprint
@@ -303,7 +301,7 @@ file, content = sha256(gguf), lineage.content_hash(config)
 with connected(default_tracking_uri(config.root)) as client:
     versions = client.search_model_versions("name = '{NAME}'")
     for version in versions:
-        if version.tags["content_hash"] != content:
+        if facts(client, version)["content_hash"] != content:
             print("MLflow: a version of other content")
     if len(versions) != 1:
         print(f"MLflow: {{len(versions)}} versions")
@@ -313,7 +311,7 @@ with connected(default_tracking_uri(config.root)) as client:
         import mlflow
         folder = pathlib.Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/{{versions[0].version}}"))
         held, = folder.rglob("*.gguf")      # a copy that also names its run
-        if sha256(held) != versions[0].tags["served_sha256"] or fingerprint(held) != fingerprint(gguf):
+        if sha256(held) != facts(client, versions[0])["served_sha256"] or fingerprint(held) != fingerprint(gguf):
             print("MLflow: the version's file is not the built one")
     for run in client.search_runs([e.experiment_id for e in client.search_experiments()], "attributes.status = 'RUNNING'"):
         print(f"MLflow: run {{run.info.run_name}} is RUNNING")

@@ -188,13 +188,14 @@ def checkpoints(config: Config) -> dict[str, float]:
     """The median `seconds`, flushing to the disk included, and `bytes` of the checkpoints of a run, as the trainer itself counts them; and
     seconds of a `step`."""
     from pipeline.training.callbacks import Checkpoints
+    from pipeline.training.resume import last
 
     save, saves = Checkpoints.save, []
 
     def counted(self, trainer):
         before = self.seconds
         save(self, trainer)
-        saves.append((self.seconds - before, self.last(self.folder)[0].stat().st_size))
+        saves.append((self.seconds - before, last(self.folder)[0][0].stat().st_size))
 
     with patch.object(Checkpoints, "save", counted):
         speed = train(config)

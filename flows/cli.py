@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from pipeline.core.environment import nobody_reads, prepare
 from pipeline.core.errors import UserError
 
 
@@ -26,6 +27,7 @@ def run(arguments) -> None:
 
 def print_completion() -> None:
     """What the served file answers to the smoke prompt with the settings of the serving config, and Q4_K_M, the type that most people know."""
+    from flows.console import say
     from pipeline.core.config import load
     from pipeline.core.prompt import as_served
     from pipeline.export.llama import LlamaFile
@@ -38,8 +40,8 @@ def print_completion() -> None:
             with LlamaFile(path) as file:
                 answer = file.answer(prompt, config.params.evaluate.max_new_tokens, said.temperature, said.top_p, said.top_k,
                                      said.repeat_penalty, config.training.seed)
-            print(f"\n{path}{' (served)' if path == served else ''} goes on after ▸, drawn at temperature {said.temperature:g} as Ollama does:\n\n"
-                  f"{prompt}▸{answer}\n")
+            say(f"\n{path}{' (served)' if path == served else ''} goes on after ▸, drawn at temperature {said.temperature:g} as Ollama does:\n")
+            print(f"{prompt}▸{answer}\n")
 
 
 def plan(arguments) -> None:
@@ -124,7 +126,7 @@ COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve"
             "board": board, "ask": ask, "exam": exam, "reconcile": reconcile, "promote": promote, "rollback": rollback}
 
 
-def main() -> None:
+def dispatch() -> None:
     from flows.servers import LOCALHOST, credentials
     parser = argparse.ArgumentParser(prog="robo", description="From MicroPython code to a small language model, and kept fresh.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -132,7 +134,7 @@ def main() -> None:
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.set_defaults(function=function)
         if name == "plan":
-            command.add_argument("--no-measure", action="store_true", help="leave out the speed and with it the time")
+            command.add_argument("--no-measure", action="store_true", help="leave out what has to be tried out: memory, file sizes, speed and time")
         if name == "trace":
             command.add_argument("model", help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate")
         if name == "board":
@@ -190,6 +192,17 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def main() -> None:
+    prepare()
+    try:
+        try:
+            dispatch()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        sys.exit(nobody_reads())
 
 
 if __name__ == "__main__":

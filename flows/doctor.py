@@ -7,18 +7,20 @@ Only a comparison of MLflow's alias with Ollama needs MLflow's client, a second 
 import os
 import platform
 import re
+import shlex
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
 from flows.processes import answers, locked
-from flows.servers import address_of, state
+from flows.servers import address_of, mlflow_database, prefect_database, state
+from flows.tracked import missed
 from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError
-from pipeline.publish import serving
+from pipeline.publish import lineage, serving
+from pipeline.tracking import address, check_version
 
 SHOWN = ("dvc", "prefect", "mlflow", "torch", "lightning", "llama-cpp-python", "gguf")
 FREE_BYTES = 5e9        # a run with its caches needs a few gigabytes
@@ -41,7 +43,7 @@ def locked_versions(path: Path) -> dict[str, str]:
     """Package -> version that requirements.lock asks for on this machine."""
     from packaging.requirements import Requirement
     found = {}
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if match := re.match(r"(\S+==[^\s\\]+(?:\s*;[^\\]+)?)\s*\\?$", line):
             requirement = Requirement(match[1])
             if requirement.marker is None or requirement.marker.evaluate():
@@ -56,6 +58,9 @@ def packages(root: Path) -> Iterator[Finding]:
     wanted = locked_versions(root / "requirements.lock")
     other = [f"{name} {installed.get(name, 'missing')} instead of {version}" for name, version in sorted(wanted.items())
              if installed.get(name) != version]
+    ours = Path(__file__).resolve().parent.parent
+    if (root / "flows").exists() and ours != root.resolve():
+        yield Finding("code", "bad", f"what runs here is the code in {ours}: .venv was copied from there", "make setup")
     if other:
         yield Finding("packages", "bad", f"{len(other)} of {len(wanted)} are not as in requirements.lock: {shortened(other)}",
                       "rm .venv/.complete; make setup")
@@ -68,13 +73,14 @@ def shortened(items: list[str], count: int = 3) -> str:
 
 
 def git(root: Path) -> Iterator[Finding]:
-    def ask(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.rstrip()
     try:
-        commit, changed = ask("log", "-1", "--format=%h %s"), ask("status", "--porcelain").splitlines()
-    except (OSError, subprocess.CalledProcessError) as error:
-        yield Finding("git", "bad", f"no git repository with a commit here, and DVC needs one ({error})",
-                      "git init && git add -A && git commit -m start")
+        commit, changed = lineage.git(root, "log", "-1", "--format=%h %s"), lineage.git(root, "status", "--porcelain").splitlines()
+    except UserError as error:
+        mend = {"not a git repository": "git init && git add -A && git commit -m start",
+                "does not have any commits": "git add -A && git commit -m start",
+                "dubious ownership": f"git config --global --add safe.directory {shlex.quote(str(root.resolve()))}"}
+        yield Finding("git", "bad", f"no commit can be told, and DVC needs one: {error}",
+                      next((command for words, command in mend.items() if words in str(error)), "install git"))
         return
     if changed:
         names = shortened([line[3:] for line in changed])
@@ -86,9 +92,9 @@ def git(root: Path) -> Iterator[Finding]:
 def files() -> Iterator[Finding]:
     """DVC's stages against the files; what DVC says is wrong with its own files too."""
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     from flows.changes import why
+    from flows.dvc_repo import Repo
     try:
         with Repo(".") as repo:
             status = repo.status()
@@ -103,6 +109,21 @@ def files() -> Iterator[Finding]:
         yield Finding("files", "good", "all stages are up to date with dvc.lock")
 
 
+def databases(root: Path) -> Iterator[Finding]:
+    """Those of an installed version that is older than what wrote them."""
+    for name, database in (("prefect", prefect_database(root)), ("mlflow", mlflow_database(root))):
+        try:
+            check_version(name, database)
+        except UserError as error:
+            kept = shlex.quote(str(database.parent / "kept"))
+            yield Finding(name, "bad", str(error), f"mkdir -p {kept} && mv {shlex.quote(str(database))}* {kept}")     # with SQLite's -wal
+
+
+def sweeps(config: Config) -> Iterator[Finding]:
+    for line in missed(config):
+        yield Finding("sweeps", "note", *line.rsplit(": ", 1))
+
+
 def servers(root: Path) -> Iterator[Finding]:
     for name, health, variable in (("prefect", "/api/health", "PREFECT_API_URL"), ("mlflow", "/health", "MLFLOW_TRACKING_URI")):
         if given := os.environ.get(variable):
@@ -110,15 +131,13 @@ def servers(root: Path) -> Iterator[Finding]:
             yield Finding(name, "good" if good else "bad", f"{given}, from {variable}{'' if good else ', does not answer'}",
                           "" if good else f"start it there, or unset {variable}")
             continue
-        try:
-            address = address_of(name, root).read_text()
-        except FileNotFoundError:
+        file = address_of(name, root)
+        if not file.exists():
             yield Finding(name, "note", "no server of ours runs; runs keep their own books", "robo serve")
-            continue
-        if answers(address + health):
-            yield Finding(name, "good", address)
+        elif (where := address(file)) and answers(where + health):
+            yield Finding(name, "good", where)
         else:
-            yield Finding(name, "bad", f"{address} does not answer, and {address_of(name, root)} says it should", "robo serve")
+            yield Finding(name, "bad", f"no server of this folder answers at {file.read_text()}, and {file} says it should", "robo serve")
     serves = locked_by(root, "prefect.lock") and address_of("prefect", root).exists()
     for name, file in (("worker", "worker.lock"), ("reconciler", "reconcile.lock")):
         runs = locked_by(root, file)
@@ -142,28 +161,42 @@ def ollama(config: Config, root: Path) -> Iterator[Finding]:
         yield Finding("ollama", "note", f"does not answer at {url}; imports are skipped", "ollama serve")
         return
     yield Finding("ollama", "good", f"{version} at {url}")
-    from pipeline.publish.promotion import champion, latest
+    from pipeline.publish.promotion import champion, hint, latest
+    from pipeline.publish.registry import facts
     from pipeline.tracking import connected, default_tracking_uri
     name = config.serving.name
     if not os.environ.get("MLFLOW_TRACKING_URI") and not any((state(root) / file).exists() for file in ("mlflow.db", "mlflow.url")):
         yield Finding("champion", "note", "nothing is registered yet", "robo run")
         return
     with connected(default_tracking_uri(root)) as client:
-        _, wish = champion(client, name)
+        model, wish = champion(client, name)
+        wished = wish and facts(client, wish).get("served_sha256")
     with serving.connected(None, Path(name)) as client:
         fact = serving.held(client, latest(name))
     if wish is None:
         yield Finding("champion", "note", f"no version of {name} has the alias champion", "robo promote candidate")
-    elif fact is None or fact["file"] != wish.tags.get("served_sha256"):
+    elif fact is None or fact["file"] != wished:
         yield Finding("champion", "bad", f"the alias stands at version {wish.version}, but {latest(name)} " +
                       ("is not in Ollama" if fact is None else "is another file"), "robo serve (or robo reconcile), or robo rollback")
     else:
         yield Finding("champion", "good", f"{latest(name)} is version {wish.version}")
+    if model and (said := hint(model)):
+        yield Finding("aliases", "note", said, "robo promote VERSION")
 
 
 def disk(root: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(root).free
     yield Finding("disk", "good" if free > FREE_BYTES else "bad", f"{free / 1e9:.0f} GB free", "" if free > FREE_BYTES else "dvc gc --workspace")
+
+
+def checkpoints(root: Path) -> Iterator[Finding]:
+    """Of trainings that were stopped and not gone on with."""
+    from pipeline.training.resume import unended
+    folder = state(root) / "checkpoints"
+    if found := unended(folder):
+        held = sum(found.values()) / 1e9
+        yield Finding("trainings", "note", f"{len(found)} not ended, {held:.1f} GB; `robo run` goes on where settings are the same",
+                      f"rm -r {folder}, to give them up")
 
 
 def examine(root: Path = Path(".")) -> Iterator[Finding]:
@@ -174,9 +207,10 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
         yield Finding("configs", "good", f"{config.params.corpus}, {config.params.model}, {config.params.training}")
     except UserError as error:
         yield Finding("configs", "bad", str(error), "mend the file that it names")
-    parts = [("packages", packages(root)), ("git", git(root)), ("servers", servers(root)), ("disk", disk(root))]
+    parts = [("packages", packages(root)), ("git", git(root)), ("databases", databases(root)), ("servers", servers(root)), ("disk", disk(root)),
+             ("trainings", checkpoints(root))]
     if config:
-        parts += [("files", files()), ("ollama", ollama(config, root))]
+        parts += [("files", files()), ("sweeps", sweeps(config)), ("ollama", ollama(config, root))]
     for name, findings in parts:
         try:
             yield from findings

@@ -10,4 +10,6 @@ from pipeline.core.stage import die_with_parent
 if __name__ == "__main__":
     die_with_parent()
     from dvc.cli import main
+
+    import flows.dvc_repo  # noqa: F401 (what DVC could not read)
     sys.exit(main(sys.argv[1:]))

@@ -9,9 +9,11 @@ import runpy
 import signal
 
 from flows import runs
+from pipeline.core.environment import prepare
 from pipeline.core.stage import die_with_parent
 
 if __name__ == "__main__":
     die_with_parent(signal.SIGKILL)
+    prepare()
     runs.hold(os.environ["PREFECT__FLOW_RUN_ID"])
     runpy.run_module("prefect.engine", run_name="__main__")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from flows.summary import show_tables
+from flows.console import show_tables
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_json, write_text

@@ -7,10 +7,10 @@ caching stays off: it keeps results, not files.
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,14 +20,15 @@ from prefect import get_run_logger, task
 from prefect.states import Completed, State
 
 from flows import console
-from flows.changes import why
+from flows.changes import changes
+from flows.processes import UMASK
 from pipeline.core.stage import EX_TEMPFAIL
 
 # What DVC says around a stage, which the line of the stage itself says better.
 DVC_SAYS = ("Running stage", "> exec python", "Updating lock file", "Generating lock file", "Use `dvc push`", "To track", "To enable auto staging",
             "\tdvc config core.autostage", "\tgit add", "ERROR: failed to reproduce")
+MARGIN = "    "             # before what a stage says
 UNREADABLE = Path(".state/dvc.lock.unreadable")
-_dvc = threading.Lock()     # one question to DVC at a time; children have DVC's own locks
 _children: set[subprocess.Popen] = set()
 
 
@@ -52,10 +53,11 @@ def mend() -> list[str]:
     """Takes away what a full disk cut short of the two files that DVC writes in place, and says so in a line each. DVC then makes its
     lock anew, and finds in its run cache every stage that dvc.lock knew."""
     from dvc.dvcfile import Lockfile
-    from dvc.repo import Repo
     from dvc.rwlock import RWLockFileCorruptedError, rwlock
     from dvc.utils.serialize import YAMLFileCorruptedError
     from dvc.utils.strictyaml import YAMLValidationError
+
+    from flows.dvc_repo import Repo
 
     said = []
     with Repo(".") as repo:
@@ -66,7 +68,7 @@ def mend() -> list[str]:
             (Path(repo.tmp_dir) / "rwlock").unlink()
             said.append("DVC's .dvc/tmp/rwlock was cut short, by a full disk perhaps; it is made anew")
         lock = Path("dvc.lock")
-        text = lock.read_text() if lock.exists() else ""
+        text = lock.read_text(encoding="utf-8") if lock.exists() else ""
         try:
             Lockfile(repo, str(lock)).load()
             whole = text[-1:] in ("", "\n")
@@ -79,42 +81,13 @@ def mend() -> list[str]:
     return said
 
 
-def changes(stage: str) -> str:
-    """Why a stage would run now; empty when it is up to date."""
-    from dvc.repo import Repo
-    with _dvc, Repo(".", _wait_for_lock=True) as repo:
-        return why(repo.status(targets=[stage]).get(stage, []))
-
-
-def pending() -> dict[str, str]:
-    """Stage -> why it would run, of those that would; one that merely follows may turn out Cached or unchanged when its turn comes."""
-    from dvc.repo import Repo
-    with _dvc, Repo(".", _wait_for_lock=True) as repo:
-        status = repo.status()
-    found: dict[str, str] = {}
-    for stage, needs in graph().items():
-        if reason := why(status.get(stage, [])):
-            found[stage] = reason
-        elif before := [need for need in needs if need in found]:
-            found[stage] = f"after {before[0]}"
-    return found
-
-
-def graph() -> dict[str, list[str]]:
-    """Every stage of dvc.yaml with the stages it needs, in an order in which they can run."""
-    import networkx as nx
-    from dvc.repo import Repo
-    with Repo(".") as repo:
-        edges = repo.index.graph            # from a stage to the stages it needs
-        return {stage.addressing: [needed.addressing for needed in edges.successors(stage)] for stage in nx.dfs_postorder_nodes(edges)
-                if stage.addressing and not stage.is_data_source}
-
-
 def child_environment() -> dict[str, str]:
-    """dvc and the stages run with this interpreter, and are told whether a person watches."""
-    here = os.path.dirname(sys.executable)
-    return {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1",
-            "ROBO_PROGRESS": "live" if console.is_live() else "log"}
+    """dvc and the stages run with this interpreter, and are told whether a person watches, and how wide the terminal is."""
+    here, found = os.path.dirname(sys.executable), {"ROBO_PROGRESS": "log"}
+    if console.is_live():
+        columns = shutil.get_terminal_size().columns - len(MARGIN)
+        found = {"ROBO_PROGRESS": "live", "COLUMNS": str(columns), "TQDM_NCOLS": str(columns - 1)}      # the latter for bars of libraries
+    return {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1", **found}
 
 
 def stop_children() -> None:
@@ -140,7 +113,7 @@ def reproduce(stage: str, logger) -> str:
     Raises StageFailed with the stage's own message.
     """
     child = subprocess.Popen([sys.executable, "-m", "flows.dvc_child", "repro", "--single-item", stage], stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, env=child_environment())
+                             stderr=subprocess.STDOUT, env=child_environment(), umask=UMASK)
     _children.add(child)
     state, tail, code = "Executed", [], None
     try:
@@ -156,7 +129,7 @@ def reproduce(stage: str, logger) -> str:
             if text and not text.startswith(DVC_SAYS):
                 tail.append(text)
                 logger.info(text)
-                console.say(f"    {text}")
+                console.say(f"{MARGIN}{text}")
         status = child.wait()
     finally:
         _children.discard(child)

@@ -8,14 +8,17 @@ for ever, and where asked line by line to our terminal too.
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from logging import INFO, LogRecord
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -26,9 +29,24 @@ from pipeline.core.stage import die_with_parent
 
 STOP_SECONDS = 20
 LOG_BYTES = 10_000_000      # of one log file; the one before it is kept
+LAST_LINES = 200            # of what a child said, among which the reason of its end is sought
+# How Python says what ended it; Prefect and uvicorn go on talking after that, a screenful at times.
+REASON = re.compile(r"([\w.]+\.)?\w*(Error|Exception|Exit|error)\b")
 RESTARTS, WITHIN = 5, 300   # a child that dies more often within so many seconds will not get well by itself
 
 _lock = threading.Lock()
+
+
+def own_umask() -> int:
+    """Of this process; there is no way to ask but to set another."""
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
+
+
+# What children get, as it was before any thread ran: DVC's Repo() and MLflow's store set it to 0 for a moment, and a child that another
+# thread starts in that moment would write files for the whole world to change.
+UMASK = own_umask()
 
 
 @dataclass
@@ -43,6 +61,7 @@ class Child:
     holds: IO | None = None                         # an open lock file that stays locked as long as it lives
     process: subprocess.Popen | None = None
     pump: threading.Thread | None = None
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))     # since it was started
     ready: bool = False
     deaths: list[float] = field(default_factory=list)
 
@@ -69,6 +88,7 @@ def pass_on(child: Child, stream: IO) -> None:
     for line in stream:
         text = line.decode(errors="replace").rstrip()
         file.emit(LogRecord(child.name, INFO, "", 0, text, (), None))
+        child.said.append(text)
         if child.shown and text:
             say(text, child.name)
     file.close()
@@ -77,8 +97,9 @@ def pass_on(child: Child, stream: IO) -> None:
 def start(child: Child) -> None:
     """Must be called by the main thread: Linux counts a child's parent as dead when the thread that started it ends."""
     descriptors = (child.holds.fileno(),) if child.holds else ()
+    child.said.clear()
     child.process = subprocess.Popen(child.command, env=child.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                     stderr=subprocess.STDOUT, start_new_session=True, pass_fds=descriptors,
+                                     stderr=subprocess.STDOUT, start_new_session=True, pass_fds=descriptors, umask=UMASK,
                                      preexec_fn=lambda: die_with_parent(child.orphaned))
     child.pump = threading.Thread(target=pass_on, args=(child, child.process.stdout), daemon=True)
     child.pump.start()
@@ -113,12 +134,20 @@ def stop(children: list[Child]) -> None:
         child.pump.join(2)
 
 
+def reason(said: list[str]) -> str:
+    """The last error that these lines tell of, with the lines that belong to it; the last line where they tell of none."""
+    last = max((number for number, line in enumerate(said) if REASON.match(line)), default=None)
+    if last is None:
+        return next((line for line in reversed(said) if line), "(nothing)")
+    return " ".join(" ".join(takewhile(bool, said[last:])).split())[:500]
+
+
 def why_ended(child: Child) -> str:
     status = child.process.returncode
     child.pump.join(2)
-    last = child.log.read_text(errors="replace").strip().splitlines()[-1:] if child.log.exists() else []
+    said = list(child.said)[-1 if status < 0 else 0:]       # killed, it had no time to say why
     how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-    return f"{child.name} {how}; its log {child.log} ends: {(last or ['(nothing)'])[0]}"
+    return f"{child.name} {how}; its log {child.log} says: {reason(said)}"
 
 
 def check(children: list[Child]) -> None:
@@ -197,7 +226,7 @@ def locked(path: Path) -> IO | None:
     The system lets go of it when the last holder ends, however that ends, so it tells for certain whether one lives.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a")      # noqa: SIM115 (it stays open)
+    file = open(path, "a", encoding="utf-8")      # noqa: SIM115 (it stays open)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return file

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prefect import flow, get_run_logger
 
+from flows import runs
 from flows.reconcile import follow, look, report
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
@@ -25,11 +26,12 @@ def promote(version: int | str, why: str = "") -> None:
     finish(follow(config, number, asked))
 
 
-@flow(name="reconcile", persist_result=False)
+@flow(name="reconcile", flow_run_name="reconcile", persist_result=False)
 def reconcile() -> None:
     """One look at the alias, and what it takes to make Ollama follow. Raises UserError where it does not."""
     config = load(Path("."))
     done = look(config)
+    runs.rename(f"reconcile: {done.said}")
     if done.happened:
         report(config, done)
     finish(done)

@@ -73,7 +73,7 @@ def report(config: Config, done: Round) -> None:
     with prefect_server(config) as url:
         notify(config.operations, log, subject, done.said, "success" if good else "failure")
         if url is None:
-            log.warning("no Prefect server answers, so its page will not show this; the version's tags in MLflow do")
+            log.warning("no Prefect server answers, so its page will not show this; the version's run in MLflow does")
             return
         try:
             from prefect import tags
@@ -82,7 +82,7 @@ def report(config: Config, done: Round) -> None:
             with tags(runs.here()):
                 served(subject, done.said, good, return_state=True)
         except Exception as error:      # whatever Prefect's client meets
-            log.warning("Prefect's page will not show this (%s: %s); the version's tags in MLflow do", type(error).__name__, error)
+            log.warning("Prefect's page will not show this (%s: %s); the version's run in MLflow does", type(error).__name__, error)
 
 
 def settle(config: Config) -> None:

@@ -10,20 +10,24 @@ from collections.abc import Callable
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.context import FlowRunContext
 from prefect.logging import get_logger
 from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import acts, console, runs
-from flows.graph import Outcome, finish, graph, mend, pending, run_stage, stop_children
+from flows.changes import graph, pending
+from flows.graph import Outcome, finish, mend, run_stage, stop_children
 from flows.notices import notify
+from flows.reconcile import whoami
 from flows.summary import report
-from pipeline.advice import advice, check_precision
+from flows.tracked import missed
+from pipeline.advice import advice, check_machine
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
-from pipeline.publish import registry, serving
+from pipeline.publish import lineage, registry, serving
 from pipeline.publish.judge import judge
-from pipeline.tracking import default_tracking_uri
+from pipeline.tracking import check, default_tracking_uri
 
 AT_ONCE = 2     # stages that need one another's outputs never meet; two quantizations may
 
@@ -41,11 +45,12 @@ def act(name: str, work: Callable[[], tuple[str, str]]) -> State:
 
 
 @task(task_run_name="register", cache_policy=None, persist_result=False)
-def register() -> State:
-    """Puts the built model into MLflow's registry as a version with the alias `candidate`."""
+def register(asked: str) -> State:
+    """Puts the built model into MLflow's registry as a version with the alias `candidate`; the run is named by it and who `asked`."""
     def work():
         config = load()
         done = registry.register(config, default_tracking_uri(config.root))
+        runs.rename(f"version {done.version}{'' if done.created else ' again'}: {config.params.model}, by {asked}")
         return ("Executed" if done.created else "Skipped"), done.reason
     return act("register", work)
 
@@ -88,8 +93,8 @@ def tell_of_failure(flow, run, state: State) -> None:
            "failure")
 
 
-@flow(name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE), persist_result=False, on_running=[runs.on_running],
-      on_failure=[tell_of_failure], on_crashed=[tell_of_failure])
+@flow(name="retrain", flow_run_name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE), persist_result=False,
+      on_running=[runs.on_running], on_failure=[tell_of_failure], on_crashed=[tell_of_failure])
 def retrain() -> list[Outcome]:
     """Brings every file up to date, registers and judges what came out, and serves it as the candidate.
 
@@ -100,17 +105,26 @@ def retrain() -> list[Outcome]:
         warn(line)
     config = load()     # a mistake in a config is said before anything runs
     try:
-        check_precision(config)
+        check_machine(config)
     except UserError:
         if "train" in pending():        # a model trained elsewhere may well come through here
             raise
-    for line in advice(config):
+    # who is asked at the end must be there, or the work is for nothing
+    check(default_tracking_uri(config.root))
+    serving.address()
+    try:
+        lineage.commit(config.root)
+    except UserError as error:
+        warn(f"note: a version registered now cannot say which commit it is of: {error}; robo doctor says what mends it")
+    asked = runs.trigger(FlowRunContext.get().flow_run, whoami())
+    runs.rename(f"{config.params.model}, by {asked}")       # the version is known when it is registered
+    for line in advice(config) + missed(config):
         warn(f"note: {line}")
     futures = {}
     try:
         for stage, needs in graph().items():
             futures[stage] = run_stage.with_options(task_run_name=stage).submit(stage, wait_for=[futures[n] for n in needs])
-        futures["register"] = register.submit(wait_for=list(futures.values()))
+        futures["register"] = register.submit(asked, wait_for=list(futures.values()))
         futures["judge"] = judge_candidate.submit(wait_for=[futures["register"]])
         futures["import"] = import_candidate.submit(wait_for=[futures["register"]])
         for future in futures.values():

@@ -20,6 +20,7 @@ POOL = "robo"                       # the process pool that prefect.yaml names; 
 KEEP_SECONDS = 24 * 3600            # of a lock file that nobody holds
 HOLD_SECONDS = 2
 START_SECONDS = 60                  # that an engine may take from its run's state Pending to its lock
+NAME_CHARACTERS = 120               # of a run's name
 _held: dict[str, IO] = {}
 
 
@@ -67,6 +68,21 @@ def is_gone(run, pool: bool) -> bool:
     left = not starts and (folder() / str(run.id)).exists()
     begun = not pending and here() in run.tags
     return (left or begun or (pool and run.work_pool_name == POOL)) and not is_held(str(run.id))
+
+
+def trigger(run, person: str) -> str:
+    """Who or what asked for a flow run: the schedule, Prefect's page (or a client of it), or the person at this terminal."""
+    if run.deployment_id is None:
+        return person
+    return "the schedule" if run.auto_scheduled else "Prefect's page"
+
+
+def rename(name: str) -> None:
+    """Gives the flow run that runs here a name that says what it is about; Prefect's own are two random words."""
+    from prefect.client.orchestration import get_client
+    from prefect.runtime import flow_run
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(flow_run.id, name=name[:NAME_CHARACTERS])
 
 
 def settle(pool: bool = False) -> list[str]:

@@ -9,6 +9,7 @@ the environment alone: an argument would show them to everyone on the machine.
 """
 
 import contextlib
+import fcntl
 import ipaddress
 import logging
 import os
@@ -17,17 +18,22 @@ import signal
 import socket
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from flows import processes, runs
 from flows.processes import Child, answers, say
-from pipeline.core.errors import UserError
+from pipeline.core.environment import own_names, reach_this_machine_directly
+from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import write_text
-from pipeline.tracking import address_file, artifact_root, default_tracking_uri, local_tracking_uri
+from pipeline.core.stage import SAFE_PATH
+from pipeline.tracking import PING_SECONDS, address, address_file, artifact_root, check_version, default_tracking_uri, local_tracking_uri, settle
 
 LOCALHOST = "127.0.0.1"
+LANDING = {"mlflow": "/#/models?workflowType=machine_learning"}     # MLflow's own start page is for traces of chat applications
 START_SECONDS = 180         # a first start creates the databases; 20 s is usual
 PREFECT_PASSWORD, MLFLOW_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
 MLFLOW_PASSWORD_LENGTH = 12         # MLflow's own rule
@@ -45,8 +51,16 @@ def state(root: Path) -> Path:
 
 
 def address_of(name: str, root: Path) -> Path:
-    """The file that says where our server answers while it runs."""
+    """The file that says where our server answers; see tracking.address, which reads it."""
     return address_file(root) if name == "mlflow" else state(root) / f"{name}.url"
+
+
+def tell(file: Path, where: str) -> IO:
+    """Writes an address file; it counts while what is returned stays open."""
+    write_text(file, where)
+    lock = open(file, encoding="utf-8")       # noqa: SIM115 (it stays open)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def port_of(name: str, default: int, host: str) -> int:
@@ -103,11 +117,7 @@ def names_of(host: str) -> list[str]:
     """What others may call this machine in a browser's address line."""
     if host != "0.0.0.0":
         return [host]
-    found = {socket.gethostname(), socket.getfqdn()}
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-        probe.connect(("192.0.2.1", 9))         # sends nothing; the system picks the address that others see
-        found.add(probe.getsockname()[0])
-    return sorted(found)
+    return sorted({*own_names(), socket.getfqdn()})
 
 
 # --- the servers ------------------------------------------------------------------------------------------------------
@@ -119,15 +129,27 @@ def local_prefect(root: Path) -> dict[str, str]:
 
 
 def inherited() -> dict[str, str]:
-    """The environment without where the user's other tools point to, which would lead our own servers astray."""
-    return {key: value for key, value in os.environ.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
+    """The environment without where the user's other tools point to, which would lead our own servers astray, as would modules in the
+    project's folder that are named like one of theirs."""
+    return {key: value for key, value in os.environ.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")} | {SAFE_PATH: "1"}
 
 
 def url(host: str, port: int) -> str:
     return f"http://{LOCALHOST if host == '0.0.0.0' else host}:{port}"
 
 
+def prefect_database(root: Path) -> Path:
+    return state(root) / "prefect" / "prefect.db"
+
+
+def mlflow_database(root: Path) -> Path:
+    return Path(local_tracking_uri(root).removeprefix("sqlite:///"))
+
+
 def prefect_server(root: Path, port: int, log: Path, host: str = LOCALHOST) -> Child:
+    """Raises UserError where a newer Prefect wrote the database."""
+    if not os.environ.get("PREFECT_SERVER_DATABASE_CONNECTION_URL"):
+        check_version("prefect", prefect_database(root))
     # A page of another site must not reach the API through a browser here, which Prefect's own default allows.
     own = {"PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url(host, port), "PREFECT_UI_API_URL": "/api"}
     return Child("prefect", [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)],
@@ -136,6 +158,10 @@ def prefect_server(root: Path, port: int, log: Path, host: str = LOCALHOST) -> C
 
 
 def mlflow_server(root: Path, port: int, log: Path, host: str = LOCALHOST) -> Child:
+    """Raises UserError where a newer MLflow wrote the database."""
+    if not os.environ.get("MLFLOW_BACKEND_STORE_URI"):
+        check_version("mlflow", mlflow_database(root))
+    settle(root)
     # One worker and no job runner: 0.5 GB and 8 s instead of 2.4 GB and 20 s.
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     shared = os.environ.get("MLFLOW_ARTIFACTS_DESTINATION")         # clients on other machines send files through the server
@@ -182,7 +208,8 @@ def serve(root: Path = Path("."), host: str = LOCALHOST, work: bool = True) -> N
     children: list[Child] = []
     with processes.foreground(children):
         servers = pages(root, host)
-        addresses = [address_of(server.name, root) for server in servers]
+        reach_this_machine_directly(host)
+        addresses, locks = [address_of(server.name, root) for server in servers], []
         if servers and servers[0].name == "prefect":
             servers[0].holds = lock_prefect(root)
         if servers:
@@ -192,17 +219,18 @@ def serve(root: Path = Path("."), host: str = LOCALHOST, work: bool = True) -> N
                 children.append(server)
                 processes.start(server)
             processes.wait_until_ready(servers, START_SECONDS)
-            for server, address in zip(servers, addresses, strict=True):
-                write_text(address, server.health.removesuffix("/api/health").removesuffix("/health"))
-                say(f"{server.name:<8} {address.read_text()}")
+            for server, file in zip(servers, addresses, strict=True):
+                where = server.health.removesuffix("/api/health").removesuffix("/health")
+                locks.append(tell(file, where))
+                say(f"{server.name:<8} {where}{LANDING.get(server.name, '')}")
             for child in workers(root) if work else []:
                 children.append(child)
                 processes.start(child)
             say("Ctrl-C stops everything")
             processes.watch(children)
         finally:
-            for address in addresses:
-                address.unlink(missing_ok=True)
+            for file in addresses:
+                file.unlink(missing_ok=True)
 
 
 def lock_prefect(root: Path, never_mind: Callable[[], bool] = lambda: False) -> IO | None:
@@ -228,10 +256,24 @@ def prefect_environment(root: Path = Path(".")) -> dict[str, str]:
     if prefect := os.environ.get("PREFECT_API_URL"):
         found["PREFECT_API_URL"] = prefect
     else:
-        with contextlib.suppress(FileNotFoundError):
-            if answers((prefect := address_of("prefect", root).read_text()) + "/api/health"):
-                found["PREFECT_API_URL"] = f"{prefect}/api"
+        prefect = address(address_of("prefect", root))
+        if prefect and answers(f"{prefect}/api/health"):
+            found["PREFECT_API_URL"] = f"{prefect}/api"
     return found
+
+
+def check_prefect(api: str) -> None:
+    """Raises UserError unless a Prefect server answers at this address, of which Prefect's client would make a traceback."""
+    right = "start it there, or unset PREFECT_API_URL to do without it"
+    try:
+        with urllib.request.urlopen(f"{api.rstrip('/')}/health", timeout=PING_SECONDS) as answer:
+            healthy = answer.read(16).strip() == b"true"
+    except urllib.error.HTTPError:      # Prefect's cloud, or one that asks for a password: its client tells better
+        return
+    except (OSError, ValueError) as error:
+        raise TemporaryError(f"PREFECT_API_URL: no Prefect server answers at {api} ({getattr(error, 'reason', error)}); {right}") from None
+    if not healthy:
+        raise UserError(f"PREFECT_API_URL: what answers at {api} is no Prefect API, whose address ends in /api; {right}")
 
 
 def close_lost_runs(api: str, pool: bool) -> list[str]:
@@ -253,6 +295,8 @@ def prefect_for_a_run(root: Path = Path(".")) -> Iterator[None]:
     UserError when the server does not start.
     """
     lock, running, environment = None, [], prefect_environment(root)
+    if api := os.environ.get("PREFECT_API_URL"):
+        check_prefect(api)
     if "PREFECT_API_URL" not in environment:
         lock = lock_prefect(root, lambda: "PREFECT_API_URL" in prefect_environment(root))
         environment = prefect_environment(root)

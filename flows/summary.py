@@ -1,12 +1,11 @@
 """What a run came to, read from the metrics that the stages wrote: as Markdown for Prefect's page, as tables for a terminal."""
 
-
+from flows.console import Table, show_tables
 from flows.graph import Outcome
 from pipeline.core.files import read_json
 from pipeline.core.paths import METRICS, REPORTS
+from pipeline.core.timings import INFERENCE, read_timings
 from pipeline.evaluation.marks import HEADINGS, cells
-
-Table = tuple[str, list[str], list[list[str]]]      # title, headings, rows
 
 
 def stages(outcomes: list[Outcome]) -> Table:
@@ -43,25 +42,10 @@ def report(outcomes: list[Outcome]) -> str:
     for title, headings, rows in (stages(outcomes), held_out(), files(), exam()):
         lines = [f"## {title}", "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
         parts.append("\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]))
-    return "\n\n".join([*parts, *((REPORTS / name).read_text(encoding="utf-8") for name in ("quantization.md", "samples.md"))])
+    speeds = [f"{INFERENCE}.md"] if read_timings(INFERENCE) else []
+    return "\n\n".join([*parts, *((REPORTS / name).read_text(encoding="utf-8") for name in ("quantization.md", *speeds, "samples.md"))])
 
 
 def show(outcomes: list[Outcome]) -> None:
     """The same tables on the terminal."""
     show_tables([stages(outcomes), held_out(), files(), exam()])
-
-
-def show_tables(tables: list[Table]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    console = Console(width=None if Console().is_terminal else 140)
-    for title, headings, rows in tables:
-        table = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
-        for column, heading in enumerate(headings):
-            # figures stand right, so that their digits do under each other
-            figures = all(row[column][:1].isdigit() for row in rows) and heading not in ("", "tensors really in it")
-            table.add_column(heading, justify="right" if figures else "left")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)

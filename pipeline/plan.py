@@ -1,7 +1,8 @@
 """What a run will take and make, said before it begins: parameters, memory, time, file sizes, and what the reference would choose.
 
-Nothing here is a rule of thumb where the real thing is cheap. Memory comes from a training step on fake tensors, which have shapes
-and no contents; file sizes from llama.cpp's own quantizer, on random weights of the shape; time from some steps on this machine.
+Parameters are counted by the shapes alone, at once, and a test holds them against the model. What else there is to know is no rule of
+thumb but the real thing, and takes its seconds: memory from a training step on fake tensors, which have shapes and no contents; file
+sizes from llama.cpp's own quantizer, on random weights of the shape; time from some steps on this machine.
 """
 
 import math
@@ -14,7 +15,7 @@ from pipeline.core.config import Config
 from pipeline.core.memory import keep_freed
 
 MEASURE_SECONDS = 10
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
+PRECISIONS = {"32-true": "32-true", "16-mixed": "16-mixed or bf16-mixed"}    # what is simulated -> what it is the memory of
 # The reference's flowcharts, by tokens of training text: below how many, which profile, rate and steps.
 PROFILES = ((5e6, "robo-nano-5m", 3e-4, 500), (15e6, "robo-tiny-25m", 3e-4, 1000), (50e6, "robo-small-50m", 3e-4, 2000),
             (math.inf, "robo-medium-80m", 2e-4, 3000))
@@ -35,22 +36,18 @@ def build(config: Config):
     return Transformer(ModelConfig.from_dict(config.model.model_dump()))
 
 
-def part(tensor: str) -> str:
-    """The part of the model that a tensor belongs to, by its name in the checkpoint."""
-    layer = tensor.split(".")[-2]
-    whole = {"token_embd": "token embeddings", "position_embd": "positions", "output": "head"}
-    return whole.get(layer) or ("norms" if layer.endswith("norm") else "attention" if layer.startswith("attn") else "feed-forward")
-
-
 def parameters(config: Config) -> dict[str, int]:
     """Numbers that are trained, by part; a tied head counts once, with the embeddings."""
-    import torch
-
-    found: dict[str, int] = {}
-    with torch.device("meta"):
-        for name, p in build(config).named_parameters():
-            found[part(name)] = found.get(part(name), 0) + p.numel()
-    return found
+    c = config.model
+    gpt2, head = c.architecture == "gpt2", c.d_model // c.n_heads
+    bias = gpt2 and c.bias is not False
+    norms = (2 * c.n_layers + 1) * c.d_model * (1 + bias) + (2 * c.n_layers * head if c.architecture == "qwen3" else 0)
+    attention = 2 * c.d_model * (c.d_model + (c.n_kv_heads or c.n_heads) * head) + bias * 4 * c.d_model
+    feed_forward = (2 if gpt2 else 3) * c.d_model * c.d_ff + bias * (c.d_ff + c.d_model)
+    found = {"token embeddings": c.vocab_size * c.d_model, "positions": gpt2 * c.context_length * c.d_model,
+             "attention": c.n_layers * attention, "feed-forward": c.n_layers * feed_forward, "norms": norms,
+             "head": 0 if c.tie_embeddings else c.vocab_size * c.d_model}
+    return {part: count for part, count in found.items() if count}
 
 
 def training_memory(config: Config, precision: str, batch_size: int) -> int:
@@ -80,6 +77,13 @@ def training_memory(config: Config, precision: str, batch_size: int) -> int:
     return next(iter(tracker.get_tracker_snapshot("peak").values()))["Total"]
 
 
+def memory_of(config: Config, precision: str, sizes: list[int]) -> dict[int, float]:
+    """training_memory() by batch size, from two simulations: each row of a batch takes as much as the one before."""
+    low, high = min(sizes), max(sizes)
+    least, most = (training_memory(config, precision, size) for size in (low, high))
+    return {size: least + (most - least) * (size - low) / (high - low) for size in sizes}
+
+
 def file_sizes(config: Config, quants: list[str]) -> dict[str, dict]:
     """Type -> contents() of the file that llama.cpp writes for this shape, with `fell_back`; the vocabulary's texts are made up."""
     from pipeline.export.gguf import write_gguf
@@ -107,6 +111,7 @@ def measure(config: Config, seconds: float = MEASURE_SECONDS) -> tuple[float, fl
     """
     import torch
 
+    from pipeline.training import compiler
     from pipeline.training.optimizer import make_optimizer
     from pipeline.training.precision import choose, cpu_has_bfloat16
 
@@ -115,7 +120,9 @@ def measure(config: Config, seconds: float = MEASURE_SECONDS) -> tuple[float, fl
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = {"32-true": torch.float32, "16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}[precision]
     model = build(config).to(device).train()
-    if config.training.compile:
+    if config.training.compile and (trouble := compiler.trouble()):
+        why += f", not compiled, so several times slower: {trouble}"
+    elif config.training.compile:
         model.compile_steps()
     optimizer = make_optimizer(model, config.training.model_dump(), torch.bfloat16 if device == "cuda" or cpu_has_bfloat16() else torch.float32)
     ids = torch.randint(config.model.vocab_size, (config.data.batch_size, config.data.block_size + 1), device=device)

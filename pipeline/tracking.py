@@ -5,13 +5,17 @@ Whatever the store says decides neither where a file is written nor what it may 
 MLflow takes 1.6 seconds to import, so functions import it where they use it.
 """
 
+import fcntl
 import logging
 import os
 import re
+import sqlite3
 import tempfile
 import urllib.error
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from importlib.metadata import version as installed
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import TemporaryError, UserError
@@ -20,6 +24,9 @@ from pipeline.core.schema import SHA256
 
 TRAINED_ARTIFACT = "trained"        # folder of a version's run with the weights to fine-tune from
 PING_SECONDS = 5
+MIGRATIONS = {"mlflow": "store/db_migrations/versions", "prefect": "server/database/_migrations/versions/sqlite"}     # in the packages
+ARTIFACTS = "/.state/mlartifacts"   # below the project's root
+PLACES = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location", "model_versions": "storage_location"}
 
 
 def local_tracking_uri(root: Path) -> str:
@@ -32,13 +39,27 @@ def address_file(root: Path) -> Path:
     return Path(root).resolve() / ".state" / "mlflow.url"
 
 
+def address(file: Path) -> str | None:
+    """What an address file says while the `robo serve` that wrote it lives, which keeps it locked; else None.
+
+    In a copied project it speaks of the original's server, and after a kill of whoever has the port by now.
+    """
+    with suppress(FileNotFoundError), open(file, encoding="utf-8") as text:
+        try:
+            fcntl.flock(text, fcntl.LOCK_SH | fcntl.LOCK_NB)        # shared: who asks does not look like who serves
+        except BlockingIOError:
+            return text.read()
+    return None
+
+
 def default_tracking_uri(root: Path) -> str:
     """The user's store, else our server while it answers, else the file that it serves."""
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
-    with suppress(FileNotFoundError, UserError):
-        ping(uri := address_file(root).read_text())
-        return uri
+    with suppress(UserError):
+        if uri := address(address_file(root)):
+            ping(uri)
+            return uri
     if os.environ.get("MLFLOW_BACKEND_STORE_URI"):
         raise UserError("MLFLOW_BACKEND_STORE_URI names a database of MLflow's server, and none answers; start it (`robo serve`)")
     return local_tracking_uri(root)
@@ -46,7 +67,29 @@ def default_tracking_uri(root: Path) -> str:
 
 def artifact_root(root: Path) -> str:
     """Where a store without a server of its own keeps files; absolute, so that it means the same to the flow and to the page."""
-    return (Path(root).resolve() / ".state" / "mlartifacts").as_uri()
+    return Path(root).resolve().as_uri() + ARTIFACTS
+
+
+def settle(root: Path) -> None:
+    """Lets MLflow's file under `root` speak of the files beside it, also where the project was moved or copied: MLflow knows absolute places
+    alone, so a moved one would find nothing, and a copy would write into the original."""
+    database, here = Path(local_tracking_uri(root).removeprefix("sqlite:///")), Path(root).resolve().as_uri()
+    if not database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+            def has(table: str) -> bool:
+                return bool(connection.execute("select 1 from sqlite_master where name = ?", (table,)).fetchone())
+
+            known = connection.execute(f"select artifact_location from experiments where artifact_location like '%{ARTIFACTS}%'") \
+                if has("experiments") else ()
+            for before in {place.partition(ARTIFACTS)[0] for place, in known} - {here}:
+                for table, column in PLACES.items():
+                    if has(table):
+                        connection.execute(f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
+                                           (here, len(before) + 1, len(before) + 1, f"{before}/"))
+    except sqlite3.DatabaseError as error:
+        raise UserError(f"{database}: MLflow's store cannot be read ({error}); try again, or move it away and `robo run` registers anew") from None
 
 
 def ping(uri: str) -> None:
@@ -63,6 +106,28 @@ def ping(uri: str) -> None:
         raise UserError(f"what answers at {uri} is no MLflow server; {right}")
 
 
+def check_version(package: str, database: Path) -> None:
+    """Raises UserError where a newer `package` than ours wrote this SQLite file: ours would say that it is too old, or nothing of use."""
+    if not database.exists():
+        return
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            revisions = [row[0] for row in connection.execute("select version_num from alembic_version")]
+        except sqlite3.OperationalError:        # nothing in it yet
+            return
+        except sqlite3.DatabaseError as error:
+            raise UserError(f"{database}: {error}; move it away and a new one is begun") from None
+    known = Path(find_spec(package).submodule_search_locations[0], MIGRATIONS[package])
+    if not all(list(known.glob(f"*{revision}*.py")) for revision in revisions):
+        raise UserError(f"{database} was written by a newer {package} than the {installed(package)} that is installed: go back to the commit that "
+                        "wrote it and `make setup`, or move the file away, and with it what it holds, and a new one is begun")
+
+
+def shown(uri: str) -> str:
+    """The address without its password."""
+    return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", uri)
+
+
 @contextmanager
 def connected(uri: str):
     """Yields MLflow's client for `uri`; what MLflow refuses in the block, or a server that goes away, becomes a UserError."""
@@ -74,7 +139,11 @@ def connected(uri: str):
     if uri.startswith(("http://", "https://")):
         ping(uri)
     elif uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        database = Path(uri.removeprefix("sqlite:///"))
+        database.parent.mkdir(parents=True, exist_ok=True)
+        check_version("mlflow", database)
+        if uri == local_tracking_uri(root := database.parent.parent):
+            settle(root)
     import mlflow
     import requests
     logging.getLogger("alembic").setLevel(logging.WARNING)      # it tells each of its migrations, on first use
@@ -83,7 +152,20 @@ def connected(uri: str):
         mlflow.set_registry_uri(uri)
         yield mlflow.MlflowClient()
     except (mlflow.MlflowException, requests.RequestException) as error:
-        raise UserError(f"MLflow at {uri}: {error}\nNothing half-done stays: run again when this is mended") from error
+        raise UserError(f"MLflow at {shown(uri)}: {error}\nNothing half-done stays: run again when this is mended") from error
+
+
+def check(uri: str) -> None:
+    """Raises UserError where MLflow cannot be asked, to know it before the work that is to be registered there."""
+    try:
+        with connected(uri) as client:
+            client.search_experiments(max_results=1)
+    except UserError:
+        raise
+    except Exception as error:      # of a database's driver, or for want of one; its words may hold the password
+        said = str(error).splitlines()[0] if str(error) else ""
+        raise UserError(f"MLflow at {shown(uri)}: {type(error).__name__}: {shown(said)}; mend MLFLOW_TRACKING_URI, or unset it to use the file "
+                        ".state/mlflow.db") from error
 
 
 def fetch(uri: str, digest: str, folder: Path) -> Path:

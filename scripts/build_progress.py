@@ -26,8 +26,8 @@ def run(command: list[str], label: str, log: Path, env: dict | None = None, cwd:
     live = sys.stderr.isatty()
     began, first_step, shown = time.monotonic(), None, 0.0
     print(f"{label}  (log: {log})", file=sys.stderr, flush=True)
-    with log.open("w") as out:
-        child = subprocess.Popen(command, env=env, cwd=cwd, text=True, errors="replace",
+    with log.open("w", encoding="utf-8") as out:
+        child = subprocess.Popen(command, env=env, cwd=cwd, encoding="utf-8", errors="replace",
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for line in child.stdout:
             out.write(line)
@@ -40,12 +40,12 @@ def run(command: list[str], label: str, log: Path, env: dict | None = None, cwd:
             rate = (done - first_step[1]) / max(now - first_step[0], 1e-9)
             left = f"{clock((total - done) / rate)} left" if done - first_step[1] >= 10 else "measuring"
             text = f"  compiling {done}/{total}, {clock(now - began)} gone, {left}"
-            print(f"\r{text:<60}" if live else text, end="" if live else "\n", file=sys.stderr, flush=True)
+            print(f"\r\033[K{text}" if live else text, end="" if live else "\n", file=sys.stderr, flush=True)
             shown = now
         status = child.wait()
     if live and first_step:
-        print(f"\r{'':<60}\r", end="", file=sys.stderr)
+        print("\r\033[K", end="", file=sys.stderr)
     if status:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
+        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
         sys.exit(f"{tail}\nerror: {' '.join(command[:4])} ... failed with status {status}; the whole log is {log}")
     print(f"  done in {clock(time.monotonic() - began)}", file=sys.stderr, flush=True)

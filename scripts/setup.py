@@ -16,6 +16,7 @@ from build_progress import run
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+COMPLETE = VENV / ".complete"        # says where, since its scripts know that place alone
 UV = "uv==0.13.9"
 # llama-cpp-python also builds llama.cpp's multimodal library by default, which nothing here uses.
 BUILD = {"CMAKE_ARGS": "-DLLAVA_BUILD=OFF"}
@@ -34,11 +35,21 @@ def install_stubs(uv: list[str], environment: dict[str, str]) -> None:
             unfinished.rename(folder)
 
 
+def find_own_programs(venv: Path) -> None:
+    """Lets every Python of this environment find the environment's programs first, activated or not: `.venv/bin/dvc` starts stages as `python`."""
+    line = 'import os, sys; os.environ["PATH"] = os.path.join(sys.prefix, "bin") + os.pathsep + os.environ.get("PATH", os.defpath)\n'
+    for packages in venv.glob("lib/python*/site-packages"):
+        (packages / "robo.pth").write_text(line, encoding="utf-8")
+
+
 def main() -> None:
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         sys.exit(f"error: Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}; name one with `make PYTHON=python3.12 ...`")
     if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++")):
         sys.exit("error: a C++ compiler is needed to build llama.cpp (Debian: apt-get install g++)")
+    if COMPLETE.exists() and COMPLETE.read_text() not in ("", str(VENV.resolve())):
+        print(f"{VENV} was moved or copied from {COMPLETE.read_text()}, and would go on using what is there", file=sys.stderr)
+        shutil.rmtree(VENV)
     python = VENV / "bin" / "python"
     if not python.exists():
         print(f"Making {VENV}", file=sys.stderr)
@@ -53,7 +64,8 @@ def main() -> None:
     run([*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "Installing the project itself",
         ROOT / ".state" / "logs" / "setup-project.log", env=environment)
     install_stubs(uv, environment)
-    (VENV / ".complete").touch()
+    find_own_programs(VENV)
+    COMPLETE.write_text(str(VENV.resolve()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def record(tmp_path_factory):
 @pytest.fixture(scope="session")
 def built(tmp_path_factory, record):
     """A project that `dvc repro` built, alone and with no server; a record for each stage of what it read."""
-    root = make_chain(tmp_path_factory.mktemp("chain"))
+    root = make_chain(tmp_path_factory.mktemp("chain") / "mein Spielzeug für Züge")     # people's folders have blanks and umlauts
     stages = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
     # one stage at a time, so that each has a record of its own
     for stage in stages:

@@ -105,3 +105,22 @@ def served_temperature(client, tag: str = "latest") -> float:
     """Which of them Ollama serves."""
     shown = client.show(f"robo-micropython:{tag}").parameters
     return float(next(line.split()[1] for line in shown.splitlines() if line.startswith("temperature")))
+
+
+def as_older_code(uri: str, number: int) -> None:
+    """Leaves a version as code did that put all tags on the version itself, and on the run no more than stood there."""
+    import mlflow
+
+    from pipeline.publish.judge import MOVED
+    from pipeline.publish.registry import facts
+
+    client = mlflow.MlflowClient(uri, registry_uri=uri)
+    version = client.get_model_version("robo-micropython", str(number))
+    for key, value in facts(client, version).items():
+        if MOVED.fullmatch(key):
+            client.set_model_version_tag(version.name, version.version, key, value)
+        if key.startswith(("served_sha256", "gate.", "verdict.", "serving.")) and key not in version.tags:
+            client.delete_tag(version.run_id, key)
+    for key in ("exam", "syntax", "bpb", "served", "changed", "serving.refusal"):
+        if key in version.tags:
+            client.delete_model_version_tag(version.name, version.version, key)

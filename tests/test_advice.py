@@ -1,10 +1,10 @@
-"""What a width costs is said before a run, and agrees with what llama.cpp really writes."""
+"""What a width costs is said before a run, and agrees with what llama.cpp really writes; so is what is unusual, and what cannot be trained here."""
 
 import pytest
 from chain import REPOSITORY
 from tiny import make_model
 
-from pipeline.advice import FRIENDLY, advice, bytes_lost
+from pipeline.advice import FRIENDLY, advice, bytes_lost, check_machine, least_memory
 from pipeline.core.config import Config, parse, rules
 from pipeline.core.errors import UserError
 from pipeline.core.schema import Model, SpecialTokens
@@ -85,3 +85,57 @@ def test_auto_is_the_recommended_type(project):
     (project / "metrics/assess.json").unlink()
     with pytest.raises(UserError, match=r"auto means nothing yet.*dvc repro"):
         lineage.served_gguf(config)
+
+
+# --- what is unusual --------------------------------------------------------------------------------------------------
+
+UNUSUAL = {     # (section, keys, what is said)
+    "a high rate": ("training", dict(learning_rate=0.02), "learning_rate: 0.02 is high"),
+    "a high rate of muon": ("training", dict(muon_learning_rate=0.05), "muon_learning_rate: 0.05 is high"),
+    "no momentum": ("training", dict(betas=[0.0, 0.95]), "betas: [0.0, 0.95]; [0.9, 0.95] is usual"),
+    "betas the wrong way round": ("training", dict(betas=[0.95, 0.9]), "betas: [0.95, 0.9]"),
+    "warm-up": ("training", dict(warmup_ratio=0.9), "warmup_ratio: 0.9"),
+    "no time but for compiling": ("training", dict(max_time="00:00:30"), 'max_time: "00:00:30" is less than compiling takes'),
+    "stride": ("data", dict(stride=1), "stride: 1 reads each token 256 times in an epoch; block_size 256 reads it once"),
+    "dropout": ("model", dict(dropout=0.9), "dropout: 0.9"),
+    "an answer longer than what the model sees": ("serving", dict(parameters=dict(num_predict=4096)), "num_predict: 4096 is more than num_ctx 256"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_what_is_unusual_is_a_note_and_no_error(config, case):
+    section, values, words = UNUSUAL[case]
+    model = getattr(config, section)
+    changed = {key: getattr(model, key).model_copy(update=value) if isinstance(value, dict) else value for key, value in values.items()}
+    setattr(config, section, model.model_copy(update=changed))
+    said, = advice(config)
+    assert rules(config) == [] and said.startswith(f"{config.paths[section]}: ") and words in said
+
+
+def test_what_was_left_out_of_a_model_is_said(config):
+    config.model = Model(**config.model.model_dump(exclude={"tie_embeddings"}))
+    assert advice(config) == ["configs/models/robo-nano-qwen3.yaml: tie_embeddings: left out, so it is true, as the reference's profiles mean it"]
+
+
+# --- what this machine cannot do --------------------------------------------------------------------------------------
+
+IMPOSSIBLE = {
+    "devices": ("training", dict(devices=4096), r"configs/training/cpu-minutes.yaml: devices: 4096, but this machine has \d+ "),
+    "width": ("model", dict(d_model=10**6), r"configs/models/robo-nano-qwen3.yaml and .* training takes [\d,]+ GB at least, and this machine has"),
+    "batch": ("data", dict(batch_size=10**9), r"training takes [\d,]+ GB at least.*batch_size"),
+}
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_what_this_machine_cannot_train_is_said_before(config, case):
+    check_machine(config)
+    section, values, words = IMPOSSIBLE[case]
+    setattr(config, section, getattr(config, section).model_copy(update=values))
+    with pytest.raises(UserError, match=words):
+        check_machine(config)
+
+
+def test_the_least_memory_is_below_what_training_takes(config):
+    from pipeline.plan import training_memory
+    taken = training_memory(config, "32-true", config.data.batch_size)
+    assert 0.2 * taken < least_memory(config) < taken

@@ -1,19 +1,24 @@
 """The report's figures are those of an independent computation, and its advice follows from them."""
 
+import contextlib
 import csv
 import io
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tiny import CODE, DOCUMENTS, make_model
 
+from pipeline.core import timings
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_json
 from pipeline.evaluation import assess as stage
 from pipeline.evaluation.assess import assess, lost, recommend
 from pipeline.evaluation.plot import quality_against_size
+from pipeline.evaluation.speed import measure
 from pipeline.export.gguf import write_gguf
 from pipeline.export.importance import importance
 from pipeline.export.quantize import quantize
@@ -54,19 +59,18 @@ def test_bits_per_byte_are_pytorchs(result, arguments, tiny_tokenizer):
     with torch.inference_mode():
         nats = sum(float(model.loss(inputs[None, i:i + 256], targets[None, i:i + 256], reduction="sum")) for i in range(0, TOKENS, 256))
     raw = len(load_vocabulary(tiny_tokenizer).tokenizer.decode(targets.tolist(), skip_special_tokens=True).encode())
-    metrics, _ = result
-    assert metrics["tokens"] == TOKENS and metrics["bytes"] == raw
-    assert metrics["f16_bits_per_byte"] == pytest.approx(nats / math.log(2) / raw, rel=1e-3)
-    assert metrics["types"]["F16"]["bits_per_byte"] == metrics["f16_bits_per_byte"]
+    assert result["tokens"] == TOKENS and result["bytes"] == raw
+    assert result["f16_bits_per_byte"] == pytest.approx(nats / math.log(2) / raw, rel=1e-3)
+    assert result["types"]["F16"]["bits_per_byte"] == result["f16_bits_per_byte"]
 
 
 def test_float16_against_itself_loses_nothing(result):
-    f16 = result[0]["types"]["F16"]
+    f16 = result["types"]["F16"]
     assert (f16["change_percent"], f16["kl_mean"], f16["kl_p99"], f16["same_top_token"]) == (0, 0, 0, 1)
 
 
 def test_fewer_bits_lose_more(result):
-    types = result[0]["types"]
+    types = result["types"]
     kls = [types[name]["kl_mean"] for name in ("F16", "Q8_0", "Q4_K_M", "Q3_K_S")]
     assert kls == sorted(kls) and len(set(kls)) == 4
     assert all(t["kl_p99"] >= t["kl_mean"] for t in types.values())
@@ -76,47 +80,63 @@ def test_fewer_bits_lose_more(result):
 
 def test_types_that_come_out_the_same_are_said_to(result):
     """At width 384 nothing of Q2_K is left: it is Q3_K_S under another name."""
-    assert {name: t["same_as"] for name, t in result[0]["types"].items()} == {
+    assert {name: t["same_as"] for name, t in result["types"].items()} == {
         "F16": None, "Q8_0": None, "Q4_K_M": None, "Q3_K_S": None, "Q2_K": "Q3_K_S"}
 
 
 def test_what_the_exam_said_of_each_type_stands_beside_its_bits(result):
     """20 tasks of float16's in two sets, and two fewer with each smaller type."""
-    types = result[0]["types"]
+    types = result["types"]
     assert [(t["tasks_passed"], t["lost_tasks"], t["answers_changed"]) for t in types.values()] == [
         (20, 0, 0), (18, 0.1, 5), (16, 0.2, 10), (14, 0.3, 15), (12, 0.4, 20)]
-    report = stage.table(*result, 1.0, 0.05)
+    report = stage.table(result, 1.0, 0.05)
     assert "| 75" not in report and all(f" 3 of 4 | {t['tasks_passed']} of 40 | {t['answers_changed']} of 44 |" in report for t in types.values())
 
 
 def test_the_metrics_are_the_same_on_each_run(result, arguments):
-    again, _ = assess(**arguments)
-    assert again == result[0]
+    again = assess(**arguments)
+    assert again == result
     assert "seconds" not in str(again)
 
 
 def test_a_short_validation_text_is_used_whole(arguments):
-    metrics, _ = assess(**{**arguments, "quants": ["F16"], "tokens": 10**6})
+    metrics = assess(**{**arguments, "quants": ["F16"], "tokens": 10**6})
     assert metrics["tokens"] == arguments["packed"].stat().st_size // 2
 
 
 def test_the_report_and_the_plot_show_each_type(result):
-    metrics, speeds = result
-    report = stage.table(metrics, speeds, 1.0, 0.05)
+    metrics, report = result, stage.table(result, 1.0, 0.05)
     for name, t in metrics["types"].items():
         assert f"| {name} | {t['bytes']:,} |" in report
     assert "The same tensors as Q3_K_S" in report and "rows of 384 are no multiple of 256: Q4_K -> Q5_0" in report
     assert f"**Recommended: {metrics['recommended']}**" in report
     for name in ("Q4_K_M", "Q3_K_S"):
-        guided, speed = metrics["types"][name]["imatrix"], speeds[name]
+        guided = metrics["types"][name]["imatrix"]
         assert f"| {name} | {guided['kl_without']:.4g} | {guided['kl_with']:.4g} |" in report
-        assert all(speed[what][threads] > 0 for what in ("prompt", "generation") for threads in "12") and speed["memory"] > 0
     assert "| Q8_0 | " not in report[report.index("## The importance matrix"):report.index("## What was really written")]
     picture = quality_against_size(metrics, 1.0)
     assert picture == quality_against_size(metrics, 1.0) and all(f">{name}" in picture for name in ("F16", "Q8_0", "Q4_K_M"))
     rows = list(csv.DictReader(io.StringIO(stage.plot_rows(metrics["types"]))))
     assert {row["type"] for row in rows} == set(QUANTS)
     assert [float(row["bytes"]) for row in rows] == sorted(float(row["bytes"]) for row in rows)
+
+
+def test_speeds_count_only_beside_the_files_that_they_are_of(arguments, tmp_path):
+    (tmp_path / "models").mkdir()
+    path, root = Path("models/Q8_0.gguf"), tmp_path
+    shutil.copy(arguments["quantized"] / "Q8_0.gguf", root / path)
+    with contextlib.chdir(root):
+        speed = measure(path)
+        assert timings.read_timings(timings.INFERENCE) is None
+        timings.write_timings(timings.INFERENCE, {"Q8_0": speed}, [path])
+    assert all(speed[what][threads] > 0 for what in ("prompt", "generation") for threads in "12") and speed["memory"] > 0
+    assert timings.read_timings(timings.INFERENCE, root) == {"Q8_0": speed}
+    assert f"| Q8_0 | {speed['prompt']['1']:,} | {speed['prompt']['2']:,} | {speed['generation']['1']:,} |" in stage.speed_table({"Q8_0": speed})
+    with open(root / path, "ab") as file:
+        file.write(b"\0")
+    assert timings.read_timings(timings.INFERENCE, root) is None, "another file of that name"
+    (root / path).unlink()
+    assert timings.read_timings(timings.INFERENCE, root) is None
 
 
 def test_a_missing_type_is_named(arguments, tmp_path):
@@ -152,9 +172,8 @@ def test_lost_is_a_share_of_what_float16_passes(passed, reference, share):
 
 
 def test_no_type_within_the_loss_is_said(result):
-    metrics, readings = result
-    metrics = {**metrics, "recommended": "Q8_0", "types": {name: {**t, "change_percent": 5.0} for name, t in metrics["types"].items()}}
-    assert "**No type loses at most 1%" in stage.table(metrics, readings, 1.0, 0.05)
+    metrics = {**result, "recommended": "Q8_0", "types": {name: {**t, "change_percent": 5.0} for name, t in result["types"].items()}}
+    assert "**No type loses at most 1%" in stage.table(metrics, 1.0, 0.05)
     metrics["types"]["Q8_0"] |= {"change_percent": 0.0, "lost_tasks": 0.1}
-    assert "**No type loses at most 1%" in stage.table(metrics, readings, 1.0, 0.05)
-    assert "**Recommended: Q8_0**" in stage.table(metrics, readings, 1.0, 0.1)
+    assert "**No type loses at most 1%" in stage.table(metrics, 1.0, 0.05)
+    assert "**Recommended: Q8_0**" in stage.table(metrics, 1.0, 0.1)

@@ -62,7 +62,9 @@ FAULTS = {
     "- blinks: {on: 1}": "0.blinks.pin: missing",
     "- blinks: {pin: 15, on: [2, 1]}": "0.blinks.on: must be one number or [lowest, highest], not [2.0, 1.0]",
     "- blinks: {pin: 15, frequency: 1, period: 1}": "0.blinks: period and frequency say the same; give one of them",
-    "- any_of: [on: {pn: 3}]": "0.any_of.0.on.pin: missing\ntask: 0.any_of.0.on.pn: unknown key; did you mean 'pin'?",
+    "- any_of: [on: {pn: 3}]":
+        "0.any_of.0.on.pin: missing; must be a whole number or a text or a list, each of it a whole number or a text\n"
+        "task: 0.any_of.0.on.pn: unknown key; did you mean 'pin'?",
     "- any_of:": "0.any_of: must hold checks",
     "- sequence: {steps: [[13, x]]}": "0.sequence.steps.0.1: input should be a valid number or a valid list, not 'x'",
     "- sequence: {steps: [[13], [14, 1]]}": "0.sequence: each step but the last needs its seconds",

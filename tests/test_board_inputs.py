@@ -63,7 +63,7 @@ FAULTS = {
     "- button: {pin: GP31, pressed: [1]}": "0.button.pin: a pico has no pin GP31; it has 0 to 29 and LED",
     "- button: {pin: -1, pressed: [1]}": "0.button.pin: a pico has no pin -1; it has 0 to 29 and LED",
     "- button: {pin: 1, pressed: [1]}\n- button: {pin: 2}": "1.button.pressed: missing",
-    "- button:": "0.button.pin: missing\ninputs.yaml: 0.button.pressed: missing",
+    "- button:": "0.button.pin: missing; must be a whole number or a text\ninputs.yaml: 0.button.pressed: missing; must be a list",
     "- button: {pin: 1, pressed: [1], fro: 2}": "0.button.fro: unknown key; did you mean 'for'?",
     "- button: {pin: 1, pressed: [1], hold: 2}": "0.button.hold: unknown key; known: pin, pressed, for, to, bounces",
     "- button: {pin: 1.5, pressed: [1]}": "0.button.pin: input should be a valid integer or a valid string, not 1.5",

@@ -107,6 +107,8 @@ def test_one_changed_key_runs_just_what_reads_it(chain, file, key, value, expect
         edit(chain, file, **{key: value})
         planned = robo(chain, "plan", "--no-measure")
         assert all(re.search(rf"^ +{re.escape(stage)} ", planned, re.MULTILINE) for stage in expected - NEW_VERSION)
+        assert ("epochs are not known yet" in planned) == ("pack" in expected)
+        assert ("is of the training before" in planned) == ("train" in expected)
         ran = {name for name, state in states(robo(chain, "run")).items() if state == "Executed"}
         assert ran == expected
     finally:
@@ -160,6 +162,9 @@ def test_dvcs_own_commands(built, tmp_path):
     root = Path(shutil.copytree(built, tmp_path / "project"))
     call(root, "git", "add", "-A")
     call(root, "git", "commit", "-qm", "built")
+    call(root, "dvc", "repro", "--force", "--single-item", "train", "assess")       # the same again, at another speed
+    assert call(root, "git", "status", "--porcelain") == "", "dvc.lock holds what is another each time"
+    assert "tokens_per_second" in call(root, "dvc", "metrics", "show", "metrics/speed.json")
     call(root, "dvc", "exp", "run", "-n", "slower", "-S", "configs/training/small.yaml:learning_rate=0.001")
     difference = call(root, "dvc", "metrics", "diff", "HEAD", "--targets", "metrics/train.json")
     assert "val_loss" in difference

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import socket
 import struct
 import tarfile
 import threading
@@ -17,9 +18,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from stages import copy_configs, files_under, run_stage
+from stages import REPOSITORY, copy_configs, files_under, run_stage
 
 from pipeline.core.errors import TemporaryError, UserError
+from pipeline.core.files import read_jsonl
+from pipeline.core.paths import LEFT_OUT
 from pipeline.core.schema import FolderSource, SdistSource
 from pipeline.data import collect as module
 from pipeline.data.collect import collect, matches, safe_path, sdist_files
@@ -591,22 +594,91 @@ def test_a_folder_that_is_not_there(before):
     fails([folder()], "sources.0 (mine)", "corpora/mine: no such folder")
 
 
+def test_a_folder_that_is_not_in_a_queued_runs_copy_says_why(workplace, monkeypatch):
+    copy = workplace / "project/.dvc/tmp/exps/tmp123"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    with pytest.raises(UserError, match=r"corpora/mine: no such folder in the copy .* git add corpora/mine, and queue it again"):
+        collect([folder()])
+
+
 def test_a_folder_without_a_wanted_file(before):
     folder_of_one()
     fails([folder(include=["*.mpy"])], "sources.0 (mine)", "no file matches include ['*.mpy']")
 
 
-def test_odd_names_in_a_folder(before):
+def lead_nowhere(path):
+    path.symlink_to("nowhere")
+
+
+def lead_to_itself(path):
+    path.symlink_to(path.name)
+
+
+def lead_to_a_folder(path):
+    (path.parent.parent / "other").mkdir()
+    path.symlink_to("../other")
+
+
+def listen(path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(path))
+
+
+def code(path):
+    path.write_bytes(CODE)
+
+
+# How a file of one's own comes to be, its name, and why it is left out; None: it is passed over without a word
+ODD = [
+    (lead_nowhere, "gone.py", "a link, and links are not followed"), (lead_to_itself, "loop.py", "a link"), (lead_to_a_folder, "lib", "a link"),
+    (os.mkfifo, "pipe.py", "neither a file nor a folder: remove it"), (listen, "socket.py", "neither a file nor a folder"),
+    (lambda path: path.write_bytes(bytes(5 * 2**20)), "long.py", "has 5242880 bytes; at most 4194304 are taken: split it, or name it in exclude"),
+    (code, "aux.py", "unsafe file name 'aux.py', which not every system can hold: rename it"), (code, "what?.py", "unsafe file name"),
+    (code, " lead.py", "unsafe file name"), (code, "x\n.py", "unsafe file name"), (code, os.fsdecode(b"\xff.py"), "unsafe file name"),
+    (code, "a.PY", None), (code, "A.py", "a.py stands twice"), (lead_nowhere, "LICENSE", "a link"),
+    (lead_nowhere, ".#a.py", None), (code, "#a.py#", None), (code, ".a.py.swp", None), (code, "a.py~", None), (code, "._a.py", None),
+    (lead_nowhere, "notes.txt", None)]
+
+
+@pytest.mark.parametrize("make, name, why", ODD, ids=[ascii(name) for _, name, _ in ODD])
+def test_an_odd_file_in_a_folder_costs_that_file_alone(make, name, why):
     folder_of_one()
-    Path("corpora/mine", os.fsdecode(b"\xff.py")).write_bytes(CODE)
-    fails([folder()], "sources.0 (mine)", "unsafe file name")
+    make(Path("corpora/mine", name))
+    rows, left_out = collect([folder()]), list(read_jsonl(LEFT_OUT)) if LEFT_OUT.exists() else []
+    assert len(rows) == 1 and rows[0]["path"] in ("a.py", "A.py")
+    assert [row["reason"][:len(why)] for row in left_out] == [why] if why else left_out == []
+    for row in left_out:
+        assert row["path"] in (name.replace("\udcff", "\\xff"), "a.py") and (row["source"], row["split"]) == ("mine", "val")
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("name, why", [("shut.py", "cannot be read: chmod +r"), ("shut", "a folder that cannot be read: chmod +rx")])
+def test_what_may_not_be_read_is_left_out(name, why):
+    folder_of_one()
+    path = Path("corpora/mine", name)
+    path.mkdir() if path.suffix == "" else path.write_bytes(CODE)
+    path.chmod(0)
+    assert [row["path"] for row in collect([folder()])] == ["a.py"]
+    assert [(row["path"], row["reason"]) for row in read_jsonl(LEFT_OUT)] == [(name, why)]
+    path.chmod(0o700)
+
+
+def test_a_folder_of_odd_files_alone(before):
+    Path("corpora/mine").mkdir(parents=True)
+    code(Path("corpora/mine/aux.py"))
+    fails([folder()], "sources.0 (mine)", "no file matches include ['*.py']", "aux.py: unsafe file name", "rename it")
+
+
+def test_dvc_passes_over_what_collect_passes_over():
+    """What an editor left there would else be a change, or, as a link to nowhere, the end of every command of DVC."""
+    ignored = [line.removeprefix("\\") for line in (REPOSITORY / ".dvcignore").read_text().splitlines()]
+    assert set(module.LEAVINGS) <= set(ignored)
 
 
 def test_a_folder_with_too_much(before, monkeypatch):
     folder_of_one()
-    Path("corpora/mine/b.py").write_bytes(bytes(5000))
-    monkeypatch.setattr(module, "MAX_FILE_BYTES", 4999)
-    fails([folder()], "b.py has 5000 bytes")
+    code(Path("corpora/mine/b.py"))
     monkeypatch.setattr(module, "MAX_FILES", 1)
     fails([folder()], "more than 1 files")
 

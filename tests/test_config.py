@@ -1,6 +1,7 @@
 """Every YAML file of the repository loads, every choice that fits composes, and every mistake is named with its file and key."""
 
 import itertools
+import os
 import re
 import subprocess
 
@@ -13,7 +14,7 @@ from stages import REPOSITORY, copy_configs
 from pipeline.board.boards import BoardSpec
 from pipeline.core.config import FOLDERS, StageConfig, load, parse, read_yaml
 from pipeline.core.errors import UserError
-from pipeline.core.schema import Params
+from pipeline.core.schema import Gates, Model, Params
 
 YAML_FILES = subprocess.run(["git", "ls-files", "*.yaml", "*.yml"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
 SCHEMAS = {"params.yaml": Params} | {f"configs/{folder}/{file.name}": schema for folder, schema in FOLDERS.values()
@@ -122,6 +123,14 @@ def with_llama(**values):
     return change
 
 
+def in_its_place(make):
+    """Puts something else where the file was."""
+    def change(root, file):
+        (root / file).unlink()
+        make(root / file)
+    return change
+
+
 WRONG = {
     "syntax error": (MODEL, replaced("d_model: 384", "d_model: [384"), ["line", "not valid YAML"]),
     "tab": (MODEL, appended("\tn: 1\n"), ["line 16", "not valid YAML"]),
@@ -139,9 +148,29 @@ WRONG = {
     "wrong type": (MODEL, keys(n_layers="two"), ["n_layers", "integer", "'two'"]),
     "float for int": (MODEL, keys(n_layers=2.0), ["n_layers", "integer", "2.0"]),
     "text for yes": (MODEL, keys(tie_embeddings="yes"), ["tie_embeddings", "boolean", "'yes'"]),
-    "missing key": (MODEL, keys(d_ff=DROP), ["d_ff: missing"]),
+    "missing key": (MODEL, keys(d_ff=DROP), ["d_ff: missing; must be a whole number of at least 8, such as 3072 in", "robo-medium-768.yaml"]),
+    "missing choice": (TRAINING, keys(optimizer=DROP), ['optimizer: missing; must be one of adamw, muon, such as "muon" in']),
+    "missing or null": (TRAINING, keys(max_time=DROP), ['max_time: missing; must be hours, minutes and seconds such as "00:05:00" or null']),
+    "missing yes or no": (TRAINING, keys(compile=DROP), ["compile: missing; must be true or false, such as true in"]),
+    "missing share": (TRAINING, keys(warmup_ratio=DROP), ["warmup_ratio: missing; must be a number of at least 0 and below 1, such as 0.05 in"]),
+    "missing list": (TRAINING, keys(betas=DROP), ["betas: missing; must be a list, each of it a number", "such as [0.9, 0.95] in"]),
+    "missing config": (PARAMS, keys(model=DROP), ["model: missing; must be the name of a file of configs/models/, without .yaml"]),
+    "missing section": (PARAMS, keys(assess=DROP), ["assess: missing; must be keys and values"]),
+    "missing inside": (PARAMS, keys(assess__tokens=DROP), ["assess.tokens: missing; must be a whole number of at least 256"]),
     "too small": (MODEL, keys(n_layers=0), ["n_layers", "greater than or equal to 1", "0"]),
     "missing file": (PARAMS, keys(model="robo-nan-5m"), ["model: configs/models/robo-nan-5m.yaml: no such file", "did you mean 'robo-nano-5m'"]),
+    "name of 3,000 letters": (PARAMS, keys(model="a" * 3000), ["model: string should have at most 128 characters", "aaa..."]),
+    "a FIFO": (MODEL, in_its_place(os.mkfifo), ["is a FIFO, a socket or a device"]),
+    "a device": (MODEL, in_its_place(lambda path: path.symlink_to("/dev/zero")), ["is a FIFO, a socket or a device"]),
+    "a folder": (MODEL, in_its_place(os.mkdir), ["is a folder"]),
+    "a link to itself": (MODEL, in_its_place(lambda path: path.symlink_to(path)), ["cannot be read: ", "symbolic links"]),
+    "a link to nowhere": (MODEL, in_its_place(lambda path: path.symlink_to("gone")), ["a link to nowhere"]),
+    "a disk that cannot be read": (MODEL, in_its_place(lambda path: path.symlink_to("/proc/self/mem")), ["cannot be read: "]),
+    "params.yaml is a FIFO": (PARAMS, in_its_place(os.mkfifo), ["is a FIFO"]),
+    "params.yaml is a link to itself": (PARAMS, in_its_place(lambda path: path.symlink_to(path)), ["cannot be read: "]),
+    "dvc.yaml is empty": ("dvc.yaml", lambda root, file: (root / file).write_text(""), ["must hold the key stages"]),
+    "dvc.yaml is a list": ("dvc.yaml", lambda root, file: (root / file).write_text("- 1"), ["must hold the key stages"]),
+    "dvc.yaml is a FIFO": ("dvc.yaml", in_its_place(os.mkfifo), ["is a FIFO"]),
     "no params.yaml": (PARAMS, lambda root, file: (root / file).unlink(), ["no such file"]),
     "a path for a name": (PARAMS, keys(model="../models/robo-nano-5m"), ["model", "a name of letters, digits"]),
     "unknown key inside": (PARAMS, keys(prepare__min_byte=3), ["prepare.min_byte: unknown key", "did you mean 'min_bytes'"]),
@@ -153,12 +182,16 @@ WRONG = {
         "parameters.num_predicts: unknown key", "did you mean 'num_predict'"]),
     "key inside a source": (CORPUS, only_source(lisense="MIT"), ["sources.1.lisense: unknown key", "did you mean 'license'"]),
     "key of the other kind": (CORPUS, only_source(sha256="0" * 64), ["sources.1.sha256: unknown key", "path"]),
-    "key missing in a source": (CORPUS, only_source(path=DROP), ["sources.1.path: missing"]),
+    "key missing in a source": (CORPUS, only_source(path=DROP), ["sources.1.path: missing; must be a folder under corpora/"]),
     "kind unknown": (CORPUS, only_source(kind="foldr"), ["sources.1.kind: 'foldr' is not known", "did you mean 'folder'"]),
-    "kind missing": (CORPUS, only_source(kind=DROP), ["sources.1.kind: missing"]),
+    "kind missing": (CORPUS, only_source(kind=DROP), ["sources.1.kind: missing; must be sdist or folder"]),
+    "license blank": (CORPUS, only_source(license=" "), ["sources.1.license: must be a text of more than blanks"]),
+    "license copyleft": (CORPUS, only_source(license="GPL-3.0-only"), ["sources.1.license: GPL-3.0-only asks the same", "leave this source out"]),
     "source is a text": (CORPUS, keys(sources__0="periph"), ["sources.0: must hold keys and values, not 'periph'"]),
     "no source": (CORPUS, keys(sources=[]), ["sources", "at least 1"]),
     "split missing a source": (CORPUS, only_source(split="train"), ["sources", "train, val and test"]),
+    "a package divided": (CORPUS, only_source(kind="sdist", version="1.0", sha256="0" * 64, path=DROP, split="auto"),
+                          ["sources.1.split: 'auto' is not known", "train"]),
     "split unknown": (CORPUS, only_source(split="valid"), ["sources.1.split: 'valid' is not known", "did you mean 'val'"]),
     "sha256 too short": (CORPUS, keys(sources__0__sha256="abc"), ["sources.0.sha256", "64 hexadecimal digits", "'abc'"]),
     "sha256 in capitals": (CORPUS, keys(sources__0__sha256="A" * 64), ["sources.0.sha256", "64 hexadecimal digits"]),
@@ -183,13 +216,28 @@ WRONG = {
     "dropout": (MODEL, keys(dropout=1.0), ["dropout", "less than 1"]),
     "split pattern": (TOKENIZER, keys(split_pattern="starcoder"), ["split_pattern", "llama.cpp has no such pattern", "qwen2"]),
     "special twice": (TOKENIZER, keys(special_tokens__pad="<eos>"), ["special_tokens", "same text"]),
-    "special empty": (TOKENIZER, keys(special_tokens__pad=""), ["special_tokens.pad", "at least 1 character"]),
+    "special empty": (TOKENIZER, keys(special_tokens__pad=""), ["special_tokens.pad", "more than blanks"]),
+    "special blank": (TOKENIZER, keys(special_tokens__pad=" "), ["special_tokens.pad", "more than blanks"]),
+    "special newline": (TOKENIZER, keys(special_tokens__eos="\n"), ["special_tokens.eos", "more than blanks"]),
+    "special word": (TOKENIZER, keys(special_tokens__unk="e"), ["special_tokens.unk: 'e' is a word that ordinary text may hold", "'<unk>'"]),
+    "special sentence": (TOKENIZER, keys(special_tokens__unk="a <b>"), ["special_tokens.unk: 'a <b>' is a word that ordinary text may hold"]),
+    "special braces": (TOKENIZER, keys(special_tokens__unk="<{{unk}}>"), ["special_tokens.unk", "Ollama's template", "braces"]),
+    "text twice": (TOKENIZER, keys(training_files=["data/processed/train_corpus.jsonl"] * 2), ["training_files", "stands twice"]),
     "trained on what is no input": (TOKENIZER, keys(training_files=["data/processed/val_corpus.jsonl"]), ["training_files", "train_corpus.jsonl"]),
     "vocab tiny": (TOKENIZER, keys(vocab_size=256), ["vocab_size", "greater than or equal to 300"]),
     "betas range": (TRAINING, keys(betas=[0.9, 1.0]), ["betas.1", "less than 1", "1.0"]),
     "betas length": (TRAINING, keys(betas=[0.9]), ["betas", "at least 2"]),
     "warmup": (TRAINING, keys(warmup_ratio=1.5), ["warmup_ratio", "less than 1", "1.5"]),
     "rates": (TRAINING, keys(min_lr=0.5), ["min_lr: 0.5", "larger than learning_rate"]),
+    "rates of muon": (TRAINING, keys(min_lr=0.0055, muon_learning_rate=0.005), ["min_lr: 0.0055", "larger than muon_learning_rate 0.005"]),
+    "rate of a thousand": (TRAINING, keys(learning_rate=1000.0), ["learning_rate", "less than or equal to 1"]),
+    "rate of muon": (TRAINING, keys(muon_learning_rate=2.0), ["muon_learning_rate", "less than or equal to 1"]),
+    "decay": (TRAINING, keys(weight_decay=200.0), ["weight_decay: 200.0 at learning_rate 0.006"]),
+    "betas zero": (TRAINING, keys(betas=[0.0, 0.0]), ["betas: [0.0, 0.0]", "[0.9, 0.95]"]),
+    "no time": (TRAINING, keys(max_time="00:00:00"), ['max_time: "00:00:00" leaves no time', "null"]),
+    "seed": (TRAINING, keys(seed=2**32), ["seed", "4294967295"]),
+    "sample longer than the context": (TRAINING, keys(sample_prompts=["x = 1\n" * 100]), [
+        "sample_prompts.0: is 500 tokens at least", "the model sees 256", MODEL]),
     "infinite rate": (TRAINING, replaced("learning_rate: 6.0e-3", "learning_rate: .inf"), ["learning_rate", "finite"]),
     "rate as text": (TRAINING, replaced("learning_rate: 6.0e-3", "learning_rate: 3e"), ["learning_rate", "number", "'3e'"]),
     "precision": (TRAINING, keys(precision="bf16"), ["precision: 'bf16' is not known", "32-true, 16-mixed, bf16-mixed"]),
@@ -200,6 +248,9 @@ WRONG = {
     "muon under fsdp": (TRAINING, keys(strategy="fsdp"), ["strategy: fsdp", "optimizer: adamw"]),
     "best under fsdp": (TRAINING, keys(strategy="fsdp", optimizer="adamw", muon_learning_rate=DROP), ["strategy: fsdp", "keep: last"]),
     "patience of none": (TRAINING, keys(patience=0), ["patience", "greater than or equal to 1"]),
+    "context": (MODEL, keys(context_length=10**9), ["context_length", "less than or equal to 131072"]),
+    "block": (DATA, keys(block_size=10**9), ["block_size", "less than or equal to 131072"]),
+    "workers": (DATA, keys(num_workers=10_000), ["num_workers", "less than or equal to 64"]),
     "stride": (DATA, keys(stride=257), ["stride: 257", "larger than block_size 256"]),
     "train_path": (DATA, keys(train_path="data/train.bin"), ["train_path: data/train.bin", "data/processed/train.bin"]),
     "val_path is train's": (DATA, keys(val_path="data/processed/train.bin"), ["val_path: data/processed/train.bin", "data/processed/val.bin"]),
@@ -211,6 +262,20 @@ WRONG = {
     "stop": (SERVING, keys(parameters__stop=["</s>"]), ["parameters.stop", "'<eos>'"]),
     "template": (SERVING, keys(template="{{ .System }}"), ["template", "{{ .Prompt }}"]),
     "template that was not taught": (SERVING, keys(template="{{ .Prompt }}"), ["template", "exam.prompt", "'# {request}\\n'"]),
+    "stop empty": (SERVING, keys(parameters__stop=["<eos>", ""]), ["parameters.stop.1", "at least 1 character"]),
+    "stop and Modelfile": (SERVING, keys(parameters__stop=["<eos>", '"""']), ["parameters.stop", "Modelfile"]),
+    "prompt served": (SERVING, keys(parameters__num_ctx=8), ["smoke_prompt: is 12 tokens at least", "num_ctx 8"]),
+    "name that MLflow refuses": (SERVING, keys(name="robo-v1.5"), ["name: must be a name of at most 64 small letters", "robo-v1-5", "'robo-v1.5'"]),
+    "name that Docker refuses": (SERVING, keys(name="Robo"), ["name: must be a name of at most 64 small letters", "'Robo'"]),
+    "name too long": (SERVING, keys(name="a" * 65), ["name: must be a name of at most 64"]),
+    "name that ends oddly": (SERVING, keys(name="robo-"), ["name: must be a name of at most 64"]),
+    "template and Modelfile": (SERVING, keys(template='"""{{ .Prompt }}'), ["template", "Modelfile"]),
+    "prompt empty": (PARAMS, keys(evaluate__prompts=[""]), ["evaluate.prompts.0", "more than blanks"]),
+    "prompt longer than the context": (PARAMS, keys(evaluate__prompts=["x", "x = 1\n" * 100]), ["evaluate.prompts.1: is 500 tokens at least", MODEL]),
+    "endless completion": (PARAMS, keys(evaluate__max_new_tokens=10**9), ["evaluate.max_new_tokens", "4096"]),
+    "outtype twice": (PARAMS, keys(export__outtypes=["f16", "f32", "f16"]), ["export.outtypes: f16 stands twice"]),
+    "auto without a gate": (OPERATIONS, keys(promotion="auto", **{f"gates__{gate}": None for gate in Gates.model_fields}), [
+        "promotion: auto", "set a gate"]),
     "exam prompt": (PARAMS, keys(exam__prompt="# {requst}\n"), ["exam.prompt", "{request}"]),
     "exam set": (PARAMS, keys(exam__sets=["peopel"]), ["exam.sets.0: 'peopel' is not known", "did you mean 'people'"]),
     "exam set twice": (PARAMS, keys(exam__sets=["people", "people"]), ["exam.sets: a set stands twice"]),
@@ -236,11 +301,63 @@ def test_wrong_input_is_named(root, case):
     assert "Traceback" not in message and len(message) < 1000, "a message is to be read"
 
 
-@pytest.mark.parametrize("change", [keys(template="{{- .Prompt -}}"), keys(template="{{if .Suffix}}<s>{{end}}{{.Prompt}}")])
-def test_a_template_may_be_written_in_any_way_that_go_reads(root, change):
+READABLE = ["{{- .Prompt -}}", "{{if .Suffix}}<s>{{end}}{{.Prompt}}", "{{/* a word */}}{{ .Prompt }}",
+            "{{ if.System }}{{.System}}{{ end }}{{ .Prompt }}",
+            """{{- range $i, $m := .Messages }}{{ if and (eq $m.Role "user") (ne $i 0) }}{{ $m.Content }}{{ else if .Tools }}{{ json .Tools }}
+            {{ else }}{{ break }}{{ end }}{{- end }}{{ with .Prompt }}{{ . | printf "%s" }}{{ end }}{{ .Prompt }}""",
+            '{{ $x := (index .Messages 0).Role }}{{ slice `a}}b` 1 }}{{ $x }}{{ define "a" }}}}{{ end }}{{ template "a" . }}{{ .Prompt }}']
+UNREADABLE = {"{{ .Prompt }": "has no end", "{{ .Prompt }}{{ if .System }}": "{{ end }} is missing", "{{ .Prompt }}{{ end }}": "closes nothing",
+              "{{ .Prompt }}{{ }}": "something is missing between braces", "{{ if }}{{ end }}{{ .Prompt }}": "something is missing",
+              "{{ Prompt }}{{ .Prompt }}": "there is no function 'Prompt'; a value begins with a dot",
+              "{{ .Prompt }}{{ $x }}": "'$x' is not declared",
+              "{{ .Prompt }}{{ if .A && .B }}{{ end }}": "a sign that has no meaning there", "{{ .Prompt }}{{ (len .A }}": "a bracket is not closed",
+              "{{ .Prompt }}{{ else }}": "has no if, range or with before it", '{{ .Prompt }}{{ "a }}': "has no end",
+              "{{ if .A }}{{ else }}{{ else }}{{ end }}{{ .Prompt }}": "has no if", "{{ .Prompt }}{{ ..A }}": "a blank is missing"}
+
+
+@pytest.mark.parametrize("template", READABLE)
+def test_a_template_may_be_written_in_any_way_that_go_reads(root, template):
     keys(tasks_share=0.0)(root, DATA)       # where requests are taught, the template is what they are taught by
-    change(root, SERVING)
+    keys(template=template)(root, SERVING)
     load(root)
+
+
+@pytest.mark.parametrize("template", UNREADABLE)
+def test_a_template_that_go_does_not_read_is_refused(root, template):
+    """Each of these is refused by Go's text/template itself, and each of those above is taken."""
+    keys(tasks_share=0.0)(root, DATA)       # where requests are taught, the template is what they are taught by
+    keys(template=template)(root, SERVING)
+    with pytest.raises(UserError, match=rf"{SERVING}: template: .*{re.escape(UNREADABLE[template])}"):
+        load(root)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(root):
+    (root / MODEL).chmod(0)
+    with pytest.raises(UserError, match=f"{MODEL}: cannot be read: Permission denied"):
+        load(root)
+
+
+@pytest.mark.parametrize("license", ["MIT OR GPL-2.0-only", "PSF-2.0"])
+def test_a_license_that_leaves_a_choice_is_taken(root, license):
+    only_source(license=license)(root, CORPUS)
+    load(root)
+
+
+# The reference's model profiles, as they stand there: without architecture and tie_embeddings.
+REFERENCE = {
+    "robo-nano-5m": "vocab_size: 8192\ncontext_length: 256\nd_model: 384\nn_layers: 2\nn_heads: 6\nd_ff: 1536\ndropout: 0.1\n",
+    "robo-tiny-25m": "vocab_size: 8192\ncontext_length: 512\nd_model: 384\nn_layers: 4\nn_heads: 6\nd_ff: 1536\ndropout: 0.1\n",
+    "robo-small-50m": "vocab_size: 8192\ncontext_length: 512\nd_model: 512\nn_layers: 6\nn_heads: 8\nd_ff: 2048\ndropout: 0.1\n",
+    "robo-medium-80m": "vocab_size: 16384\ncontext_length: 1024\nd_model: 640\nn_layers: 8\nn_heads: 10\nd_ff: 2560\ndropout: 0.05\n"}
+
+
+@pytest.mark.parametrize("profile", REFERENCE)
+def test_the_references_profiles_are_taken_as_they_stand(root, profile):
+    from pipeline.model import ModelConfig
+    (root / "configs/models/mine.yaml").write_text(REFERENCE[profile])
+    mine, ours = (ModelConfig.from_dict(parse(root / f"configs/models/{name}.yaml", Model).model_dump()) for name in ("mine", profile))
+    assert mine == ours and (mine.architecture, mine.tie_embeddings) == ("gpt2", True)
 
 
 def test_a_split_pattern_may_be_written_out(root):

@@ -10,6 +10,8 @@ from tiny import CODE, DOCUMENTS, SPECIAL, make_checkpoint, make_model, make_tok
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, write_text
+from pipeline.data.pack import pack
+from pipeline.evaluation.evaluate import nats
 from pipeline.export import huggingface, parity
 from pipeline.export.gguf import export, write_gguf
 from pipeline.export.llama import LlamaFile
@@ -109,7 +111,7 @@ def test_metadata_says_what_the_model_is(tmp_path, tiny_tokenizer):
                 "llama.rope.dimension_count": 32, "llama.rope.freq_base": 10000.0, "llama.vocab_size": 512,
                 "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "qwen2",
                 "tokenizer.ggml.padding_token_id": 0, "tokenizer.ggml.eos_token_id": 1,
-                "tokenizer.ggml.bos_token_id": 2, "tokenizer.ggml.unknown_token_id": 3, "tokenizer.ggml.add_bos_token": False}
+                "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.unknown_token_id": 3, "tokenizer.ggml.add_bos_token": False}
     assert {key: said[key] for key in expected} == expected
     assert said["tokenizer.ggml.token_type"][:5] == [3, 3, 3, 3, 1]         # CONTROL, then NORMAL
     assert said["llama.attention.layer_norm_rms_epsilon"] == pytest.approx(1e-5)
@@ -137,7 +139,62 @@ def test_auto_tokenizer_cuts_text_as_we_do(tmp_path, split):
     for text in [*DOCUMENTS, "", " ", "it's . , ! n't", "<eos> is <pad> text"]:
         assert encode(text) == vocabulary.tokenizer.encode(text).ids
         assert tokenizer.decode(encode(text)) == text
-    assert (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id) == (0, 1, 2, 3)
+    assert (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id) == (0, 1, 1, 3)
+
+
+# --- as clients use it ------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen3"])
+def test_transformers_goes_on_with_each_prompt_alone_or_in_a_batch(tmp_path, tiny_tokenizer, architecture):
+    """As our model does, by generate() and by pipeline(), from the folder and from what transformers makes of it."""
+    import transformers
+
+    model, ours = make_model(architecture), load_vocabulary(tiny_tokenizer).tokenizer
+    huggingface.to_huggingface(model, tiny_tokenizer, tmp_path / "ours")
+    prompts = ["from machine import Pin\n", "led", "    def stop(self):\n        self.set_speed(0)\n\n\ndef read_sensor(pin"]
+    expected = [model.generate(ours.encode(prompt).ids, 12, eos=1) for prompt in prompts]
+    for folder in ("ours", "theirs"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / folder)
+        network = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / folder)
+        for texts in (*([prompt] for prompt in prompts), prompts):
+            inputs = tokenizer(texts, return_tensors="pt", padding=True)
+            assert sorted(inputs) == ["attention_mask", "input_ids"]
+            written = network.generate(**inputs, max_new_tokens=12, do_sample=False)[:, inputs["input_ids"].shape[1]:].tolist()
+            written = [[token for token in ids if token not in (0, 1)] for ids in written]      # what fills up after an end
+            assert written == [expected[prompts.index(text)] for text in texts]
+        write = transformers.pipeline("text-generation", model=str(tmp_path / folder))
+        answers = write(prompts, batch_size=3, max_new_tokens=12, do_sample=False, return_full_text=False)
+        assert [answer["generated_text"] for answer, in answers] == [ours.decode(ids) for ids in expected]
+        tokenizer.save_pretrained(tmp_path / "theirs")
+        network.save_pretrained(tmp_path / "theirs")
+
+
+def test_a_client_that_begins_with_bos_measures_our_figure(tmp_path, tiny_tokenizer, tiny_validation):
+    """What is called bos stands before each document of the packed text, and evaluate scores a document's first token after it."""
+    import llama_cpp
+    import transformers
+
+    vocabulary, model = load_vocabulary(tiny_tokenizer), make_model("llama")
+    pack(tiny_validation, tmp_path / "val.bin", vocabulary.tokenizer, vocabulary.special["eos"], "uint16")
+    packed, first = np.fromfile(tmp_path / "val.bin", "<u2"), vocabulary.tokenizer.encode(DOCUMENTS[0]).ids
+    second = vocabulary.tokenizer.encode(DOCUMENTS[1]).ids[:200]
+    before, stands = packed[len(first)], packed[len(first) + 1:][:len(second)]
+    assert stands.tolist() == second and vocabulary.special["bos"] not in packed
+    figure = nats(model, stands, before, "val")
+
+    def measured(logits) -> float:      # of the document after the client's own first token
+        return -parity.log_softmax(logits)[range(len(second)), second].sum()
+
+    huggingface.to_huggingface(model, tiny_tokenizer, tmp_path / "hf")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    config, generation = (read_json(tmp_path / f"hf/{name}.json") for name in ("config", "generation_config"))
+    assert tokenizer.bos_token_id == config["bos_token_id"] == generation["bos_token_id"] == before
+    assert measured(parity.huggingface_logits(tmp_path / "hf", [tokenizer.bos_token_id, *second[:-1]], 256)) == pytest.approx(figure, rel=1e-5)
+    write_gguf(model, vocabulary, tmp_path / "m.gguf", "f32")
+    with LlamaFile(tmp_path / "m.gguf") as file:
+        bos = llama_cpp.llama_vocab_bos(file.vocab)
+        assert bos == before and file.encode("led", as_prompt=True) == file.encode("led")      # which it does not add by itself
+        assert measured(file.logits([bos, *second[:-1]])) == pytest.approx(figure, rel=1e-5)
 
 
 # --- the stage --------------------------------------------------------------------------------------------------------

@@ -4,17 +4,17 @@ import json
 from dataclasses import replace
 
 import pytest
-from project import change_config, commit, retrain, write
+from project import as_older_code, change_config, commit, retrain, write
 from tiny import DOCUMENTS
 
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 from pipeline.core.schema import Gates
 from pipeline.publish import gates, promotion
-from pipeline.publish.gates import Figures, judge, passed
-from pipeline.publish.judge import RESTS_ON, VERDICT, bits_per_byte
+from pipeline.publish.gates import VERDICT, Figures, judge, passed
+from pipeline.publish.judge import RESTS_ON, bits_per_byte
 from pipeline.publish.judge import judge as judge_version
-from pipeline.publish.registry import register
+from pipeline.publish.registry import facts, register
 
 NAME = "robo-micropython"
 LIMITS = Gates(max_val_loss=2.0, max_bits_per_byte_rise=1.0, max_quant_loss=1.0, min_syntax_rate=0.5, min_people_rate=0.5, min_api_rate=0.9)
@@ -70,6 +70,22 @@ def test_what_changed_is_told():
     assert gates.changed_parameters({"a": "1"}, {"a": "1"}, 1000) == ["- no parameter"]
 
 
+@pytest.mark.parametrize("tags, params, said", [
+    ({}, {}, "nothing"), ({"dvc.weights": "2"}, {}, "weights alone"), ({"dvc.weights": "2", "dvc.corpus": "b"}, {}, "training text"),
+    ({"dvc.weights": "2"}, {"training.seed": "8", "operations.keep": "4"}, "seed"),
+    ({"dvc.tokenizer": "b"}, {f"model.k{n}": "9" for n in range(6)}, "k0, k1, k2, k3, k4 and 2 more")])
+def test_what_changed_in_a_few_words(tags, params, said):
+    one, other = {"dvc.weights": "1", "dvc.corpus": "a", "dvc.tokenizer": "a"}, {"training.seed": "7", "operations.keep": "3"}
+    assert gates.changed(one | tags, one, other | params, other) == said
+
+
+def test_what_tells_models_apart_that_answer_nothing():
+    assert "syntax" not in gates.chosen_by(True, GOOD) and gates.chosen_by(True, GOOD)["exam"] == "60%"
+    for rate in (0.0, None):
+        tags = gates.chosen_by(False, replace(GOOD, people_rate=rate, served_bytes=None))
+        assert tags == {VERDICT: "fail", "syntax": "75%", "bpb": "0.8000", "served": "Q4_K_M"}
+
+
 def test_what_changed_is_told_in_the_room_there_is():
     """Another corpus brings hundreds of packages, each with its keys; what else changed stands before them."""
     sources = {"corpus.sources": "; ".join(f"package-{n} 1.0 (MIT)" for n in range(400))}
@@ -98,9 +114,12 @@ def test_the_verdict_stands_on_the_version(project, uri, mlflow):
     register(Config(project), uri)
     first = judge_version(Config(project), uri)
     assert first.changed and not first.good and not first.promoted and "val_loss: 2.7500 nats per token, must be below 2" in first.said
-    tags = version(mlflow, 1).tags
-    assert tags[VERDICT] == "fail" and tags["gate.val_loss"].startswith("fail: 2.75") and tags["gate.syntax_rate"].startswith("pass: 75%")
-    assert version(mlflow, 1).description.startswith("Fails: 1.2345 bits per byte (val)") and "no champion yet" in version(mlflow, 1).description
+    size = f"Q4_K_M, {(project / 'models/quantized/Q4_K_M.gguf').stat().st_size / 1e6:.1f} MB"
+    assert version(mlflow, 1).tags == {VERDICT: "fail", "exam": "60%", "bpb": "1.2345", "served": size}
+    tags = facts(mlflow, version(mlflow, 1))
+    assert tags["gate.val_loss"].startswith("fail: 2.75") and tags["gate.syntax_rate"].startswith("pass: 75%")
+    described = version(mlflow, 1).description
+    assert described.startswith("Fails val_loss: 1.2345 bits per byte (val)") and "no champion yet" in described
     again = judge_version(Config(project), uri)
     assert not again.changed and not again.good and again.said == "version 1 was judged: fail"
 
@@ -116,6 +135,7 @@ def test_the_verdict_stands_on_the_version(project, uri, mlflow):
     assert "1.0000 on the held-out text of version 1, -19.00%" in described
     assert "| training.seed | `8` | " in described and "other: weights;" in described
     assert "| Q8_0 |" in described       # what it said before is there still
+    assert version(mlflow, 2).tags == {VERDICT: "pass", "exam": "60%", "bpb": "1.0000", "served": size, "changed": "seed"}
     assert not judge_version(Config(project), uri).changed and promotion.champion(mlflow, NAME)[1].version == 1     # a person promotes
 
     # other limits, another verdict; the champion itself keeps the one it has
@@ -140,7 +160,7 @@ def test_other_held_out_text_is_read_by_the_model(project, uri, mlflow):
             mlflow.set_registered_model_alias(NAME, "champion", "1")
     judge_version(Config(project), uri)
     # the same weights on the champion's text: just as good there, whatever its own text gives
-    assert version(mlflow, 2).tags["gate.bits_per_byte"].startswith(f"pass: {there:.4f} on the held-out text of version 1, +0.00%")
+    assert facts(mlflow, version(mlflow, 2))["gate.bits_per_byte"].startswith(f"pass: {there:.4f} on the held-out text of version 1, +0.00%")
     assert f"{bits_per_byte(project, corpus):.4f}" != f"{there:.4f}"
 
 
@@ -161,9 +181,34 @@ def test_auto_promotes_once(project, uri, mlflow):
 def test_a_judge_killed_half_way_begins_anew(project, uri, mlflow):
     register(Config(project), uri)
     judge_version(Config(project), uri)
-    mlflow.delete_model_version_tag(NAME, "1", RESTS_ON)        # what is written last
+    mlflow.delete_tag(version(mlflow, 1).run_id, RESTS_ON)      # what is written last
     mlflow.delete_model_version_tag(NAME, "1", VERDICT)
     assert judge_version(Config(project), uri).changed and version(mlflow, 1).tags[VERDICT] == "fail"
+
+
+def test_what_older_code_left_is_moved(project, uri, mlflow):
+    """A version keeps the tags to choose by and those that a person gave it; all else is on its run, and is no other than before."""
+    register(Config(project), uri)
+    judge_version(Config(project), uri)
+    promotion.record(mlflow, version(mlflow, 1), facts(mlflow, version(mlflow, 1)), "proof")
+    before = facts(mlflow, version(mlflow, 1))
+    as_older_code(uri, 1)
+    mlflow.set_model_version_tag(NAME, "1", "mine", "yes")
+    assert len(version(mlflow, 1).tags) > 25 and RESTS_ON in version(mlflow, 1).tags
+    assert judge_version(Config(project), uri).said == "version 1 was judged: fail"     # nothing new
+    assert version(mlflow, 1).tags.keys() == {VERDICT, "exam", "bpb", "served", promotion.STATUS, "mine"}
+    assert facts(mlflow, version(mlflow, 1)) == before | {"mine": "yes"}
+
+
+def test_moving_begins_anew_and_keeps_what_is_newer(project, uri, mlflow):
+    register(Config(project), uri)
+    as_older_code(uri, 1)
+    mlflow.set_model_version_tag(NAME, "1", promotion.BY, "long ago")
+    mlflow.set_tag(version(mlflow, 1).run_id, promotion.BY, "now")
+    mlflow.delete_model_version_tag(NAME, "1", "served_quant")      # a process that was killed had come so far
+    judge_version(Config(project), uri)
+    found = facts(mlflow, version(mlflow, 1))
+    assert found[promotion.BY] == "now" and found["served_quant"] == "Q4_K_M" and promotion.BY not in version(mlflow, 1).tags
 
 
 def test_not_registered(project, uri):

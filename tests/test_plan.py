@@ -1,15 +1,20 @@
 """What `robo plan` says is what comes out."""
 
 import itertools
+import re
+from collections import Counter
 
 import pytest
 import torch
 from chain import REPOSITORY, edit, make_chain, robo, without_bfloat16
 from tiny import make_model
 
+import flows.plan
 from pipeline import plan
-from pipeline.advice import check_precision
+from pipeline.advice import check_machine
 from pipeline.core.config import Config, read_yaml
+from pipeline.core.files import write_json
+from pipeline.core.paths import METRICS, SIDECAR
 from pipeline.export.gguf import write_gguf
 from pipeline.export.quantize import quantize
 from pipeline.export.tokenization import load_vocabulary
@@ -23,17 +28,21 @@ def shaped(**model):
     return config
 
 
-@pytest.mark.parametrize("model", [{}, {"tie_embeddings": False}, {"architecture": "qwen3", "n_kv_heads": 2, "d_ff": 1024}])
+def part(tensor: str) -> str:
+    """The part of the model that a tensor belongs to, by its name in the checkpoint."""
+    layer = tensor.split(".")[-2]
+    whole = {"token_embd": "token embeddings", "position_embd": "positions", "output": "head"}
+    return whole.get(layer) or ("norms" if layer.endswith("norm") else "attention" if layer.startswith("attn") else "feed-forward")
+
+
+@pytest.mark.parametrize("model", [{}, {"tie_embeddings": False}, {"bias": False}, {"architecture": "llama", "n_kv_heads": 2},
+                                   {"architecture": "qwen3", "n_kv_heads": 2, "d_ff": 1024, "tie_embeddings": False}])
 def test_every_parameter_has_its_part(model):
-    config = shaped(**model)
-    parts = plan.parameters(config)
-    assert sum(parts.values()) == plan.build(config).count_parameters()
-    c = config.model
-    assert parts["token embeddings"] == c.vocab_size * c.d_model == parts.get("head", parts["token embeddings"])
-    if not model:
-        assert parts["positions"] == c.context_length * c.d_model
-        assert parts["attention"] == c.n_layers * (4 * c.d_model ** 2 + 4 * c.d_model)
-        assert parts["feed-forward"] == c.n_layers * (8 * c.d_model ** 2 + 5 * c.d_model)
+    config, found = shaped(**model), Counter()
+    with torch.device("meta"):
+        for name, tensor in plan.build(config).named_parameters():
+            found[part(name)] += tensor.numel()
+    assert plan.parameters(config) == found
 
 
 @pytest.mark.slow
@@ -59,6 +68,13 @@ def test_memory_follows_the_dials():
     assert plan.training_memory(config, "bf16-mixed", 4) < base < plan.training_memory(config, "32-true", 8) < 2 * base
     config.training = config.training.model_copy(update={"optimizer": "adamw", "muon_learning_rate": None})
     assert plan.training_memory(config, "32-true", 4) > base, "AdamW holds two numbers a weight, Muon one"
+
+
+@pytest.mark.parametrize("precision", plan.PRECISIONS)
+def test_memory_between_two_simulations_is_a_straight_line(precision):
+    config = shaped(vocab_size=512, context_length=64, d_model=64, n_layers=1, n_heads=2, d_ff=256)
+    config.data = config.data.model_copy(update={"block_size": 64})
+    assert plan.memory_of(config, precision, [4, 8, 32])[8] == pytest.approx(plan.training_memory(config, precision, 8), rel=1e-3)
 
 
 def test_file_sizes_are_the_quantizers(tmp_path, tiny_tokenizer, tiny_validation):
@@ -92,7 +108,8 @@ def test_the_reference_is_quoted_where_it_differs(tokens, profile, dropout, step
 
 def test_the_plan_of_a_fresh_project(tmp_path):
     root = make_chain(tmp_path / "chain")
-    said = robo(root, "plan", "--no-measure")
+    said = robo(root, "plan", "--no-measure", PYTHONPROFILEIMPORTTIME="1")
+    assert not re.findall(r"^import time.*\| +(torch|prefect|mlflow|llama_cpp|transformers)$", said, re.MULTILINE), "each takes longer than the plan"
     for words in ("86,976 parameters", "6 steps of 4 x 64 x 2", "512 tokens: 3,072 tokens; epochs are known when data/processed/pack.json is there",
                   "Nothing was built here yet", "data/raw not there yet", "quantize@Q4_K_M"):
         assert words in said, words
@@ -102,13 +119,31 @@ def test_the_plan_of_a_fresh_project(tmp_path):
     assert "d_ff: 100" in said and "min_lr: 1.0" in said and "Traceback" not in said
 
 
+OLD_TEXT, OLD_TRAINING = {"prepare": "min_bytes changed", "pack": "after prepare", "train": "after pack"}, {"train": "learning_rate changed"}
+
+
+@pytest.mark.parametrize("stages, epochs, gate", [
+    ({}, "3.00 epochs of 1,000", "The trained model's val loss 2.50 is below the gate max_val_loss 3"),
+    (OLD_TRAINING, "3.00 epochs of 1,000", "not known yet: 2.50 in metrics/train.json is of the training before (train: learning_rate changed)"),
+    (OLD_TEXT, "epochs are not known yet: data/processed/pack.json counts 1,000 tokens of the text before (pack: after prepare)",
+     "not known yet: 2.50 in metrics/train.json is of the training before (train: after pack)")])
+def test_no_figure_of_an_earlier_run_stands_for_the_next(tmp_path, monkeypatch, stages, epochs, gate):
+    monkeypatch.chdir(tmp_path)
+    assert flows.plan.against_gate(3, stages) == "" and flows.plan.reading(3000, 0.0, stages)[0] is None, "nothing is there yet"
+    write_json(SIDECAR, {"train": {"tokens": 1000}})
+    write_json(METRICS / "train.json", {"val_loss": 2.5})
+    packed, said = flows.plan.reading(3000, 0.0, stages)
+    assert epochs in said and packed == (None if "pack" in stages else 1000)
+    assert gate in flows.plan.against_gate(3, stages) and flows.plan.against_gate(None, stages) == ""
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="about CPUs")
 def test_a_precision_that_this_cpu_crawls_in_is_forced_or_has_no_plan(tmp_path, monkeypatch):
     monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: False)
     config = shaped(vocab_size=512, context_length=64, d_model=64, n_layers=1, n_heads=2, d_ff=256)
     config.data = config.data.model_copy(update={"block_size": 64, "batch_size": 2})
     config.training = config.training.model_copy(update={"compile": False, "precision": "bf16-mixed", "force_precision": True})
-    check_precision(config)
+    check_machine(config)
     assert plan.measure(config, 0)[2].startswith("bf16-mixed, forced")
     root = make_chain(tmp_path / "chain")
     edit(root, "configs/training/small.yaml", precision="bf16-mixed")

@@ -2,17 +2,18 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
-from stages import copy_configs, files_under, run_stage
+from stages import REPOSITORY, copy_configs, files_under, run_stage
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl
-from pipeline.data.prepare import clean, data_share, judge, prepare
+from pipeline.data.prepare import HELD_OUT, clean, data_share, divide, join_near_duplicates, judge, prepare, units
 
 DIALS = {"min_bytes": 20, "max_bytes": 5000, "max_line_length": 100, "max_data_share": 0.5, "max_overlap": 0.5}
-SPLIT_OF = {"lib": "train", "more": "train", "held": "val", "last": "test"}
+SPLIT_OF = {"lib": "train", "more": "train", "held": "val", "last": "test", "mine": "auto"}
 GOOD = "import machine\n\n\ndef blink_{}(pin):\n    pin.on()\n"
 
 
@@ -52,6 +53,7 @@ REASONS = {
     "not Python: unindent": "if machine:\n    value = 'indented'\n  \\\n\nlast = 1\n",
     "not Python: maximum recursion": "value = [\n" + "\n".join("-" * 90 for _ in range(50)) + "1]\n",
     "not UTF-8": "name = 'Müller' # of the long kind\n".encode("latin-1"),
+    "JSON, not code": '{"name": "blink", "urls": [["blink.py", "github:me/blink.py"]], "deps": []}\n',
     "data, not code": "FONT = (" + "0x1F, 0x2E,\n" * 30 + ")\n",
     "licence: the text mentions 'GPL": '"""Blinks. Released under the GPLv3."""\nimport machine\n',
     "licence: the text mentions 'GNU Lesser General Public'": '# GNU Lesser General Public License\nimport machine\n',
@@ -135,6 +137,108 @@ def test_a_rejected_file_shadows_no_good_one(tmp_path):
     raw = raw_files(tmp_path / "raw", BASE | {"lib/x.py": bad, "lib/y.py": bad})
     prepare(DIALS, raw, tmp_path / "out")
     assert all(row["reason"].startswith("not Python") for row in read_jsonl(tmp_path / "out/rejected.jsonl"))
+
+
+# --- one folder, divided ----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("files, packages, expected", [
+    ({"mine/a.py": 5, "mine/b.py": 5, "mine/lib/x.py": 5, "mine/lib/deep/y.py": 4}, (), ["mine/a.py", "mine/b.py", "mine/lib", "mine/lib"]),
+    ({"mine/src/a/x.py": 4, "mine/src/a/y.py": 4, "mine/src/b/z.py": 9, "mine/src/c.py": 5}, (),      # src holds all: a shelf
+     ["mine/src/a", "mine/src/a", "mine/src/b", "mine/src/c.py"]),
+    ({"mine/lib/x.py": 90, "mine/lib/sub/y.py": 5, "mine/main.py": 5}, ["mine/lib"], ["mine/lib", "mine/lib", "mine/main.py"]),
+    ({"mine/lib/x.py": 90, "mine/lib/sub/y.py": 5, "mine/main.py": 5}, (), ["mine/lib/x.py", "mine/lib/sub", "mine/main.py"]),
+    ({"mine/a/x.py": 90, "more/b/y.py": 1, "more/b/z.py": 1}, (), ["mine/a/x.py", "more/b", "more/b"])])
+def test_what_a_file_belongs_to_by_its_place(files, packages, expected):
+    assert list(units(files, set(packages)).values()) == expected
+
+
+def register(first: int, last: int) -> str:
+    return "".join(f"register_{n} = 0x{n:04x}\n" for n in range(first, last))
+
+
+@pytest.mark.parametrize("texts, joined", [
+    ([register(0, 10), register(4, 14), register(20, 30)], "aac"),          # 6 of 10 lines
+    ([register(0, 10), register(5, 15), register(20, 30)], "abc"),          # half is not most
+    ([register(0, 10), register(20, 40), register(4, 10)], "aba"),          # a small one inside a large one
+    ([register(0, 10), register(4, 14), register(8, 18)], "aaa"),           # a chain
+    ([register(0, 4) + register(20, 24), register(0, 4) + register(30, 34), register(0, 4) + register(40, 44)], "abc"),
+    ([register(0, 6), register(6, 12), register(0, 3) + register(6, 8) + register(50, 54)], "abc"),
+    (["", "x = 1\n", "x = 1\n"], "abc")])
+def test_files_that_share_most_of_their_lines_stay_together(texts, joined):
+    assert "".join(join_near_duplicates(texts, list("abc"), 0.5)) == joined
+
+
+@pytest.mark.parametrize("sizes", [{"a": 1, "b": 1, "c": 1}, {"a": 98, "b": 1, "c": 1}, {f"{n}.py": n for n in range(1, 200)},
+                                   {"large": 900, **{f"{n}": 10 for n in range(12)}}])
+def test_every_split_gets_its_share_and_the_largest_is_taught(sizes):
+    splits = divide(sizes)
+    held = {split: sum(size for group, size in sizes.items() if splits[group] == split) for split in ("train", "val", "test")}
+    total = sum(sizes.values())
+    assert all(held.values()) and splits[max(sizes, key=sizes.get)] == "train"
+    if len(sizes) > 100:
+        assert all(HELD_OUT <= held[split] / total < 1.5 * HELD_OUT for split in ("val", "test"))
+        assert sum(divide(sizes | {"new": 5})[group] == split for group, split in splits.items()) > 0.9 * len(sizes), "others stay where they were"
+
+
+def test_one_folder_is_divided_without_a_leak(tmp_path):
+    project = {f"mine/robot{n}/{name}.py": register(100 * n + 10 * m, 100 * n + 10 * m + 12) for n in range(4) for m, name in enumerate("abc")}
+    scripts = {f"mine/script{n}.py": register(1000 + 7 * n, 1010 + 7 * n) for n in range(20)}
+    copies = {f"mine/copy{n}.py": scripts[f"mine/script{n}.py"] + "# the other board\n" for n in range(20)}
+    raw = raw_files(tmp_path / "raw", project | scripts | copies | {"mine/bad.py": "no code here, I fear\n"})
+    counts = prepare(DIALS, raw, tmp_path / "out")
+    rows = [row for split in ("train", "val", "test") for row in read_jsonl(tmp_path / f"out/{split}_corpus.jsonl")]
+    split_of = {row["path"]: row["split"] for row in rows}
+    assert len(rows) == 52 and set(split_of.values()) == {"train", "val", "test"} and counts["rejected"] == {"not Python": 1}
+    assert all(len({split_of[f"robot{n}/{name}.py"] for name in "abc"}) == 1 for n in range(4))
+    assert all(split_of[f"script{n}.py"] == split_of[f"copy{n}.py"] for n in range(20))
+    assert {row["group"]: row["split"] for row in rows}.keys() >= {f"mine/robot{n}" for n in range(4)}
+    assert sum(counts["groups"].values()) == 24 and all(counts["groups"].values())
+
+
+def test_the_walk_from_a_folder_of_scripts(tmp_path):
+    """docs/own-code.md, as it stands, up to the commands of `robo`; then the two stages that read the folder."""
+    root, home = copy_configs(tmp_path / "project"), tmp_path / "home"
+    for n in range(12):
+        (home / "scripts" / f"robot{n}").mkdir(parents=True)
+        (home / "scripts" / f"robot{n}/main.py").write_text(register(10 * n, 10 * n + 10))
+    walk = (REPOSITORY / "docs/own-code.md").read_text().split("```")[1].removeprefix("sh\n")
+    assert len(walk.splitlines()) == 10 and walk.endswith("robo plan --no-measure\nrobo run\n")
+    subprocess.run(["git", "init", "-q"], check=True, cwd=root)
+    subprocess.run(["bash", "-ec", walk.replace("robo ", ": ")], check=True, cwd=root, env={**os.environ, "HOME": str(home)})
+    for stage in ("collect", "prepare"):
+        done = run_stage(root, stage)
+        assert done.returncode == 0, done.stderr
+    assert "split: auto: 12 groups of files" in done.stdout
+    rows = [row for split in ("train", "val", "test") for row in read_jsonl(root / f"data/processed/{split}_corpus.jsonl")]
+    assert len(rows) == 12 and {row["source"] for row in rows} == {"mine"}
+
+
+def test_a_divided_folder_stands_beside_packages(tmp_path):
+    """A held-out script that a training package holds goes, as with packages."""
+    scripts = {f"mine/{n}.py": register(10 * n, 10 * n + 10) for n in range(12)}
+    raw = raw_files(tmp_path / "raw", BASE | scripts | {"lib/all.py": register(0, 120)})
+    counts = prepare(DIALS, raw, tmp_path / "out")
+    rejected = list(read_jsonl(tmp_path / "out/rejected.jsonl"))
+    assert counts["rejected"] == {"near duplicate": len(rejected)} and {row["split"] for row in rejected} == {"val", "test"}
+    assert {row["source"] for row in read_jsonl(tmp_path / "out/val_corpus.jsonl")} == {"held"}
+
+
+@pytest.mark.parametrize("files, said", [
+    ({f"mine/lib/{name}.py": GOOD.format(name) for name in ("__init__", "b", "c")} | {"mine/main.py": register(0, 5)},
+     "4 usable files form 2 group.s. .*: mine/lib, mine/main.py. Three are needed"),
+    ({"mine/a.py": "x\n"}, "0 usable files form 0 group")])
+def test_a_folder_that_cannot_be_divided_says_why(tmp_path, files, said):
+    with pytest.raises(UserError, match=said):
+        prepare(DIALS, raw_files(tmp_path / "raw", files), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_collect_left_out_stands_with_the_rejected(tmp_path):
+    raw = raw_files(tmp_path / "raw", BASE)
+    row = {"source": "lib", "kind": "folder", "version": None, "path": "aux.py", "license": "MIT", "split": "train", "reason": "unsafe file name"}
+    (raw / "left_out.jsonl").write_text(json.dumps(row) + "\n")
+    assert prepare(DIALS, raw, tmp_path / "out")["rejected"] == {"left out by collect": 1}
+    assert list(read_jsonl(tmp_path / "out/rejected.jsonl")) == [row]
 
 
 @pytest.mark.parametrize("files, empty", [

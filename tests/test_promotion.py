@@ -7,7 +7,7 @@ import sys
 
 import ollama as package
 import pytest
-from project import REPOSITORY
+from project import REPOSITORY, as_older_code
 from project import register_versions as versions
 from project import served_temperature as temperature
 from real import free_port
@@ -15,8 +15,8 @@ from real import free_port
 from pipeline.core.config import Config
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.publish import promotion, serving
-from pipeline.publish.promotion import BY, PREVIOUS, REASON, REFUSED, STATUS, WHY
-from pipeline.publish.registry import SETTINGS
+from pipeline.publish.promotion import BY, HINT, PREVIOUS, REASON, REFUSAL, REFUSED, STATUS, WHY
+from pipeline.publish.registry import SETTINGS, facts
 from pipeline.tracking import fetch
 
 NAME = "robo-micropython"
@@ -44,11 +44,15 @@ def ours(client):
 
 
 def tags(mlflow, number):
-    return mlflow.get_model_version(NAME, str(number)).tags
+    """Of the version and its run."""
+    return facts(mlflow, mlflow.get_model_version(NAME, str(number)))
 
 
-def test_the_alias_is_followed_there_and_back(project, uri, mlflow, client, ollama):
+@pytest.mark.parametrize("older", [False, True])
+def test_the_alias_is_followed_there_and_back(project, uri, mlflow, client, ollama, older):
     versions(project, uri, 2)
+    for number in (1, 2) if older else ():
+        as_older_code(uri, number)
     config = Config(project)
     idle = look(project, uri, ollama)
     assert (idle.version, idle.agrees, idle.happened) == (None, True, "") and ours(client) == []
@@ -62,6 +66,8 @@ def test_the_alias_is_followed_there_and_back(project, uri, mlflow, client, olla
     again = look(project, uri, ollama)
     assert again.agrees and not again.happened
 
+    if older:
+        as_older_code(uri, 1)       # with what it says of serving
     promotion.promote(config, uri, "candidate", "ada@desk", "reads better")
     second = look(project, uri, ollama)
     assert second.happened == "served" and "no longer robo-micropython/1" in second.said and "ada@desk (reads better)" in second.said
@@ -69,6 +75,7 @@ def test_the_alias_is_followed_there_and_back(project, uri, mlflow, client, olla
     said = tags(mlflow, 2)
     assert (said[STATUS], said[BY], said[WHY], said[PREVIOUS]) == ("served", "ada@desk", "reads better", "1")
     assert tags(mlflow, 1)[STATUS] == "superseded" and not [key for key in said if key.startswith("promotion.")]
+    assert older or mlflow.get_model_version(NAME, "2").tags == {STATUS: "served"}      # MLflow's table shows each
 
     mlflow.delete_registered_model_alias(NAME, "champion")          # stops nothing
     assert look(project, uri, ollama).agrees and temperature(client) == 0.2
@@ -139,7 +146,8 @@ def test_a_refused_version_leaves_all_as_it_was_until_the_alias_moves(project, u
         done = look(project, uri, ollama)
         assert (done.version, done.agrees, done.happened) == (2, False, "refused") and "stays as it was" in done.said
         assert ours(client) == ["latest", "v1"] and client.show(f"{NAME}:latest").modified_at == shown
-        assert tags(mlflow, 2)[STATUS] == "refused" and "goes on otherwise" in tags(mlflow, 2)[REASON]
+        said = mlflow.get_model_version(NAME, "2").tags
+        assert said[STATUS] == "refused" and "goes on otherwise" in said[REFUSAL] and tags(mlflow, 2)[REASON] == said[REFUSAL]
     # it would be taken now, but it was said once and the alias did not move
     again = look(project, uri, ollama)
     assert not again.agrees and not again.happened and "goes on otherwise" in again.said and temperature(client) == 0.1
@@ -149,6 +157,19 @@ def test_a_refused_version_leaves_all_as_it_was_until_the_alias_moves(project, u
     assert REFUSED not in mlflow.get_registered_model(NAME).tags
     mlflow.set_registered_model_alias(NAME, "champion", "2")
     assert look(project, uri, ollama).happened == "served" and temperature(client) == 0.2 and tags(mlflow, 2)[STATUS] == "served"
+    assert REFUSAL not in tags(mlflow, 2)
+
+
+@pytest.mark.parametrize("alias, meant", [("Champion", True), ("CHAMPION", True), ("champions", True), ("champoin", True), ("champion-old", False),
+                                          ("candidate", False), ("previous", False)])
+def test_an_alias_that_was_meant_to_be_champion_gets_a_hint(project, uri, mlflow, alias, meant):
+    """From the one who looks, and on the model's page, where it was typed, until it is gone."""
+    versions(project, uri, 1)
+    mlflow.set_registered_model_alias(NAME, alias, "1")
+    hint = f"version 1 has the alias '{alias}', which nothing follows; did you mean 'champion'?"
+    assert (hint in look(project, uri, None).said) == (mlflow.get_registered_model(NAME).tags.get(HINT) == hint) == meant
+    mlflow.delete_registered_model_alias(NAME, alias)
+    assert "did you mean" not in look(project, uri, None).said and HINT not in mlflow.get_registered_model(NAME).tags
 
 
 def stored(project, suffix):
@@ -170,14 +191,14 @@ def test_a_file_that_is_not_the_registered_one_is_refused(project, uri, mlflow, 
                                         ("served_sha256", "0" * 64), ("served_quant", "Q8_0")])
 def test_nothing_in_the_registry_leads_elsewhere(project, uri, mlflow, client, ollama, key, value):
     versions(project, uri, 1)
-    right = mlflow.get_model_version(NAME, "1").tags[key]
-    mlflow.set_model_version_tag(NAME, "1", key, value)
+    right, run_id = tags(mlflow, 1)[key], mlflow.get_model_version(NAME, "1").run_id
+    mlflow.set_tag(run_id, key, value)
     mlflow.set_registered_model_alias(NAME, "champion", "1")
     before = {path for path in project.parent.rglob("*") if promotion.SERVED.name not in path.parts}
     assert look(project, uri, ollama).happened == "refused" and ours(client) == []
     assert {path for path in project.parent.rglob("*") if promotion.SERVED.name not in path.parts} == before
     # what was wrong is mended: another file is another question
-    mlflow.set_model_version_tag(NAME, "1", key, right)
+    mlflow.set_tag(run_id, key, right)
     assert promotion.promote(Config(project), uri, "1", "ada@desk")[0] == 1 and look(project, uri, ollama).happened == "served"
 
 
@@ -196,6 +217,7 @@ from pipeline.publish import promotion, serving
 from pipeline.core.config import Config
 place, count, uri, root, host = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
 owner, name = {"copy": (ollama.Client, "copy"), "prove": (serving, "prove"), "tag": (mlflow.MlflowClient, "set_model_version_tag"),
+               "note": (mlflow.MlflowClient, "set_tag"),
                "untag": (mlflow.MlflowClient, "delete_model_version_tag")}[place]
 real = getattr(owner, name)
 def killed(*arguments, **options):
@@ -210,7 +232,7 @@ promotion.reconcile(Config(Path(root)), uri, host)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place, count", [("prove", 1), ("copy", 2), ("tag", 2), ("tag", 6), ("tag", 7), ("untag", 1)])
+@pytest.mark.parametrize("place, count", [("prove", 1), ("copy", 2), ("note", 2), ("note", 5), ("tag", 1), ("tag", 2), ("untag", 1)])
 def test_killed_anywhere_the_next_round_finishes(project, uri, mlflow, client, ollama, place, count):
     versions(project, uri, 2)
     config = Config(project)

@@ -146,11 +146,13 @@ def promote_in_page(page, uri, client, number, pictures):
 
 
 def look_at_what_is_told(page, ui, pictures):
-    """The version's tags in MLflow, the run and its artifact in Prefect."""
+    """The tags of the version and of its run in MLflow, the run and its artifact in Prefect."""
     from playwright.sync_api import expect
 
     page.goto(f"{ui.url('MLflow')}/#/models/{NAME}/versions/1")
     page.reload()
+    expect(page.get_by_text("serving.status")).to_be_visible()
+    page.get_by_text("Source Run").locator("..").get_by_role("link").first.click()
     page.get_by_text("serving.why").scroll_into_view_if_needed()
     expect(page.get_by_text("rollback from robo-micropython/2: it stutters")).to_be_visible()
     page.screenshot(path=pictures / "served.png")

@@ -1,20 +1,26 @@
 """Registering in a real MLflow on a temporary SQLite file: everything is there, once, whatever is killed in between."""
 
+import contextlib
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-from project import QUANTS, REPOSITORY, change_config, commit, retrain, write
+from project import QUANTS, REPOSITORY, as_older_code, change_config, commit, retrain, write
 
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
+from pipeline.core.files import read_json, write_json
+from pipeline.core.timings import INFERENCE, TRAINING, write_timings
 from pipeline.publish import lineage
-from pipeline.publish.registry import register
-from pipeline.tracking import default_tracking_uri
+from pipeline.publish.registry import COLUMNS, STORY, VIEW, cut, facts, register, versions_with
+from pipeline.tracking import default_tracking_uri, local_tracking_uri
 
 
 def mlflow_client(uri):
@@ -33,6 +39,11 @@ def versions(client):
 
 
 def test_everything_is_there(project, uri):
+    with contextlib.chdir(project):
+        write_timings(TRAINING, {"tokens_per_second": 500}, [Path("models/trained/model.safetensors")])
+        write_timings(INFERENCE, {"Q8_0": {"memory": 7}}, [Path("models/quantized/Q8_0.gguf")])
+    speeds = project / "metrics/inference_speed.json"
+    write_json(speeds, {**read_json(speeds), "of": {"models/quantized/Q8_0.gguf": "that of the model before"}})
     registered = register(Config(project), uri)
     assert (registered.name, registered.version, registered.created) == ("robo-micropython", 1, True)
     client = mlflow_client(uri)
@@ -46,19 +57,24 @@ def test_everything_is_there(project, uri):
     assert params["corpus.sources.picozero.version"] == "0.6.1" and params["params.prepare.min_bytes"] == "64"
     assert run.data.metrics["evaluate.val.bits_per_byte"] == 1.2345 and run.data.metrics["prepare.rejected.too short"] == 3
     assert run.data.metrics["quantize.Q8_0.bytes"] == (project / "models/quantized/Q8_0.gguf").stat().st_size
+    assert run.data.metrics["speed.tokens_per_second"] == 500 and not [name for name in run.data.metrics if "inference" in name]
     curve = client.get_metric_history(run.info.run_id, "loss")
     assert sorted(point.step for point in curve) == list(range(1, 1201)) and len(client.get_metric_history(run.info.run_id, "val_loss")) == 24
 
     def listed(path):
         return {file.path for file in client.list_artifacts(run.info.run_id, path)}
-    assert {"metrics/evaluate.json", "metrics/quantize"} <= listed("metrics") and "tokenizer/tokenizer.json" in listed("tokenizer")
+    assert {"metrics/evaluate.json", "metrics/quantize", "metrics/speed.json"} <= listed("metrics")
+    assert "tokenizer/tokenizer.json" in listed("tokenizer")
+    assert "metrics/inference_speed.json" not in listed("metrics"), "it is of another model"
     assert {"reports/samples.md", "reports/quality.svg"} <= listed("reports")
 
     lock = lineage.locked(Config(project))
-    assert version.tags["content_hash"] == lineage.content_hash(Config(project)) == run.data.tags["content_hash"]
-    assert version.tags["dvc.raw"] == f"{lock['collect']['data/raw']} data/raw" and version.tags["run_id"] == run.info.run_id
-    assert version.tags["dvc.weights"] == f"{lock['train']['models/trained']} models/trained"
-    assert 4 < float(version.tags["quant.Q4_K_M.bits_per_weight"]) < float(version.tags["quant.Q8_0.bits_per_weight"])
+    assert version.tags == {}       # MLflow's table shows each; what a person chooses by comes with the verdict
+    tags = facts(client, version)
+    assert tags["content_hash"] == lineage.content_hash(Config(project)) == run.data.tags["content_hash"]
+    assert tags["dvc.raw"] == f"{lock['collect']['data/raw']} data/raw"
+    assert tags["dvc.weights"] == f"{lock['train']['models/trained']} models/trained"
+    assert 4 < float(tags["quant.Q4_K_M.bits_per_weight"]) < float(tags["quant.Q8_0.bits_per_weight"])
     assert version.description.startswith("1.2345 bits per byte (val)") and "1,806,592 parameters" in version.description
     assert f"| Q8_0 | {(project / 'models/quantized/Q8_0.gguf').stat().st_size:,} |" in version.description
 
@@ -121,6 +137,60 @@ def test_once_for_each_content(project, uri):
     # Another file served is another version: it is what the version hands out.
     change_config(project, "configs/serving/robo-micropython.yaml", quant="Q8_0")
     assert register(Config(project), uri).version == 3
+
+
+def test_a_version_of_older_code_is_known(project, uri):
+    """Found by its content, not registered again, and told with all that stands on itself."""
+    register(Config(project), uri)
+    client = mlflow_client(uri)
+    before = facts(client, client.get_model_version("robo-micropython", "1"))
+    as_older_code(uri, 1)
+    version = client.get_model_version("robo-micropython", "1")
+    assert "served_sha256" in version.tags and "served_sha256" not in client.get_run(version.run_id).data.tags
+    assert facts(client, version) == before and not register(Config(project), uri).created
+
+
+def test_a_run_that_was_deleted_still_tells(project, uri):
+    """In MLflow's bin; one that was purged leaves what stands on the version."""
+    run_id = register(Config(project), uri).run_id
+    client = mlflow_client(uri)
+    client.delete_run(run_id)
+    assert not register(Config(project), uri).created
+    version = client.get_model_version("robo-micropython", "1")
+    assert facts(client, version)["served_quant"] == "Q4_K_M"
+    subprocess.run([sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", uri, "--run-ids", run_id], check=True, capture_output=True)
+    assert facts(client, version) == version.tags == {}
+
+
+def test_long_values_are_whole(project, uri, monkeypatch):
+    """A run's tag takes 8000 characters; hundreds of packages take more."""
+    sources = "; ".join(f"package-{n} 1.0 (MIT)" for n in range(1000))
+    assert len(sources) > 2 * 8000 and [*cut({"a": "x" * 8000, "b": ""})] == ["a", "b"]
+    tags = lineage.tags(Config(project)) | {lineage.SOURCES_TAG: sources}
+    monkeypatch.setattr(lineage, "tags", lambda _: tags)
+    register(Config(project), uri)
+    client = mlflow_client(uri)
+    version, = versions_with(client, "robo-micropython", "dvc.weights", tags["dvc.weights"])
+    assert facts(client, version)[lineage.SOURCES_TAG] == sources
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_the_experiment_is_of_trainings(project, uri, older):
+    """And its columns worth seeing are named, also where older code made it; what somebody chose in the page stays."""
+    client = mlflow_client(uri)
+    if older:
+        client.create_experiment("robo-micropython", tags={f"mlflow.sharedViewState.{VIEW}": "mine"})
+        client.create_registered_model("robo-micropython", description=STORY)
+    register(Config(project), uri)
+    found = client.get_experiment_by_name("robo-micropython")
+    assert found.tags["mlflow.experimentKind"] == "custom_model_development"
+    if older:
+        assert found.tags[f"mlflow.sharedViewState.{VIEW}"] == "mine"
+    run, = runs(client)
+    for kind, key in re.findall(r"(metrics|params)\.`(.*?)`", "\n".join(COLUMNS)):
+        assert key in getattr(run.data, kind), f"{key} is no column"
+    link = f"](#/experiments/{found.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW})"
+    assert client.get_registered_model("robo-micropython").description.endswith(link)
 
 
 def test_what_is_deleted_in_the_page_comes_back(project, uri):
@@ -190,6 +260,37 @@ def test_first_use_is_quiet(project):
     done = subprocess.run([sys.executable, "-c", program, project], env=environment, cwd=project, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert {path.name for path in set(project.iterdir()) - before} <= {".state"} and (project / ".state/mlflow.db").exists()
+
+
+@pytest.mark.parametrize("how", ["moved", "copied"])
+def test_a_project_in_another_place(project, tmp_path, monkeypatch, how):
+    """Its versions are served, loaded and fine-tuned from where they lie now, and new ones come there too; what was copied is left alone."""
+    import mlflow
+
+    from pipeline.training import start
+
+    register(Config(project), local_tracking_uri(project))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)       # which MLflow's client sets
+    there = tmp_path / "my pröject"
+    if how == "moved":
+        project.rename(there)
+    else:
+        shutil.copytree(project, there)
+        shutil.rmtree(project / ".state/mlartifacts")       # who still reads or writes it is found out
+        before = (project / ".state/mlflow.db").read_bytes()
+    monkeypatch.chdir(there)
+    trained, _ = start.read_model(there / "models/trained", "")
+    assert start.weights("robo-micropython/1", start.ModelConfig(**trained["model"]), trained["tokenizer_sha256"])
+    fetched = Path(mlflow.artifacts.download_artifacts("models:/robo-micropython/1", dst_path=str(tmp_path / "fetched")))
+    assert (fetched / "artifacts/Q4_K_M.gguf").stat().st_size > 1000
+    retrain(there)
+    assert register(Config(there), default_tracking_uri(there)).version == 2
+    client = mlflow_client(default_tracking_uri(there))
+    assert {run.info.artifact_uri.partition("/.state")[0] for run in runs(client)} == {there.as_uri()}
+    if how == "copied":
+        assert (project / ".state/mlflow.db").read_bytes() == before and not (project / ".state/mlartifacts").exists()
+    else:
+        assert not project.exists()
 
 
 def test_tracking_uri(project, monkeypatch):

@@ -177,7 +177,7 @@ WRONG = {
     "no seconds": ({"seconds": 0}, ["seconds", "greater than 0"]),
     "a wrong program without what to replace": ({"wrong": {"by": "14"}}, ["wrong.replace: missing"]),
     "a wrong program that is the right one": ({"wrong": {"replace": "GP15", "by": "GP14"}}, ["wrong", "changes nothing"]),
-    "no request": ({"request": ""}, ["request", "at least 1 character"]),
+    "no request": ({"request": ""}, ["request", "more than blanks"]),
 }
 
 
@@ -237,3 +237,9 @@ def test_sets_that_are_not_there(tmp_path):
 
 def test_robobench_says_which_keys_there_are():
     assert set(TASK) | {"inputs", "notes"} == set(robobench.Entry.model_fields)
+
+
+def test_what_an_editor_leaves_is_no_file_of_tasks(tmp_path):
+    write(tmp_path, TASK)
+    (tmp_path / "people/.#tasks.yaml").symlink_to("user@host.123")
+    assert len(load(tmp_path)) == 1

@@ -1,13 +1,17 @@
 """`robo serve` and `robo ui` with the real servers: both pages come up over what the flow wrote, others need a password, and nothing outlives
 them. What works beside the pages is in test_serve.py."""
 
+import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,9 +20,10 @@ from project import REPOSITORY, retrain
 from real import free_port
 
 from flows.processes import RESTARTS, answers, locked
-from flows.servers import MLFLOW_PASSWORD, PREFECT_PASSWORD, credentials, guard, is_local, prefect_environment
+from flows.servers import MLFLOW_PASSWORD, PREFECT_PASSWORD, address_of, credentials, guard, is_local, prefect_environment, tell
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
+from pipeline.tracking import default_tracking_uri, local_tracking_uri
 
 OPEN = """
 import sys
@@ -106,6 +111,7 @@ def opened(request, tmp_path):
 @pytest.mark.slow
 def test_pages_show_the_run(project, monkeypatch, tmp_path):
     """A flow run and a version, made with no server, stand in the pages; so does a run made through the server."""
+    from pipeline.publish.judge import judge
     from pipeline.publish.registry import register
     from pipeline.tracking import default_tracking_uri
 
@@ -125,11 +131,13 @@ def test_pages_show_the_run(project, monkeypatch, tmp_path):
     ui = Ui(project)
     try:
         said = ui.wait_until_open()
-        assert ui.url("Prefect") in said and ui.url("MLflow") in said
+        assert ui.url("Prefect") in said and f"{ui.url('MLflow')}/#/models?workflowType=machine_learning" in said
         assert run_flow()["PREFECT_API_URL"] == f"{ui.url('Prefect')}/api"
         assert register(Config(project), ui.url("MLflow")).run_id == registered.run_id      # both ways lead to one store
-        retrain(project)
-        assert register(Config(project), ui.url("MLflow")).version == 2
+        for number in range(2, 6):
+            retrain(project)
+            assert register(Config(project), ui.url("MLflow")).version == number
+            judge(Config(project), ui.url("MLflow"))
         look(ui, registered, tmp_path)
     finally:
         ui.process.send_signal(signal.SIGINT)
@@ -142,16 +150,27 @@ def look(ui, registered, pictures):
     from playwright.sync_api import expect
 
     with browser(pictures) as page:
+        page.goto(f"{ui.url('MLflow')}/#/models?workflowType=machine_learning")      # as `robo ui` says
+        expect(page.get_by_text("Model registry", exact=True)).to_be_visible()
+        expect(page.get_by_text(registered.name, exact=True)).to_be_visible()
         page.goto(f"{ui.url('MLflow')}/#/models/{registered.name}/versions/{registered.version}")
         expect(page.get_by_text("1,806,592 parameters")).to_be_visible()
-        expect(page.get_by_text("content_hash")).to_be_visible()
         page.screenshot(path=pictures / "version.png")
         page.goto(f"{ui.url('MLflow')}/#/models/{registered.name}")
         expect(page.get_by_text("candidate")).to_be_visible()
-        expect(page.get_by_text("Version 2")).to_be_visible()
+        for number in (5, 4, 3):        # the second row was out of sight once
+            expect(page.get_by_role("link", name=f"Version {number}")).to_be_in_viewport()
+        expect(page.get_by_text("verdict").first).to_be_in_viewport()
         page.screenshot(path=pictures / "model.png")
+        with page.expect_popup() as opened:
+            page.get_by_role("link", name="Training runs").click()
+        expect(opened.value.get_by_text("matching runs")).to_be_visible()
+        expect(opened.value.get_by_text("evaluate.val.bits_per_byte").first).to_be_visible()
+        opened.value.screenshot(path=pictures / "runs.png")
+        opened.value.close()
         page.goto(f"{ui.url('MLflow')}/#/experiments/1/runs/{registered.run_id}")
         expect(page.get_by_text("training.learning_rate")).to_be_visible()
+        expect(page.get_by_text("content_hash")).to_be_visible()
         page.screenshot(path=pictures / "run.png")
         page.goto(f"{ui.url('MLflow')}/#/experiments/1/runs/{registered.run_id}/artifacts")
         page.get_by_text("reports", exact=True).click()
@@ -241,6 +260,38 @@ def test_the_flow_asks_who_answers(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://team:4200/api")
     assert prefect_environment(tmp_path)["PREFECT_API_URL"] == "http://team:4200/api"
     assert not answers(f"http://127.0.0.1:{free_port()}/")
+
+
+def test_the_servers_of_a_project_are_not_those_of_its_copy(tmp_path, monkeypatch):
+    """The address came along with the copy, or stayed after a kill and another project has the port: it answers, and is not ours."""
+    for variable in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(variable, raising=False)
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    with healthy_server() as url:
+        locks = [tell(address_of(name, original), url) for name in ("prefect", "mlflow")]
+        shutil.copytree(original, copy)
+        assert prefect_environment(original)["PREFECT_API_URL"] == f"{url}/api" and default_tracking_uri(original) == url
+        assert "PREFECT_API_URL" not in prefect_environment(copy) and default_tracking_uri(copy) == local_tracking_uri(copy)
+        for lock in locks:      # as the system does for whoever is killed
+            lock.close()
+        assert "PREFECT_API_URL" not in prefect_environment(original) and default_tracking_uri(original) == local_tracking_uri(original)
+
+
+@contextlib.contextmanager
+def healthy_server():
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"OK")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_only_one_holds_a_lock(tmp_path):

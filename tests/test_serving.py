@@ -57,6 +57,7 @@ def test_import_once(serving, quantized, client, ollama):
     first = import_model(serving, quantized, NAME, LICENSE, ollama)
     assert first.changed and first.answer.strip() and first.reason == "new in Ollama" and ours(client) == [f"{NAME}:latest"]
     shown = client.show(NAME)
+    assert shown.modelinfo["tokenizer.ggml.bos_token_id"] == 1      # what stands before a text in training: <eos>
     assert shown.template == serving.template and LICENSE in shown.license and first.digest in shown.license
     parameters = dict(line.split(maxsplit=1) for line in shown.parameters.splitlines())
     assert parameters == {"temperature": "0.7", "top_p": "0.9", "top_k": "40", "repeat_penalty": "1.1", "num_predict": "200", "num_ctx": "256",

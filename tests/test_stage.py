@@ -27,7 +27,8 @@ def test_a_broken_config_stops_every_stage_before_it_writes(tmp_path, name):
     done = run_stage(root, name)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.splitlines()[0].startswith("error: configs/models/robo-nano-5m.yaml: d_ff: 100")
-    assert done.stderr.splitlines()[1].startswith("configs/training/cpu-minutes.yaml: min_lr: 1.0") and len(done.stderr.splitlines()) == 2
+    assert done.stderr.splitlines()[1].startswith("configs/training/cpu-minutes.yaml: min_lr: 1.0")
+    assert len(done.stderr.splitlines()) == 3           # above the one rate and above the other
     assert files_under(root) == before
 
 
@@ -120,6 +121,49 @@ def test_our_own_mistakes_keep_their_traceback(tmp_path):
     program = "from pipeline.core import stage\nstage.run('pack', lambda config: config.model.d_model)"
     done = subprocess.run([sys.executable, "-c", program], cwd=copy_configs(tmp_path), env=stage_environment(), capture_output=True, text=True)
     assert done.returncode == 1 and "AssertionError: stage pack reads configs/models/robo-nano-5m.yaml: d_model" in done.stderr
+
+
+# --- what a project's folder may hold beside ours ---------------------------------------------------------------------
+
+BESIDE = sorted((sys.stdlib_module_names - {"this", "antigravity"}) | {
+    "requests", "numpy", "torch", "datasets", "dvc", "pydantic", "ruamel", "tqdm", "prefect", "mlflow", "machine", "micropython", "uasyncio"})
+STARTS = {"a stage": ["-m", "pipeline.data.prepare"], "a child of a stage": ["-m", "pipeline.evaluation.speed", "none.gguf"],
+          "robo": ["-m", "flows.cli", "doctor"], "dvc": ["-m", "flows.dvc_child", "status"],
+          "Prefect's engine": ["-m", "flows.engine"]}
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    """A project with a file for each module of the library in its folder, none of which may ever be imported; its code is this one's."""
+    root = copy_configs(tmp_path_factory.mktemp("crowded"))
+    for module in BESIDE:
+        (root / f"{module}.py").write_text(f"print('the project has its own {module}')\nraise SystemExit(99)\n")
+    for package in ("pipeline", "flows", "prefect.yaml"):
+        (root / package).symlink_to(REPOSITORY / package)
+    subprocess.run(["git", "init", "-q"], check=True, cwd=root)
+    subprocess.run([sys.executable, "-P", "-m", "dvc", "init", "-q"], check=True, cwd=root)
+    return root
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_modules_in_the_projects_folder_shadow_nothing(crowded, start):
+    """PYTHONPATH would put them first for good; a project has none, since its packages are installed."""
+    environment = {key: value for key, value in stage_environment().items() if key != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, *STARTS[start]], cwd=crowded, env=environment, capture_output=True, text=True, timeout=120)
+    assert "has its own" not in done.stdout + done.stderr and done.returncode != 99
+
+
+def test_children_of_libraries_are_safe_too(crowded):
+    """multiprocessing starts `python -c`, which looks where it is started; our own children have to."""
+    program = ("import multiprocessing, os\nfrom pipeline.core import stage\n"
+               "def main(config):\n    pool = multiprocessing.get_context('spawn').Pool(1)\n    print(pool.apply(os.getppid) == os.getpid())\n"
+               "    print(stage.SAFE_PATH in stage.own_environment())\n    pool.close()\n    pool.join()\n"
+               "if __name__ == '__main__':\n    stage.run('pack', main)\n")
+    (crowded / "started.txt").write_text(program)
+    environment = {key: value for key, value in stage_environment().items() if key != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", "import pipeline, runpy; runpy.run_path('started.txt', run_name='__main__')"], cwd=crowded,
+                          env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "True\nFalse\n", done.stdout + done.stderr
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

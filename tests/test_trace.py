@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 import pytest
-from project import change_config, commit
+from project import as_older_code, change_config, commit
 
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
@@ -15,7 +15,7 @@ from pipeline.export.quantize import run_llama_cpp
 from pipeline.export.tokenization import load_vocabulary
 from pipeline.model.checkpoint import load_model
 from pipeline.publish import lineage
-from pipeline.publish.registry import register
+from pipeline.publish.registry import facts, register
 from pipeline.publish.trace import trace
 
 FIGURES = {"val": {"bits_per_byte": 1.25}}
@@ -37,7 +37,8 @@ def told(project, monkeypatch):
     return project
 
 
-def test_every_way_leads_back_to_the_packages(told, tmp_path, ollama):
+@pytest.mark.parametrize("older", [False, True])
+def test_every_way_leads_back_to_the_packages(told, tmp_path, ollama, older):
     import ollama as package
 
     from pipeline.publish.serving import import_model
@@ -47,6 +48,8 @@ def test_every_way_leads_back_to_the_packages(told, tmp_path, ollama):
     before = trace("models/quantized/Q8_0.gguf", config, uri)
     assert "periph 1.2.1 (MIT)" in before and "none with these weights" in before      # the file alone knows its text
     version = register(config, uri)
+    if older:
+        as_older_code(uri, 1)
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=told, capture_output=True, text=True).stdout.strip()
     import_model(config.serving, served, "robo-trace-test", "text", ollama)
     try:
@@ -74,7 +77,8 @@ def test_the_registered_copy_says_commit_and_run(told, tmp_path):
     config, uri = Config(told), f"sqlite:///{tmp_path}/mlflow.db"
     run = register(config, uri).run_id
     with connected(uri) as client:
-        copy = served_file(client.get_model_version("robo-micropython", "1"), tmp_path / "served")
+        version = client.get_model_version("robo-micropython", "1")
+        copy = served_file(version, facts(client, version), tmp_path / "served")
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=told, capture_output=True, text=True).stdout.strip()
     said, before = ({name: field.contents() for name, field in gguf.GGUFReader(path).fields.items() if not name.startswith("GGUF.")}
                     for path in (copy, lineage.served_gguf(config)))

@@ -19,11 +19,12 @@ from safetensors.torch import load_file
 
 from pipeline.core.errors import UserError
 from pipeline.model import ModelConfig, Transformer
-from pipeline.training import precision
+from pipeline.training import compiler, precision, resume
 from pipeline.training.callbacks import diverged, overfitting
 from pipeline.training.data import IGNORED, Blocks, Mixture, Order, Pairs
 from pipeline.training.optimizer import make_optimizer, orthogonalise, rate_at
-from pipeline.training.train import check_packed, code_hashes, run_key, smaller
+from pipeline.training.resume import run_key
+from pipeline.training.train import check_packed, code_hashes, smaller
 from pipeline.training.utilisation import flops_per_token, peak
 
 
@@ -250,6 +251,51 @@ def test_a_changed_config_has_another_checkpoint_folder():
     assert run_key(MODEL, TRAINING) == run_key(dict(MODEL), dict(TRAINING))
 
 
+@pytest.mark.parametrize("key, value, same", [
+    ("num_workers", 7, True), ("sample_prompts", ["led"], True), ("checkpoint_every", 9, True), ("precision", "32-true", True),
+    ("learning_rate", 0.5, False), ("patience", 3, False), ("seed", 8, False)])
+def test_keys_that_change_no_result_go_on(key, value, same):
+    assert (run_key(resume.deciding({**TRAINING, key: value})) == run_key(resume.deciding(TRAINING))) is same
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:2000] + bytes([content[2000] ^ 1]) + content[2001:]
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:-1], lambda content: content[:3000], flipped,
+                                    lambda content: bytes(len(content))], ids=["empty", "a byte less", "cut short", "a bit", "zeros"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
+    for step in (4, 8, 12):
+        torch.save({"weights": torch.arange(1000.0), "step": step}, tmp_path / f"step-{step:08d}.ckpt")
+    newest = tmp_path / "step-00000012.ckpt"
+    assert resume.last(tmp_path) == ((newest, 12), [])
+    newest.write_bytes(damage(newest.read_bytes()))
+    assert resume.last(tmp_path) == ((tmp_path / "step-00000008.ckpt", 8), [newest])
+    assert resume.last(tmp_path) == ((tmp_path / "step-00000008.ckpt", 8), []) and not newest.exists()
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"")
+    assert resume.last(tmp_path)[0] is None and len(list(tmp_path.iterdir())) == 0
+
+
+def test_what_a_changed_setting_gives_up(tmp_path):
+    """It is named, and the newest few stay for settings that come back."""
+    before = None
+    for number in range(1, 7):
+        parts = ({**MODEL, "d_model": 32 * number}, {"training/train.py": f"{number:064}"})
+        folder = tmp_path / run_key(*parts)
+        assert resume.why_anew(folder, parts) == (before and (
+            f"begins anew, since d_model ({32 * (number - 1)} -> {32 * number}), training/train.py changed; {before} stands at step 8, and goes on "
+            "when that is as it was"))
+        resume.begin(folder, parts)
+        told = resume.tidy(folder)
+        (folder / "step-00000008.ckpt").write_bytes(b"x")
+        os.truncate(folder / "step-00000008.ckpt", 500_000_000 if number == 3 else 1)
+        os.utime(folder / "step-00000008.ckpt", (number, number))
+        before = folder
+    assert told == f"note: {tmp_path} keeps 0.5 GB of 3 other trainings that did not end, for settings that come back; 1 older removed"
+    assert len(list(tmp_path.iterdir())) == resume.KEPT + 1
+
+
 def test_the_code_that_trains_is_part_of_the_key():
     assert {"training/train.py", "training/module.py", "model/transformer.py"} <= code_hashes().keys()
 
@@ -286,19 +332,19 @@ def prepare_run(folder: Path, **changes) -> Path:
     return folder
 
 
-def start(folder: Path, program: str = RUN) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", program], cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+def start(folder: Path, program: str = RUN, **more: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", program], cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY), **more},
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
 
 
-def run(folder: Path, program: str = RUN) -> subprocess.CompletedProcess:
-    process = start(folder, program)
+def run(folder: Path, program: str = RUN, **more: str) -> subprocess.CompletedProcess:
+    process = start(folder, program, **more)
     output = process.communicate(timeout=300)[0]
     return subprocess.CompletedProcess(program, process.returncode, output)
 
 
-def finish(folder: Path) -> str:
-    done = run(folder)
+def finish(folder: Path, **more: str) -> str:
+    done = run(folder, **more)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
@@ -342,7 +388,7 @@ TERM, INT = int(signal.SIGTERM), int(signal.SIGINT)
 MOMENTS = {     # place, how often it was passed before, signals, dials, step of the checkpoint that is left (0: none)
     "before fit": ("lightning.Trainer.__init__", 1, [TERM], {}, 0),
     "starting fit": ("pipeline.training.data.BinData.train_dataloader", 1, [INT], {}, 0),
-    "compiling": ("torch._inductor.compile_fx.compile_fx", 1, [TERM], {"compile": True}, 0),
+    "compiling": ("torch._inductor.compile_fx.compile_fx", 2, [TERM], {"compile": True}, 0),
     "in a step": ("pipeline.training.module.Trainee.training_step", 7, [TERM], {"accumulate_grad_batches": 2}, 4),
     "twice": ("pipeline.training.optimizer.MuonAdamW.step", 5, [TERM, INT, TERM], {}, 5),
     "evaluating": ("pipeline.model.Transformer.loss", 8 + 5, [INT], {}, 8),
@@ -372,6 +418,71 @@ def test_a_signal_ends_it_with_a_checkpoint_and_no_output(tmp_path, moment):
         finish(whole)
         assert curve(whole) == curve(folder)
         assert (whole / "trained/model.safetensors").read_bytes() == (folder / "trained/model.safetensors").read_bytes()
+
+
+# --- compilers ----------------------------------------------------------------------------------------------------------
+
+def program(path: Path, script: str = "") -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("there, variable, expected", [
+    (["g++"], None, "g++"), (["clang++"], None, "clang++"), (["g++", "clang++"], "clang++", "clang++"), (["g++", "ccache"], "ccache g++", "g++"),
+    (["g++", "clang++", "ccache"], "/usr/bin/ccache clang++ -m64", "clang++"), (["g++"], "nosuch", "g++"), ([], "g++", None), ([], None, None),
+])
+def test_which_compiler(tmp_path, monkeypatch, there, variable, expected):
+    for name in there:
+        program(tmp_path / name)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", variable) if variable else monkeypatch.delenv("CXX", raising=False)
+    assert compiler.find() == expected
+    assert expected or compiler.trouble() == "there is no C++ compiler (Debian: apt-get install g++)"
+
+
+@pytest.mark.slow
+def test_compiling_beside_a_blank_and_an_umlaut(tmp_path):
+    """torch lies under .venv, so a blank in the project's folder gets into what it tells the compiler; and CXX may name two programs."""
+    packages = tmp_path / "mein Spielzeug für Züge"
+    packages.mkdir()
+    (packages / "torch").symlink_to(Path(torch.__file__).parent)
+    asked = "from pipeline.training import compiler\nimport torch\nprint(torch.__file__, repr(compiler.trouble()))"
+    done = run(tmp_path, asked, PYTHONPATH=f"{packages}{os.pathsep}{REPOSITORY}", CXX="ccache g++", TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
+    assert done.stdout.splitlines()[-1] == f"{packages}/torch/__init__.py ''"
+
+
+@pytest.mark.slow
+def test_a_compiler_that_fails_costs_time_and_no_run(tmp_path):
+    broken = "case $* in *--version*) echo 'g++ 12';; *) echo 'fatal error: omp.h: No such file or directory' >&2; exit 1;; esac"
+    (tmp_path / "bin").mkdir()
+    program(tmp_path / "bin/g++", broken)
+    said = finish(prepare_run(tmp_path / "run", max_steps=2, compile=True), PATH=f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}", CXX="g++",
+                  TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
+    assert "train: note: torch cannot compile here: fatal error: omp.h: No such file or directory. Each step takes several times as long" in said
+    assert len(curve(tmp_path / "run")) == 2
+
+
+@pytest.mark.slow
+def test_a_stopped_training_with_a_damaged_checkpoint_and_other_settings(tmp_path):
+    folder = prepare_run(tmp_path, max_steps=12, checkpoint_every=4, accumulate_grad_batches=1)
+    stopped = AT + RUN.replace("with Stop", f"signal_before('pipeline.training.module.Trainee.training_step', 6, [{TERM}])\nwith Stop")
+    assert "stopped by SIGTERM at step 6" in run(folder, stopped).stdout
+    newest, = folder.rglob("step-00000006.ckpt")
+    newest.write_bytes(newest.read_bytes()[:-1])
+
+    def change(part: int, **values):
+        spec = json.loads((folder / "run.json").read_text())
+        spec[part] |= values
+        (folder / "run.json").write_text(json.dumps(spec))
+
+    change(2, num_workers=0)
+    said = run(folder, stopped).stdout
+    assert f"{newest.relative_to(folder)} is damaged" in said and "going on from step 4" in said and "stopped by SIGTERM at step 10" in said, said
+    change(1, learning_rate=0.5 * TRAINING["learning_rate"])
+    said = finish(folder)
+    assert "begins anew, since learning_rate (" in said and "stands at step 10" in said and "of 1 other trainings that did not end" in said, said
+    change(1, learning_rate=TRAINING["learning_rate"])
+    assert "going on from step 10" in finish(folder) and not list(folder.rglob("*.ckpt"))
 
 
 def test_a_signal_while_it_imports_ends_it_with_one_message(tmp_path):

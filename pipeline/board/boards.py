@@ -64,7 +64,7 @@ class BoardSpec(File):
 
 
 def known() -> list[str]:
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return sorted(path.stem for path in FOLDER.glob("[!.]*.yaml"))
 
 
 @cache

@@ -5,20 +5,25 @@ A stage does not get these models but a `StageConfig`, which hands out just the 
 changes a stage's result cannot be missing from the graph: reading it fails at once.
 """
 
+import json
+import os
 import re
+import stat
 import sys
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.core.errors import UserError, suggestion
 from pipeline.core.paths import PROCESSED
 from pipeline.core.prompt import as_served
-from pipeline.core.schema import BLOCK, IN_WORDS, Corpus, Data, File, Model, Operations, Params, Serving, Tokenizer, Training
+from pipeline.core.schema import BLOCK, IN_WORDS, Corpus, Data, File, Model, Operations, Params, Serving, Tokenizer, Training, pieces, split_name
 
 UINT16_VOCAB = 65_535
 QUOTED = re.compile(r"'([^']+)'")
@@ -30,14 +35,26 @@ FOLDERS = {"corpus": ("corpora", Corpus), "tokenizer": ("tokenizers", Tokenizer)
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
-def read_yaml(path: Path):
-    """Raises UserError for a missing file or broken YAML, with the line."""
+def read(path: Path) -> str:
+    """A text file. Raises UserError for whatever cannot be read as one; what never ends, such as a FIFO, is not opened."""
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path}: no such file") from None
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise UserError(f"{path}: is {'a folder' if stat.S_ISDIR(mode) else 'a FIFO, a socket or a device'}; a file is needed")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: {'a link to nowhere' if path.is_symlink() else 'no such file'}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text: {error}") from None
+    except OSError as error:        # no permission, a link to itself, a name too long, a broken disk
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def read_yaml(path: Path):
+    """Raises UserError for a file that cannot be read or broken YAML, with the line."""
+    text = read(path)
+    try:
+        return YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
@@ -53,8 +70,8 @@ def schemas_in(annotation) -> list[type[File]]:
     return [schema for inner in get_args(annotation) for schema in schemas_in(inner)]
 
 
-def locate(schema: type[File], location: tuple) -> tuple[str, list[str]]:
-    """(a fault's key as the file has it, the keys that may stand in its place).
+def locate(schema: type[File], location: tuple) -> tuple[str, dict[str, list[FieldInfo]]]:
+    """(a fault's key as the file has it, the keys that may stand in its place with what each may hold: one or more, by the `kind`).
 
     pydantic's location of `license` in the third source is (sources, 2, sdist, license): between index and key stands
     the `kind` by which it chose the schema, and the file has no such key.
@@ -66,9 +83,52 @@ def locate(schema: type[File], location: tuple) -> tuple[str, list[str]]:
             continue
         path.append(str(step))
         if not isinstance(step, int):
-            known = {field.alias or key: field for s in schemas for key, field in s.model_fields.items()}
-            schemas = schemas_in(known[step].annotation) if step in known else []
-    return ".".join(path), list(known)
+            known = {}
+            for key, field in (item for s in schemas for item in s.model_fields.items()):
+                known.setdefault(field.alias or key, []).append(field)
+            schemas = [inner for field in known.get(step, []) for inner in schemas_in(field.annotation)]
+    return ".".join(path), known
+
+
+def in_words(shape: dict) -> str:
+    """What a JSON schema asks for: `a whole number of at least 1 or null`."""
+    if "anyOf" in shape or "oneOf" in shape:
+        return " or ".join(in_words(each) for each in shape.get("anyOf") or shape["oneOf"])
+    if choices := shape.get("enum") or ([shape["const"]] if "const" in shape else []):
+        return f"{'one of ' if len(choices) > 1 else ''}{', '.join(map(str, choices))}"
+    if "pattern" in shape:
+        return IN_WORDS.get(shape["pattern"], f"must match {shape['pattern']}").removeprefix("must be ")
+    if shape.get("type") == "array":
+        return f"a list, each of it {in_words(shape.get('items', {}))}"
+    named = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text", "null": "null"}
+    bounds = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    limits = " and ".join(f"{words} {shape[bound]}" for bound, words in bounds.items() if bound in shape)
+    return f"{named.get(shape.get('type'), 'keys and values')}{limits and f' {limits}'}"
+
+
+def wanted(schema: type[File], key: str, fields: list[FieldInfo]) -> str:
+    """What a missing key must hold, in words."""
+    if schema is Params and key in FOLDERS:
+        return f"; must be the name of a file of configs/{FOLDERS[key][0]}/, without .yaml"
+    try:
+        said = [in_words(TypeAdapter(field.rebuild_annotation()).json_schema()) for field in fields]
+    except PydanticInvalidForJsonSchema:        # only its own check knows
+        return ""
+    return f"; must be {' or '.join(dict.fromkeys(said))}"
+
+
+def example(path: Path, key: str) -> str:
+    """What stands for a missing key in another config of the same folder, where that is short; else nothing."""
+    for other in sorted(path.parent.glob("*.yaml") if path.parent.parent.name == "configs" else []):
+        try:
+            value = read_yaml(other) if other != path else None
+        except UserError:
+            continue
+        for step in key.split("."):
+            value = value.get(step) if isinstance(value, dict) else None
+        if value is not None and len(said := json.dumps(value)) <= 60:
+            return f", such as {said} in {other}"
+    return ""
 
 
 def explain(schema: type[File], fault: dict) -> str:
@@ -77,9 +137,9 @@ def explain(schema: type[File], fault: dict) -> str:
     if kind == "extra_forbidden":
         return f"{key}: unknown key{suggestion(fault['loc'][-1], known)}"
     if kind == "missing":
-        return f"{key}: missing"
+        return f"{key}: missing{wanted(schema, key, known.get(fault['loc'][-1], []))}"
     if kind == "union_tag_not_found":
-        return f"{key}.kind: missing"
+        return f"{key}.kind: missing{wanted(schema, key, locate(schema, (*fault['loc'], 'kind'))[1]['kind'])}"
     if kind == "union_tag_invalid":
         tag, tags = fault["ctx"]["tag"], re.findall(QUOTED, fault["ctx"]["expected_tags"])
         return f"{key}.kind: {tag!r} is not known{suggestion(tag, tags)}"
@@ -106,7 +166,9 @@ def parse(path: Path, schema: type[File]) -> File:
         # ints are fine where floats are asked for, as YAML users expect; pydantic's strict mode allows that
         return schema.model_validate(content)
     except ValidationError as error:
-        raise UserError("\n".join(f"{path}: {explain(schema, fault)}" for fault in error.errors())) from None
+        said = [explain(schema, fault) + (example(path, locate(schema, fault["loc"])[0]) if fault["type"] == "missing" else "")
+                for fault in error.errors()]
+        raise UserError("\n".join(f"{path}: {fault}" for fault in said)) from None
 
 
 class Config:
@@ -123,8 +185,8 @@ class Config:
         for section, (folder, schema) in FOLDERS.items():
             chosen = getattr(self.params, section)
             self.paths[section] = path = Path("configs", folder, f"{chosen}.yaml")
-            if not (root / path).is_file():
-                there = sorted(p.stem for p in (root / path.parent).glob("*.yaml"))
+            if not os.path.lexists(root / path):
+                there = sorted(p.stem for p in (root / path.parent).glob("[!.]*.yaml"))
                 faults.append(f"params.yaml: {section}: {path}: no such file{suggestion(chosen, there)}")
                 continue
             try:
@@ -136,7 +198,10 @@ class Config:
 
     @cached_property
     def graph(self) -> dict:
-        return read_yaml(self.root / "dvc.yaml")["stages"]
+        content = read_yaml(self.root / "dvc.yaml")
+        if not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
+            raise UserError(f"{self.root / 'dvc.yaml'}: must hold the key stages; `git checkout dvc.yaml` brings the project's back")
+        return content["stages"]
 
     def outputs(self, stage: str) -> list[str]:
         return [o if isinstance(o, str) else next(iter(o)) for o in self.graph[stage].get("outs", [])]
@@ -146,6 +211,13 @@ def rules(c: Config) -> list[str]:
     """The rules of each file and those over two files; a list of the faults, empty when all is well."""
     within = [(good, f"{path}: {fault}") for section, path in c.paths.items() for good, fault in getattr(c, section).rules()]
     at, m, d, tok, serving = c.paths, c.model, c.data, c.tokenizer, c.serving
+    texts = {f"params.yaml: evaluate.prompts.{i}": text for i, text in enumerate(c.params.evaluate.prompts)}
+    texts |= {f"{at['training']}: sample_prompts.{i}": text for i, text in enumerate(c.training.sample_prompts)}
+
+    def least(text: str) -> int:
+        """Tokens that a text has at least, whatever the tokenizer will learn."""
+        return len(pieces(text, tok.split_pattern)) if split_name(tok.split_pattern) else 0
+
     readable = {*c.outputs("prepare"), *c.outputs("curriculum")} & set(c.graph["tokenizer"]["deps"])
     across = [
         (d.block_size == m.context_length,
@@ -162,9 +234,15 @@ def rules(c: Config) -> list[str]:
         *((path == str(PROCESSED / f"{split}.bin"),
            f"{at['data']}: {split}_path: {path}, but the stage pack writes {PROCESSED / split}.bin and dvc.yaml lists no other file")
           for split, path in (("train", d.train_path), ("val", d.val_path))),
-        (c.params.exam.max_new_tokens < m.context_length,
-         f"params.yaml: exam.max_new_tokens: {c.params.exam.max_new_tokens} leaves no room for a request in {at['model']}: context_length "
-         f"{m.context_length}"),
+        (c.params.exam.max_new_tokens + least(c.params.exam.prompt.replace("{request}", "")) < m.context_length,
+         f"params.yaml: exam.max_new_tokens: {c.params.exam.max_new_tokens} and exam.prompt leave no room for a request in {at['model']}: "
+         f"context_length {m.context_length}"),
+        *((least(text) < m.context_length,
+           f"{key}: is {least(text)} tokens at least, and the model sees {m.context_length} ({at['model']}: context_length)")
+          for key, text in texts.items()),
+        (least(serving.smoke_prompt) < serving.parameters.num_ctx,
+         f"{at['serving']}: smoke_prompt: is {least(serving.smoke_prompt)} tokens at least, and the model is served with parameters.num_ctx "
+         f"{serving.parameters.num_ctx}"),
         (serving.quant in ("auto", *c.params.quants),
          f"{at['serving']}: quant: {serving.quant} is not among params.yaml: quants {c.params.quants}"),
         (not d.tasks_share or as_served(serving.template, "{request}") == c.params.exam.prompt,

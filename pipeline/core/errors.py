@@ -12,8 +12,15 @@ class TemporaryError(UserError):
     """A UserError that may pass by itself: a network or a server that does not answer. Flows try again."""
 
 
+def closest(word: str, known: Iterable[str], alike: float = 0.6) -> str | None:
+    """The known word that is most like this one, small letters or not; None where none is, `alike` being difflib's measure."""
+    folded = {str(each).casefold(): str(each) for each in known}
+    close = difflib.get_close_matches(str(word).strip().casefold(), folded, n=1, cutoff=alike)
+    return folded[close[0]] if close else None
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a known word is close, else the list of known words."""
     known = [str(k) for k in known]
-    close = difflib.get_close_matches(str(word), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
+    close = closest(word, known)
+    return f"; did you mean {close!r}?" if close is not None else f"; known: {', '.join(known) or 'none'}"

@@ -7,7 +7,9 @@ SPLITS = ("train", "val", "test")
 
 RAW = Path("data/raw")
 LICENSES = RAW / "licenses.jsonl"                       # the licence texts that the sources ship
+LEFT_OUT = RAW / "left_out.jsonl"                       # files of one's own folders that could not be taken, where there are any
 PROCESSED = Path("data/processed")
+REJECTED = PROCESSED / "rejected.jsonl"                 # every file that is no training text, with the reason
 TRAINING = PROCESSED / "train_corpus.jsonl"
 VALIDATION = PROCESSED / "val_corpus.jsonl"
 PAIRS = PROCESSED / "tasks.bin"                         # requests and programs as token ids

@@ -1,8 +1,10 @@
 """What may stand in params.yaml and configs/: one pydantic model for each file, its keys with their bounds and the rules among them.
 
-Every key must stand in its file: a default hidden in code could change without DVC noticing. Keys that may be left out mean "none" and
-nothing else. What a key alone cannot show is a rule of its model, which is asked once every file could be read, so that all faults are
-told at once; rules over two files stand in config.py.
+Every key must stand in its file, so that what a training depends on can be read there. Keys that may be left out mean "none", but for two
+of a model that the reference's profiles do not have; these mean what the reference means, and DVC notices where that changes, since every
+stage depends on pipeline/core. What a key alone cannot show is a rule of its model, which is asked once every file could be read, so
+that all faults are told at once; rules over two files stand in config.py. Here is refused what cannot work or cannot be meant; what is
+only unusual is a note of pipeline/advice.py.
 """
 
 import re
@@ -11,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.core.go_template import faults
 from pipeline.core.prompt import OLLAMAS
 
 # llama.cpp knows pre-tokenizers by name and has their patterns built in, so ours must be one of those (llama-vocab.cpp).
@@ -26,22 +29,38 @@ QUANTS = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_
 REFERENCE = "F16"           # the type that the others are held against
 EXAM_SETS = ("people", "values", "wordings", "compositions")    # folders of exam/
 
+# A licence that asks the same of what is made from the text. `prepare` rejects every file that names one.
+COPYLEFT = re.compile(r"\b(A?GPL(v?\d)?|LGPL(v?\d)?|GNU (Affero |Lesser )?General Public|CC[ -]BY[ -]NC|non-?commercial use)\b", re.IGNORECASE)
+
+LONGEST_NAME = 128          # characters; a file's may have 255 bytes
+LONGEST_CONTEXT = 131_072   # tokens; no model of a size that fits this chain reads more
 NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
+# MLflow wants none of / : . % " ' and Docker no capitals; Ollama takes 80 characters, with `-unfinished` while a model is tried.
+MODEL_NAME = r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$"
+WORDS = r"\S"
 SHA256 = r"^[0-9a-f]{64}$"
 CORPUS_FOLDER = r"^corpora/[^/.][^/]*(/[^/.][^/]*)*$"
 BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 CHECKPOINT = r"^(checkpoints/[^/.][^/]*|(models:/)?[a-zA-Z0-9][a-zA-Z0-9._-]*/[0-9]+)$"
 CLOCK = r"^[0-9]{2,}:[0-5][0-9]:[0-5][0-9]$"
-IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'", SHA256: "must be 64 hexadecimal digits in lower case",
+IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'",
+            MODEL_NAME: "must be a name of at most 64 small letters, digits, '_' and '-', such as robo-v1-5: Ollama, MLflow and Docker take it",
+            WORDS: "must be a text of more than blanks", SHA256: "must be 64 hexadecimal digits in lower case",
             CORPUS_FOLDER: "must be a folder under corpora/, the only one that dvc.yaml watches",
             CHECKPOINT: "must be a folder like models/trained directly under checkpoints/, the only one that dvc.yaml watches, "
                         "or a registered version such as robo-micropython/3",
             BLOCK: "must be a Prefect block as TYPE/NAME, such as slack-webhook/team; a URL is a secret and goes into ROBO_NOTIFY_URL",
             CLOCK: 'must be hours, minutes and seconds such as "00:05:00"'}
 
-Name = Annotated[str, Field(pattern=NAME)]
-Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
+Text = Annotated[str, Field(pattern=WORDS)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]              # of learning; a step of 1 is larger than any weight
+
+
+def twice(values: list) -> list:
+    """Those that stand there more than once."""
+    return sorted({value for value in values if values.count(value) > 1})
 
 
 class File(BaseModel):
@@ -63,8 +82,8 @@ class Prepare(File):
 
 
 class Evaluate(File):
-    prompts: Annotated[list[str], Field(min_length=1)]
-    max_new_tokens: Annotated[int, Field(ge=1)]
+    prompts: Annotated[list[Text], Field(min_length=1)]
+    max_new_tokens: Annotated[int, Field(ge=1, le=4096)]
 
 
 class Export(File):
@@ -111,15 +130,16 @@ class Params(File):
     assess: Assess
 
     def rules(self) -> list[tuple[bool, str]]:
-        twice = sorted({quant for quant in self.quants if self.quants.count(quant) > 1})
+        outtypes, quants = twice(self.export.outtypes), twice(self.quants)
         return [
             (self.prepare.min_bytes < self.prepare.max_bytes,
              f"prepare.min_bytes: {self.prepare.min_bytes} is not below max_bytes {self.prepare.max_bytes}"),
             ("f16" in self.export.outtypes and "f32" in self.export.outtypes,
              "export.outtypes: must hold f16, which the quantizer reads, and f32, which parity is proven on"),
+            (not outtypes, f"export.outtypes: {', '.join(outtypes)} stands twice"),
             ("{request}" in self.exam.prompt, "exam.prompt: must hold {request}, or the model never sees what it is asked"),
-            (len(set(self.exam.sets)) == len(self.exam.sets), f"exam.sets: a set stands twice in {self.exam.sets}"),
-            (not twice, f"quants: {', '.join(twice)} stands twice"),
+            (not twice(self.exam.sets), f"exam.sets: a set stands twice in {self.exam.sets}"),
+            (not quants, f"quants: {', '.join(quants)} stands twice"),
         ]
 
 
@@ -133,6 +153,11 @@ class Source(File):
     exclude: list[str] = []
 
 
+def is_copyleft(license: str) -> bool:
+    """Whether an SPDX expression leaves nothing else to choose: `MIT OR GPL-2.0-only` does."""
+    return all(COPYLEFT.search(choice) for choice in re.split(r"\bOR\b", license))
+
+
 class SdistSource(Source):
     kind: Literal["sdist"]
     version: Text
@@ -141,7 +166,8 @@ class SdistSource(Source):
 
 class FolderSource(Source):
     kind: Literal["folder"]
-    path: Annotated[str, Field(pattern=CORPUS_FOLDER)]
+    path: Annotated[str, Field(pattern=CORPUS_FOLDER, max_length=LONGEST_NAME)]
+    split: Literal["train", "val", "test", "auto"]      # auto: prepare divides its files among all three, by groups that belong together
 
 
 def package(source: Source) -> str:
@@ -160,13 +186,15 @@ class Corpus(File):
     sources: Annotated[list[Annotated[SdistSource | FolderSource, Field(discriminator="kind")]], Field(min_length=1)]
 
     def rules(self) -> list[tuple[bool, str]]:
-        names, crossing = [package(source) for source in self.sources], overlaps(self.sources)
+        same, crossing = twice([package(source) for source in self.sources]), overlaps(self.sources)
         return [
-            (len(names) == len(set(names)),
-             f"sources: two are the same package: {', '.join(sorted(n for n in set(names) if names.count(n) > 1))}"),
+            (not same, f"sources: two are the same package: {', '.join(same)}"),
+            *((not is_copyleft(source.license), f"sources.{i}.license: {source.license} asks the same of what is made from the text, and prepare "
+               "would reject every file that says so; leave this source out")
+              for i, source in enumerate(self.sources)),
             (not crossing, f"sources: one folder in two splits makes held-out figures too good: {'; '.join(crossing)}"),
-            ({s.split for s in self.sources} == {"train", "val", "test"},
-             "sources: each of the splits train, val and test needs one source at least"),
+            ({s.split for s in self.sources} >= {"train", "val", "test"} or "auto" in {s.split for s in self.sources},
+             "sources: each of the splits train, val and test needs one source at least; a folder with `split: auto` is divided among all three"),
         ]
 
 
@@ -185,6 +213,17 @@ def split_name(pattern: str) -> str | None:
     return next((name for name, known in SPLIT_PATTERNS.items() if pattern in (name, known)), None)
 
 
+def pieces(text: str, pattern: str) -> list[str]:
+    """What a split pattern, given as split_name() takes it, makes of a text. A token never reaches over two pieces."""
+    from tokenizers import Regex, pre_tokenizers
+    return [piece for piece, _ in pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split_name(pattern)]), "isolated").pre_tokenize_str(text)]
+
+
+def of_text(special: str, pattern: str) -> bool:
+    """Whether ordinary text may hold a special token: as one piece, which BPE may learn as a word, or as words with blanks among them."""
+    return len(special.split()) != 1 or special != special.strip() or len(pieces(special, pattern)) < 2
+
+
 class Tokenizer(File):
     algorithm: Literal["bpe"]
     vocab_size: Annotated[int, Field(ge=300)]           # 256 bytes and the special tokens must fit
@@ -193,25 +232,33 @@ class Tokenizer(File):
     split_pattern: str
 
     def rules(self) -> list[tuple[bool, str]]:
-        specials = list(self.special_tokens.model_dump(exclude_none=True).values())
+        parts = self.special_tokens.model_dump(exclude_none=True)
+        specials, known = list(parts.values()), split_name(self.split_pattern)
         return [
-            (split_name(self.split_pattern) is not None,
+            *((not known or not of_text(token, self.split_pattern),
+               f"special_tokens.{part}: {token!r} is a word that ordinary text may hold; something like '<{part}>' is not")
+              for part, token in parts.items()),
+            *((not re.search(r'\{\{|\}\}|"', token),
+               f"special_tokens.{part}: {token!r}: Ollama's template and Modelfile can hold neither braces in pairs nor quotation marks")
+              for part, token in parts.items()),
+            (known is not None,
              "split_pattern: llama.cpp has no such pattern, so the served model would tokenize differently; "
              f"use one of the names {', '.join(SPLIT_PATTERNS)} or its regular expression"),
             (len(specials) in (4, 7),
              "special_tokens: fim_prefix, fim_suffix and fim_middle only make sense together; give all three or none"),
-            (len(set(specials)) == len(specials), "special_tokens: two tokens have the same text"),
+            (not twice(specials), "special_tokens: two tokens have the same text"),
+            (not twice(self.training_files), f"training_files: {', '.join(twice(self.training_files))} stands twice, so its text would count twice"),
         ]
 
 
 class Data(File):
     train_path: str
     val_path: str
-    block_size: Annotated[int, Field(ge=8)]             # tokens in a sample = context_length
+    block_size: Annotated[int, Field(ge=8, le=LONGEST_CONTEXT)]             # tokens in a sample = context_length
     stride: Annotated[int, Field(ge=1)]                 # tokens between the starts of two samples
     dtype: Literal["uint16", "uint32"]
     batch_size: Annotated[int, Field(ge=1)]             # samples in a micro-batch
-    num_workers: Annotated[int, Field(ge=0)]
+    num_workers: Annotated[int, Field(ge=0, le=64)]     # processes that read
     tasks_share: Annotated[float, Field(ge=0, le=1)]    # of the samples; the others are raw text
     tasks_loss: Literal["answer", "all"]                # what of a pair is learned
 
@@ -221,15 +268,15 @@ class Data(File):
 
 
 class Model(File):
-    architecture: Literal["gpt2", "llama", "qwen3"]
+    architecture: Literal["gpt2", "llama", "qwen3"] = "gpt2"       # what the reference's profiles mean, which have neither this key
     vocab_size: Annotated[int, Field(ge=300)]
-    context_length: Annotated[int, Field(ge=8)]
+    context_length: Annotated[int, Field(ge=8, le=LONGEST_CONTEXT)]
     d_model: Annotated[int, Field(ge=8)]
     n_layers: Annotated[int, Field(ge=1)]
     n_heads: Annotated[int, Field(ge=1)]
     n_kv_heads: Annotated[int, Field(ge=1)] | None = None   # grouped-query heads; gpt2 has none
     d_ff: Annotated[int, Field(ge=8)]
-    tie_embeddings: bool
+    tie_embeddings: bool = True                         # nor this one
     bias: bool | None = None                            # of gpt2's linear layers and norms; left out: as GPT-2 has them
     dropout: Fraction                                   # inside the feed-forward layer, and the default of the other three
     emb_dropout: Fraction | None = None
@@ -256,9 +303,9 @@ class Model(File):
 
 class Training(File):
     optimizer: Literal["adamw", "muon"]
-    learning_rate: Annotated[float, Field(gt=0)]
-    muon_learning_rate: Annotated[float, Field(gt=0)] | None = None     # for the matrices, where the optimizer is muon
-    init_from: Annotated[str, Field(pattern=CHECKPOINT)] | None     # weights to start from instead of random ones
+    learning_rate: Rate
+    muon_learning_rate: Rate | None = None     # for the matrices, where the optimizer is muon
+    init_from: Annotated[str, Field(pattern=CHECKPOINT, max_length=2 * LONGEST_NAME)] | None     # weights to start from instead of random ones
     warmup_ratio: Fraction                              # share of the steps, or of the time where max_time is nearer
     min_lr: Annotated[float, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0)]
@@ -276,16 +323,23 @@ class Training(File):
     sample_prompts: list[Text]                          # the model goes on with each at every evaluation
     checkpoint_every: Annotated[int, Field(ge=1)]       # optimizer steps
     compile: bool
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)]     # as llama.cpp takes it too
     devices: Annotated[int, Field(ge=1)]
     strategy: Literal["auto", "ddp", "fsdp"]
     num_nodes: Annotated[int, Field(ge=1)]
 
     def rules(self) -> list[tuple[bool, str]]:
         muon = self.optimizer == "muon"
+        rates = {"learning_rate": self.learning_rate, "muon_learning_rate": self.muon_learning_rate}
+        rates = {key: rate for key, rate in rates.items() if rate is not None}
         return [
-            (self.min_lr <= self.learning_rate,
-             f"min_lr: {self.min_lr} is larger than learning_rate {self.learning_rate}; learning_rate / 5 is usual"),
+            *((self.min_lr <= rate, f"min_lr: {self.min_lr} is larger than {key} {rate}; {key} / 5 is usual") for key, rate in rates.items()),
+            *((rate * self.weight_decay < 1,
+               f"weight_decay: {self.weight_decay} at {key} {rate} would take a step's whole weights and more; 0.1 to 1 is usual")
+              for key, rate in rates.items()),
+            (self.betas[1] > 0, f"betas: {self.betas}: the second must be above 0, or each gradient is divided by itself; [0.9, 0.95] is usual"),
+            (self.max_time is None or re.search("[1-9]", self.max_time) is not None,
+             f'max_time: "{self.max_time}" leaves no time to train; null sets no limit'),
             (muon == (self.muon_learning_rate is not None),
              f"muon_learning_rate: {'missing; optimizer muon needs it (0.005 is a start)' if muon else 'only optimizer: muon reads it; remove it'}"),
             (self.strategy != "fsdp" or (self.optimizer, self.keep, self.sample_prompts) == ("adamw", "last", []),
@@ -302,19 +356,24 @@ class Parameters(File):
     repeat_penalty: Annotated[float, Field(ge=1, le=2)]
     num_predict: Annotated[int, Field(ge=1, le=4096)]
     num_ctx: Annotated[int, Field(ge=8)]
-    stop: Annotated[list[str], Field(min_length=1)]
+    stop: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
 
 class Serving(File):
-    name: Name                                          # in Ollama, and of the registered model in MLflow
+    name: Annotated[str, Field(pattern=MODEL_NAME)]     # in Ollama, and of the registered model in MLflow
     quant: Literal[("auto", *QUANTS)]                   # auto: the one that metrics/assess.json recommends
     template: str
     parameters: Parameters
     smoke_prompt: Text
 
     def rules(self) -> list[tuple[bool, str]]:
-        return [(bool(OLLAMAS.search(self.template)),
-                 "template: must hold {{ .Prompt }}, or the model never sees what it is asked")]
+        return [
+            (bool(OLLAMAS.search(self.template)),
+             "template: must hold {{ .Prompt }}, or the model never sees what it is asked"),
+            *((False, f"template: {fault}") for fault in faults(self.template)),
+            *(('"""' not in text, f"{key}: a Modelfile can hold three quotation marks in a row only as the end of a text")
+              for key, text in (("template", self.template), *(("parameters.stop", stop) for stop in self.parameters.stop))),
+        ]
 
 
 class Gates(File):
@@ -328,9 +387,13 @@ class Gates(File):
 
 
 class Operations(File):
-    promotion: Literal["manual", "auto"]
+    promotion: Literal["manual", "auto"]                # auto: a version that passes every gate becomes the champion by itself
     gates: Gates
     reconcile_every: Annotated[float, Field(gt=0)]      # seconds
     drift_after: Annotated[float, Field(ge=0)]          # seconds
     keep: Annotated[int, Field(ge=1)]                   # versions in Ollama, the serving one among them
     notify_block: Annotated[str, Field(pattern=BLOCK)] | None       # of Prefect
+
+    def rules(self) -> list[tuple[bool, str]]:
+        return [(self.promotion == "manual" or any(limit is not None for limit in self.gates.model_dump().values()),
+                 "promotion: auto with every gate null would serve whatever was built; set a gate, or promotion: manual")]

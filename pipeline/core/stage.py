@@ -13,12 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.core.config import StageConfig, load
+from pipeline.core.environment import nobody_reads, prepare
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import DISK_FULL
 
 PR_SET_PDEATHSIG = 1
 EX_TEMPFAIL = 75        # sysexits.h: the user is invited to try again
 INTERRUPTED = 128 + signal.SIGINT       # as shells say it
+SAFE_PATH = "PYTHONSAFEPATH"            # Python does not look for modules where it is started; pipeline/__init__.py says why
 
 
 def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
@@ -28,6 +30,11 @@ def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number)
         if os.getppid() != parent:      # it died between the two lines above
             os.kill(os.getpid(), signal_number)
+
+
+def own_environment() -> dict[str, str]:
+    """For a child that runs a module of this project, which has to be found where it is started."""
+    return {key: value for key, value in os.environ.items() if key != SAFE_PATH}
 
 
 def follow() -> None:
@@ -45,6 +52,8 @@ def explain(name: str, error: BaseException) -> tuple[str, int] | None:
     """(message, exit status) of what a user can mend or has done, else None."""
     if interrupted(error):
         return f"{name} was stopped by Ctrl-C; run again to start it anew", INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        return f"{name}: nobody reads any more what it says, so it ends; run again to start it anew", nobody_reads()
     if isinstance(error, UserError):
         return str(error), EX_TEMPFAIL if isinstance(error, TemporaryError) else 1
     if isinstance(error, FileNotFoundError) and error.filename is not None and not Path(error.filename).is_absolute():
@@ -60,9 +69,12 @@ def run(name: str, main: Callable[[StageConfig], None], **arguments) -> None:
     Exits with one message on what a user can mend: with status 75 where trying again may help, 130 after Ctrl-C, else with 1.
     """
     die_with_parent()
+    prepare()
+    os.environ[SAFE_PATH] = "1"                     # for the children of libraries: multiprocessing's, the compiler's
     os.register_at_fork(after_in_child=follow)      # datasets' workers would wait for a dead stage for ever
     try:
         main(StageConfig(load(), name), **arguments)
+        sys.stdout.flush()
     except BaseException as error:
         if (explained := explain(name, error)) is None:
             raise

@@ -5,6 +5,9 @@ would run a distribution's setup.py to learn its metadata, so the archive is fet
 member by member: only regular files that the corpus config asks for are written, under names checked here, with bounds on
 count and size. Nothing is ever "extracted", so links, devices and path tricks have nothing to act on.
 
+What is wrong with a stranger's archive stops the stage, since it may mean harm. What is wrong with a file in one's own folder costs that
+file alone: it is left out, with the reason and what mends it, and stands with prepare's rejected files.
+
 The output is replaced as a whole, at the end, so a run that fails leaves the one before (dvc.yaml: persist). Archives are kept by hash.
 """
 
@@ -15,6 +18,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import struct
 import tarfile
 import unicodedata
@@ -22,11 +26,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import TemporaryError, UserError, suggestion
-from pipeline.core.files import sha256, write_text
-from pipeline.core.paths import LICENSES, RAW, STATE
+from pipeline.core.files import read_jsonl, sha256, write_text
+from pipeline.core.paths import LEFT_OUT, LICENSES, RAW, REJECTED, STATE
 from pipeline.core.progress import bar
 
 DOWNLOADS = STATE / "downloads"
@@ -40,6 +45,8 @@ ANSWER_SECONDS = (10, 60)           # to connect to the package index, and betwe
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError, LookupError, RuntimeError, struct.error)
 # Texts of licences, by name, at the top of a source or in REUSE's folder; only these files' text is kept, never as training text.
 LICENSE = re.compile(r"(?!.*\.py$)((LICEN[CS]E|COPYING|NOTICE)([-._][^/]*)?|LICENSES/[^/]+)", re.IGNORECASE)
+LEAVINGS = (".#*", "#*#", "*~", ".*.sw?", "._*")       # what editors and Macs put beside a file; .dvcignore says the same
+SHOWN = 5                           # files left out that are named on the terminal
 RESERVED = {"con", "prn", "aux", "nul", *(f"{n}{i}" for n in ("com", "lpt") for i in range(1, 10))}
 
 
@@ -107,6 +114,22 @@ def safe_path(name: str) -> PurePosixPath:
     if odd:
         raise UserError(f"unsafe file name {name!r}")
     return path
+
+
+class Names:
+    """The files of one output folder. Refuses two that some file systems would take for one, and a file where a folder must be."""
+
+    def __init__(self):
+        self.files, self.folders = set(), set()
+
+    def add(self, path: str) -> None:
+        # Case and composed accents: "E\u0301" and "\u00e9" are one name on a Mac
+        folded = PurePosixPath(unicodedata.normalize("NFC", path).casefold())
+        above = set(folded.parents)
+        if folded in self.files or folded in self.folders or above & self.files:
+            raise UserError(f"{path} stands twice (as a file and a folder, or differing in case at most)")
+        self.files.add(folded)
+        self.folders |= above
 
 
 class Bounded:
@@ -220,55 +243,75 @@ def sdist_files(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[
         raise UserError(f"not a readable archive ({error})") from error
 
 
-def folder_files(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+def fault(path: Path) -> str:
+    """Why a file of one's own folder cannot be taken, with what mends it; empty when it can be."""
+    try:
+        mode, size = path.lstat().st_mode, path.lstat().st_size
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if stat.S_ISLNK(mode):
+        return "a link, and links are not followed: put what it points to in its place"
+    if not stat.S_ISREG(mode):
+        return "neither a file nor a folder: remove it"
+    if size > MAX_FILE_BYTES:
+        return f"has {size} bytes; at most {MAX_FILE_BYTES} are taken: split it, or name it in exclude"
+    return "" if os.access(path, os.R_OK) else "cannot be read: chmod +r"
+
+
+def own_files(folder: Path) -> Iterator[Path]:
+    """Everything under `folder` but folders and what editors leave there; a folder that cannot be entered stands for what is in it."""
+    closed = []
+    for root, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+        links = [name for name in folders if Path(root, name).is_symlink()]
+        yield from (Path(root, name) for name in files + links if not any(fnmatch.fnmatchcase(name, p) for p in LEAVINGS))
+    yield from closed
+
+
+def folder_files(folder: Path, wanted: Callable[[str], bool], left_out: dict[str, str]) -> Iterator[tuple[str, bytes]]:
     """Yields (path inside the folder, content) of the files whose path is `wanted`; links are not followed.
 
-    Raises UserError when the folder is not there or holds too much.
+    A file that cannot be taken goes to `left_out`, with the reason. Raises UserError when the folder is not there or holds too much.
     """
     if folder.is_symlink():
         raise UserError(f"{folder} is a link, and links are not followed: move the folder there")
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    found = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+        copy = ".dvc/tmp/exps" in Path.cwd().as_posix()
+        raise UserError(f"{folder}: no such folder" + (" in the copy that a queued run works in, which holds what git knows: "
+                                                       f"git add {folder}, and queue it again" if copy else ""))
+    found = sorted(own_files(folder))
     if len(found) > MAX_FILES:
         raise UserError(f"more than {MAX_FILES} files")
+    names = Names()
     for path in found:
         inside = path.relative_to(folder).as_posix()
-        if wanted(inside):
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise UserError(f"{inside} has {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are taken")
-            yield str(safe_path(inside)), path.read_bytes()
+        if path.is_dir():               # closed, or a link: what is in it might have been wanted
+            left_out[inside] = "a folder that cannot be read: chmod +rx" if not path.is_symlink() else fault(path)
+        elif wanted(inside):
+            try:
+                names.add(str(safe_path(inside)))
+            except UserError as error:
+                left_out[inside] = f"{error}, which not every system can hold: rename it"
+                continue
+            if why := fault(path):
+                left_out[inside] = why
+            else:
+                yield inside, path.read_bytes()
 
 
 # --- the stage --------------------------------------------------------------------------------------------------------
 
-class Names:
-    """The files of one output folder. Refuses two that some file systems would take for one, and a file where a folder must be."""
-
-    def __init__(self):
-        self.files, self.folders = set(), set()
-
-    def add(self, path: str) -> None:
-        # Case and composed accents: "E\u0301" and "\u00e9" are one name on a Mac
-        folded = PurePosixPath(unicodedata.normalize("NFC", path).casefold())
-        above = set(folded.parents)
-        if folded in self.files or folded in self.folders or above & self.files:
-            raise UserError(f"{path} stands twice (as a file and a folder, or differing in case at most)")
-        self.files.add(folded)
-        self.folders |= above
-
-
 def collect(sources: list, out: Path = RAW) -> list[dict]:
     """Writes out/SOURCE/PATH for every file, out/provenance.jsonl (source, kind, version, path, license, split, sha256, bytes) and
-    out/licenses.jsonl (source, version, license, path, text) with every licence text that a source ships. Returns the provenance.
+    out/licenses.jsonl (source, version, license, path, text) with every licence text that a source ships; where files of a folder had to
+    be left out, also out/left_out.jsonl (source, kind, version, path, license, split, reason). Returns the provenance.
 
     Raises UserError, and leaves no output, when a source cannot be had whole or none of its files is wanted.
     """
     unfinished = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    provenance, licenses, names = [], [], Names()
-    for file in ("provenance.jsonl", LICENSES.name):
+    provenance, licenses, left_out, names = [], [], [], Names()
+    for file in ("provenance.jsonl", LICENSES.name, LEFT_OUT.name):
         names.add(file)
     pinned = {source.sha256: source for source in sources if source.kind == "sdist"}
     downloads = ThreadPoolExecutor(AT_ONCE)
@@ -277,11 +320,13 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
         with bar(len(sources), "collect", " sources") as progress:
             for number, source in enumerate(sources):
                 progress.set_postfix_str(source.name, refresh=False)
+                odd: dict[str, str] = {}
                 try:
                     if source.kind == "sdist":
                         files, place, version = sdist_files, archives[source.sha256].result(), source.version
                     else:
-                        files, place, version = folder_files, Path(source.path), None
+                        files, place, version = partial(folder_files, left_out=odd), Path(source.path), None
+                    about = {"source": source.name, "kind": source.kind, "version": version}
                     licenses += [{"source": source.name, "version": version, "license": source.license, "path": path,
                                   "text": content.decode(errors="replace").replace("\r\n", "\n").strip()}
                                  for path, content in files(place, LICENSE.fullmatch)]
@@ -292,17 +337,20 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
                         target.parent.mkdir(parents=True, exist_ok=True)
                         target.write_bytes(content)
                         provenance.append({
-                            "source": source.name, "kind": source.kind, "version": version, "path": path,
-                            "license": source.license, "split": source.split,
+                            **about, "path": path, "license": source.license, "split": source.split,
                             "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)})
+                    left_out += [{**about, "path": printable(path), "license": source.license, "split": source.split, "reason": reason}
+                                 for path, reason in odd.items()]
                     if len(provenance) == before:
-                        raise UserError(f"no file matches include {list(source.include)}")
+                        raise UserError(f"no file matches include {list(source.include)}"
+                                        + "".join(f"\n  {printable(path)}: {reason}" for path, reason in odd.items()))
                 except UserError as error:
                     raise type(error)(f"sources.{number} ({source.name}): {error}") from error
                 progress.update()
-        for file, rows in (("provenance.jsonl", provenance), (LICENSES.name, licenses)):
+        for file, rows in (("provenance.jsonl", provenance), (LICENSES.name, licenses), (LEFT_OUT.name, left_out)):
             rows.sort(key=lambda row: (row["source"], row["path"]))
-            write_text(unfinished / file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+            if rows or file != LEFT_OUT.name:
+                write_text(unfinished / file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished.rename(out)
@@ -312,12 +360,22 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
     return provenance
 
 
+def printable(path: str) -> str:
+    """A file's name as text, whatever bytes it is made of."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def main(config) -> None:
     try:
         rows = collect(config.corpus.sources)
     except UserError as error:
         raise type(error)(f"{config.corpus}: {error}") from error
     print(f"collect: {len(rows)} files, {sum(row['bytes'] for row in rows):,} bytes from {len(config.corpus.sources)} sources")
+    left_out = list(read_jsonl(LEFT_OUT)) if LEFT_OUT.exists() else []
+    for row in left_out[:SHOWN]:
+        print(f"left out: {row['source']}/{row['path']}: {row['reason']}")
+    if len(left_out) > SHOWN:
+        print(f"left out: {len(left_out) - SHOWN} files more; each stands with its reason in {REJECTED}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@ A document passes one filter after another; the first that objects names the rea
 one more entry in FILTERS. Splits are by source package, as the corpus config says: files of one author on both sides of a split make
 held-out figures look better than they are. So do ports of one package to another name, which share most of their lines: of two such
 files the held-out one goes, as of two equal ones.
+
+Whoever has a single folder has no packages to hold out. With `split: auto` its files are divided by groups instead, which are what packages
+are elsewhere: a subfolder stays together, and so do files that share most of their lines.
 """
 
 import ast
@@ -14,16 +17,17 @@ import os
 import re
 import tokenize
 import warnings
-from collections import Counter
-from pathlib import Path
+from collections import Counter, defaultdict
+from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_jsonl, write_json
-from pipeline.core.paths import METRICS, PROCESSED, RAW, SPLITS
+from pipeline.core.paths import LEFT_OUT, METRICS, PROCESSED, RAW, SPLITS
 from pipeline.core.progress import is_live
+from pipeline.core.schema import COPYLEFT
 
 SHORT = 12          # characters; a shorter line is everybody's
-COPYLEFT = re.compile(r"\b(A?GPL(v?\d)?|LGPL(v?\d)?|GNU (Affero |Lesser )?General Public|CC[ -]BY[ -]NC|non-?commercial use)\b", re.IGNORECASE)
+HELD_OUT = 0.1      # share of the text of folders with `split: auto` that val and test get each
 
 
 def clean(text: str) -> str:
@@ -70,6 +74,14 @@ def not_python(text, dials):
     return None
 
 
+def is_json(text, dials):
+    """What a pattern such as `*` lets in: to Python it is an expression like others."""
+    try:
+        return "JSON, not code" if isinstance(json.loads(text), dict | list) else None
+    except (ValueError, RecursionError):
+        return None
+
+
 def mostly_data(text, dials):
     try:
         return "data, not code" if data_share(text) > dials["max_data_share"] else None
@@ -82,7 +94,7 @@ def licence_conflict(text, dials):
     return f"licence: the text mentions {found[0]!r}" if found else None
 
 
-FILTERS = (too_short, too_long, long_lines, not_python, mostly_data, licence_conflict)
+FILTERS = (too_short, too_long, long_lines, not_python, is_json, mostly_data, licence_conflict)
 
 
 def lines(text: str) -> list[str]:
@@ -98,6 +110,91 @@ def near_duplicate(text: str, taught: dict[str, set[str]], dials: dict) -> str:
     return f"near duplicate of {package}: {shared} of {len(own)} lines" if shared > dials["max_overlap"] * len(own) else ""
 
 
+def units(files: dict[str, int], packages: set[str]) -> dict[str, str]:
+    """For each of the files (SOURCE/PATH -> bytes) what it belongs to by its place: the subfolder, or at the top the file itself.
+
+    A subfolder with more than half of the text is a shelf, and what lies on it is looked at instead, unless it is among `packages`.
+    """
+    opened: set[str] = set()
+    while True:
+        found = {}
+        for path in files:
+            above = [str(folder) for folder in reversed(PurePosixPath(path).parents)][2:]
+            found[path] = next((folder for folder in above if folder not in opened), path)
+        sizes = Counter()
+        for path, unit in found.items():
+            sizes[unit] += files[path]
+        shelves = {unit for unit, size in sizes.items() if 2 * size > sizes.total()} - files.keys() - packages
+        if not shelves:
+            return found
+        opened |= shelves
+
+
+def join_near_duplicates(texts: list[str], groups: list[str], max_overlap: float) -> list[str]:
+    """`groups` of the texts, with those made one of which a text shares more than `max_overlap` of its lines with the other."""
+    while True:
+        holders = defaultdict(set)
+        for text, group in zip(texts, groups, strict=True):
+            for line in lines(text):
+                holders[line].add(group)
+        into = {group: group for group in groups}
+
+        def find(group: str, into: dict[str, str] = into) -> str:
+            while into[group] != group:
+                group = into[group]
+            return group
+
+        for text, group in zip(texts, groups, strict=True):
+            own = sorted(lines(text), key=lambda line: len(holders[line]))
+            most = int(max_overlap * len(own))
+            # Who shares more than `most` lines shares one of any len(own) - most, and the rarest have the fewest holders.
+            for other in sorted({each for line in own[:len(own) - most] for each in holders[line]} - {group}):
+                if sum(other in holders[line] for line in own) > max_overlap * len(own):
+                    first, second = sorted((find(group), find(other)))
+                    into[second] = first
+        joined = [find(group) for group in groups]
+        if joined == groups:
+            return groups
+        groups = joined
+
+
+def divide(sizes: dict[str, int]) -> dict[str, str]:
+    """Group -> split, of groups with so many bytes each: at least one for every split, and about HELD_OUT for val and for test.
+
+    By the hashes of their names, so that a new group leaves most others where they were. Large ones come after the small ones, so that a
+    held-out split has several; one of more than HELD_OUT comes alone, and the largest is always taught.
+    """
+    enough = HELD_OUT * sum(sizes.values())
+    taught = max(sorted(sizes), key=sizes.get)
+    splits, held = dict.fromkeys(sizes, "train"), {"val": 0, "test": 0}
+    for group in sorted(sizes.keys() - {taught}, key=lambda group: (max(enough / 4, sizes[group]), hashlib.sha256(group.encode()).digest())):
+        split = min(held, key=held.get)
+        if held[split] >= enough or (held[split] and sizes[group] > enough):
+            break
+        splits[group], held[split] = split, held[split] + sizes[group]
+    return splits
+
+
+def split_folders(documents: list[dict], packages: set[str], dials: dict) -> list[dict]:
+    """Of each good document of a folder with `split: auto`: its group, as SOURCE/PATH, and the split that the group is in.
+
+    Raises UserError where they form fewer groups than there are splits.
+    """
+    names = [f"{document['source']}/{document['path']}" for document in documents]
+    sizes = {name: len(document["text"].encode()) for name, document in zip(names, documents, strict=True)}
+    place = units(sizes, packages)
+    groups = join_near_duplicates([document["text"] for document in documents], [place[name] for name in names], dials["max_overlap"])
+    weight = Counter()
+    for name, group in zip(names, groups, strict=True):
+        weight[group] += sizes[name]
+    if len(weight) < len(SPLITS):
+        raise UserError(f"split: auto: {len(names)} usable files form {len(weight)} group(s) that belong together (a subfolder, or files that "
+                        f"share more than prepare.max_overlap of their lines): {', '.join(sorted(weight)) or 'none'}. Three are needed, one for "
+                        "each of train, val and test. Add files of another kind, or say `split: train` and give val and test sources of their own")
+    splits = divide(weight)
+    return [{"group": group, "split": splits[group]} for group in groups]
+
+
 def judge(row: dict, raw: str, dials: dict) -> dict:
     """Adds `text` and `reason` (empty when the document is good) to a row of provenance."""
     try:
@@ -105,6 +202,11 @@ def judge(row: dict, raw: str, dials: dict) -> dict:
     except UnicodeDecodeError:
         return {"text": "", "reason": "not UTF-8"}
     return {"text": text, "reason": next((r for f in FILTERS if (r := f(text, dials))), "")}
+
+
+def order(row: dict) -> tuple:
+    """Train first: of two equal files on different sides, the held-out one goes."""
+    return (*SPLITS, "auto").index(row["split"]), row["source"], row["path"]
 
 
 def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
@@ -115,10 +217,16 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     import datasets
     if not is_live():
         datasets.disable_progress_bars()
-    # train first: of two equal files on different sides, the held-out one goes
-    rows = sorted(read_jsonl(raw / "provenance.jsonl"), key=lambda r: (SPLITS.index(r["split"]), r["source"], r["path"]))
+    rows = sorted(read_jsonl(raw / "provenance.jsonl"), key=order)
     documents = datasets.Dataset.from_list(rows).map(
         judge, fn_kwargs={"raw": str(raw), "dials": dials}, num_proc=min(os.cpu_count(), len(rows)), desc="prepare")
+    divided = [n for n, row in enumerate(rows) if row["split"] == "auto"]
+    if divided:
+        packages = {f"{rows[n]['source']}/{PurePosixPath(rows[n]['path']).parent}" for n in divided if rows[n]["path"].endswith("__init__.py")}
+        # from here on it is as if the config had said so of each
+        good = [n for n, reason in zip(divided, documents.select(divided)["reason"], strict=True) if not reason]
+        for n, found in zip(good, split_folders(list(documents.select(good)), packages, dials), strict=True):
+            rows[n] |= found
     held_out = documents.select([n for n, row in enumerate(rows) if row["split"] != "train"])
     taught = {line: set() for text in held_out["text"] for line in lines(text)}
     counts = {split: Counter() for split in SPLITS}
@@ -129,8 +237,9 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
           open(train, "w", encoding="utf-8") as train_file, open(val, "w", encoding="utf-8") as val_file,
           open(test, "w", encoding="utf-8") as test_file, open(rejected, "w", encoding="utf-8") as rejected_file):
         files = {"train": train_file, "val": val_file, "test": test_file}
-        for document in documents:
-            text, reason = document.pop("text"), document.pop("reason")
+        turns = sorted(range(len(rows)), key=lambda n: order(rows[n]))
+        for n, judged in zip(turns, documents.select(turns), strict=True):
+            document, text, reason = rows[n], judged["text"], judged["reason"]
             name = f"{document['source']}/{document['path']}"
             digest = hashlib.sha256(text.encode()).digest()
             if not reason and digest in seen:
@@ -144,15 +253,19 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
             seen[digest] = name
             if document["split"] == "train":
                 for line in taught.keys() & set(lines(text)):
-                    taught[line].add(document["source"])
+                    taught[line].add(document.get("group", document["source"]))
             counts[document["split"]].update(documents=1, bytes=len(text.encode()))
             files[document["split"]].write(json.dumps({**document, "text": text}, ensure_ascii=False) + "\n")
+        for row in read_jsonl(raw / LEFT_OUT.name) if (raw / LEFT_OUT.name).exists() else ():
+            reasons["left out by collect"] += 1
+            rejected_file.write(json.dumps(row, ensure_ascii=False) + "\n")
         empty = [split for split in SPLITS if not counts[split]]
         if empty:
             why = "; ".join(f"{n} {reason}" for reason, n in reasons.most_common()) or "nothing was collected"
             raise UserError(f"no usable file for {' and '.join(empty)} (rejected: {why}). Add sources to the corpus config, or loosen "
                             "params.yaml: prepare")
-    return {**{split: dict(counts[split]) for split in SPLITS}, "rejected": dict(sorted(reasons.items()))}
+    groups = {"groups": {split: len({rows[n]["group"] for n in good if rows[n]["split"] == split}) for split in SPLITS}} if divided else {}
+    return {**{split: dict(counts[split]) for split in SPLITS}, "rejected": dict(sorted(reasons.items())), **groups}
 
 
 def main(config) -> None:
@@ -160,6 +273,9 @@ def main(config) -> None:
     write_json(METRICS / "prepare.json", counts)
     print("prepare: " + ", ".join(f"{s} {counts[s]['documents']} documents {counts[s]['bytes']:,} bytes" for s in SPLITS)
           + f", {sum(counts['rejected'].values())} rejected")
+    if groups := counts.get("groups"):
+        print(f"split: auto: {sum(groups.values())} groups of files (a subfolder, or files that share most of their lines): "
+              + ", ".join(f"{split} {number}" for split, number in groups.items()))
 
 
 if __name__ == "__main__":

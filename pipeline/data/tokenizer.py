@@ -16,7 +16,7 @@ from pipeline.core.schema import SPLIT_PATTERNS, split_name
 def train(texts, vocab_size: int, special_tokens: dict[str, str], split_pattern: str):
     """Returns a tokenizers.Tokenizer of exactly vocab_size tokens; the same texts give the same bytes.
 
-    Raises UserError when the texts are too few for such a vocabulary, or a special token is a word like others.
+    Raises UserError when the texts are too few for such a vocabulary.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     # llama.cpp looks whole words up before it merges where the pre-tokenizer is llama-bpe, and only there.
@@ -24,10 +24,6 @@ def train(texts, vocab_size: int, special_tokens: dict[str, str], split_pattern:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split_name(split_pattern)]), "isolated"),
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    for part, token in special_tokens.items():
-        # One piece is what BPE may learn from text, and then every such word would get the special token's id.
-        if len(tokenizer.pre_tokenizer.pre_tokenize_str(token)) < 2:
-            raise UserError(f"special_tokens.{part}: {token!r} is a word that ordinary text may hold; something like '<{part}>' is not")
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.train_from_iterator(texts, trainers.BpeTrainer(
         vocab_size=vocab_size, special_tokens=list(special_tokens.values()), show_progress=is_live(),

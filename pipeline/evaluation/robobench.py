@@ -125,7 +125,7 @@ def load(folder: Path = EXAM, sets: list[str] | None = None) -> list[Task]:
     Raises UserError with all faults of all files, one a line, each with file, task and key.
     """
     folder = Path(folder)
-    there = sorted(path.name for path in folder.glob("*") if path.is_dir() and any(path.glob("*.yaml")))
+    there = sorted(path.name for path in folder.glob("*") if path.is_dir() and any(path.glob("[!.]*.yaml")))
     if unknown := [name for name in there if name not in EXAM_SETS]:
         raise UserError(f"{folder / unknown[0]}: no set of the exam{suggestion(unknown[0], EXAM_SETS)}")
     if not there:
@@ -135,7 +135,7 @@ def load(folder: Path = EXAM, sets: list[str] | None = None) -> list[Task]:
     wanted = [name for name in EXAM_SETS if name in (sets or there)]
     tasks, wrong = [], []
     for name in wanted:
-        for path in sorted((folder / name).glob("*.yaml")):
+        for path in sorted((folder / name).glob("[!.]*.yaml")):
             there, faulty = read(path, name)
             tasks += there
             wrong += faulty

@@ -6,6 +6,7 @@ A process of its own, because the most memory that a process ever held cannot be
 """
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -21,7 +22,8 @@ ENOUGH_SECONDS = 3          # then no more are tried: two threads that wait for 
 def peak_bytes() -> int:
     """The most memory this process has held; of this program alone, where Linux tells."""
     try:
-        return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")) * 1024
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(re.search(r"^VmHWM:\s*(\d+)", status, re.MULTILINE)[1]) * 1024
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss       # macOS: in bytes
 
@@ -51,7 +53,9 @@ def run(path: Path) -> dict:
 
 def measure(path: Path) -> dict:
     """run() in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "pipeline.evaluation.speed", path], check=True, capture_output=True, text=True)
+    from pipeline.core.stage import own_environment  # here, as that process measures its memory
+    done = subprocess.run([sys.executable, "-m", "pipeline.evaluation.speed", path], check=True, capture_output=True, encoding="utf-8",
+                          env=own_environment())
     return json.loads(done.stdout)
 
 

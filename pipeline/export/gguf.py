@@ -104,7 +104,7 @@ def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_token_list(vocabulary.tokens)
     writer.add_token_types([TokenType.CONTROL if i in special else TokenType.NORMAL for i in range(len(vocabulary.tokens))])
     writer.add_token_merges(vocabulary.merges)
-    writer.add_bos_token_id(vocabulary.special["bos"])
+    writer.add_bos_token_id(vocabulary.first)
     writer.add_eos_token_id(vocabulary.special["eos"])
     writer.add_unk_token_id(vocabulary.special["unk"])
     writer.add_pad_token_id(vocabulary.special["pad"])

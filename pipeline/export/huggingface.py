@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from pipeline.core.files import atomic, write_json
-from pipeline.export.tokenization import ROLES, load_vocabulary
+from pipeline.export.tokenization import ROLES, Vocabulary, load_vocabulary
 from pipeline.export.weights import exported
 
 CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
@@ -24,6 +24,11 @@ LLAMA_NAMES = {
     "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
     "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm", "attn_output": "self_attn.o_proj",
     "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
+
+
+def special_ids(vocabulary: Vocabulary) -> dict[str, int]:
+    """The id of each role that transformers knows."""
+    return {role: vocabulary.special[role] for role in ROLES} | {"bos": vocabulary.first}
 
 
 def model_config(c, special: dict[str, int]) -> dict:
@@ -65,7 +70,7 @@ def to_huggingface(model, tokenizer: Path, out: Path) -> None:
     from safetensors.torch import save
 
     vocabulary = load_vocabulary(tokenizer)
-    c, special = model.config, vocabulary.special
+    c, special = model.config, special_ids(vocabulary)
     shutil.rmtree(out, ignore_errors=True)
     write_json(out / "config.json", model_config(c, special))
     write_json(out / "generation_config.json", {f"{role}_token_id": special[role] for role in ("bos", "eos", "pad")})
@@ -74,6 +79,9 @@ def to_huggingface(model, tokenizer: Path, out: Path) -> None:
     with atomic(out / "tokenizer.json") as unfinished:
         shutil.copyfile(tokenizer / "tokenizer.json", unfinished)
     texts = {f"{role}_token": vocabulary.tokens[special[role]] for role in ROLES}
+    # Some versions hand out token_type_ids where they are not told what the model takes. A model that goes on with the end of a prompt wants
+    # a batch padded before its beginning.
     write_json(out / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": c.context_length,
+                                               "model_input_names": ["input_ids", "attention_mask"], "padding_side": "left",
                                                "clean_up_tokenization_spaces": False, **texts})
     write_json(out / "special_tokens_map.json", texts)

@@ -31,6 +31,12 @@ class Vocabulary:
     special: dict[str, int]
     pre: str
 
+    @property
+    def first(self) -> int:
+        """The id before each document in training, where pack closes the one before: eos. Others are told it as their bos, as in GPT-2's
+        files. The text that the config calls bos stands before nothing, so its token was never trained."""
+        return self.special["eos"]
+
 
 def split_patterns(pre_tokenizer: dict | None) -> list[str]:
     """The regular expressions of the Split steps of a tokenizer.json's pre_tokenizer."""

@@ -12,7 +12,11 @@ from pipeline.core.config import FOLDERS
 from pipeline.core.schema import Gates
 from pipeline.publish.lineage import SOURCES_TAG
 
+VERDICT = "verdict"
 MOST_PACKAGES = 8           # that a description lists as come, or as gone
+MOST_CHANGES = 5            # that a tag names
+DATA = {"dvc.raw": "sources as they were read", "dvc.corpus": "training text", "dvc.tokenizer": "tokenizer", "dvc.weights": "weights",
+        "held_out_sha256": "held-out text"}
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,14 @@ def passed(verdicts: list[Verdict]) -> bool:
 
 # --- what a person reads ----------------------------------------------------------------------------------------------
 
+def chosen_by(good: bool, of: Figures) -> dict[str, str]:
+    """The few tags of a version that a person chooses by, short, since MLflow's table is narrow: a model that answers no request of the
+    exam is told from others like it by how much of what it writes compiles. bpb: bits per byte."""
+    rate = {"exam": f"{of.people_rate:.0%}"} if of.people_rate else {"syntax": cell(of.syntax_rate, "{:.0%}")}
+    size = f", {of.served_bytes / 1e6:.1f} MB" if of.served_bytes else ""
+    return {VERDICT: "pass" if good else "fail", **rate, "bpb": cell(of.bits_per_byte, "{:.4f}"), "served": f"{of.quant}{size}"}
+
+
 def cell(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
 
@@ -109,10 +121,7 @@ def side_by_side(verdicts: list[Verdict], candidate: Figures, champion: Figures 
 
 def changed_text(candidate: dict[str, str], champion: dict[str, str]) -> list[str]:
     """Markdown: what of the data is another, from the tags of both versions."""
-    words = {"dvc.raw": "sources as they were read", "dvc.corpus": "training text", "dvc.tokenizer": "tokenizer", "dvc.weights": "weights",
-             "held_out_sha256": "held-out text"}
-    same = [word for key, word in words.items() if candidate.get(key) == champion.get(key)]
-    other = [word for key, word in words.items() if candidate.get(key) != champion.get(key)]
+    same, other = ([word for key, word in DATA.items() if (candidate.get(key) == champion.get(key)) is equal] for equal in (True, False))
     mine, theirs = ([each for each in tags.get(SOURCES_TAG, "").split("; ") if each] for tags in (candidate, champion))
     lines = [f"- other: {', '.join(other) or 'nothing'}; the same: {', '.join(same) or 'nothing'}"]
     for what, packages in (("came:", [p for p in mine if p not in theirs]), ("went:", [p for p in theirs if p not in mine])):
@@ -121,13 +130,26 @@ def changed_text(candidate: dict[str, str], champion: dict[str, str]) -> list[st
     return lines
 
 
-def changed_parameters(candidate: dict[str, str], champion: dict[str, str], room: int) -> list[str]:
-    """Markdown: the keys of params.yaml and configs/ that differ, as many as `room` characters hold, a corpus' last, which may be hundreds.
-    Operations' say nothing about a model, and changed_text tells which sources came and went."""
+def other_keys(candidate: dict[str, str], champion: dict[str, str]) -> list[str]:
+    """The keys of params.yaml and configs/ that differ, a corpus' last, which may be hundreds. Operations' say nothing about a model,
+    and changed_text tells which sources came and went."""
     sections = {"params", *FOLDERS} - {"operations"}        # MLflow adds parameters of its own
     both = candidate.keys() & champion.keys()
-    keys = sorted((key for key in {*candidate, *champion} if candidate.get(key) != champion.get(key) and key.partition(".")[0] in sections
+    return sorted((key for key in {*candidate, *champion} if candidate.get(key) != champion.get(key) and key.partition(".")[0] in sections
                    and (key in both or not key.startswith("corpus.sources."))), key=lambda key: (key.startswith("corpus."), key))
+
+
+def changed(tags: dict[str, str], champions: dict[str, str], params: dict[str, str], champions_params: dict[str, str]) -> str:
+    """In a few words: what of the data and the parameters is another. Weights that alone are, are another outcome of the same."""
+    data = [word for key, word in DATA.items() if key != "dvc.weights" and tags.get(key) != champions.get(key)]
+    found = [key.rpartition(".")[2] for key in other_keys(params, champions_params)] + data
+    found = found or ["weights alone" if tags.get("dvc.weights") != champions.get("dvc.weights") else "nothing"]
+    return ", ".join(found[:MOST_CHANGES]) + (f" and {len(found) - MOST_CHANGES} more" if len(found) > MOST_CHANGES else "")
+
+
+def changed_parameters(candidate: dict[str, str], champion: dict[str, str], room: int) -> list[str]:
+    """Markdown: the parameters that differ, as many as `room` characters hold."""
+    keys = other_keys(candidate, champion)
     if not keys:
         return ["- no parameter"]
     lines = ["| parameter | this version | champion |", "|---|---|---|"]

@@ -7,6 +7,7 @@ places tell different ones. Only reads; knows no server.
 import csv
 import hashlib
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_jsonl, sha256
 from pipeline.core.paths import LICENSES, METRICS, TRAINING, VALIDATION
 from pipeline.core.schema import Serving
+from pipeline.core.timings import TIMINGS, read_timings
 from pipeline.export.origin import corpus_sources, source_line
 
 MEASUREMENTS = ("metrics", "reports")           # folders of outs that say how it went, not what came out
@@ -116,10 +118,16 @@ def numbers(value, prefix: str) -> dict[str, float]:
             if isinstance(leaf, int | float) and not isinstance(leaf, bool)}
 
 
+def measurements(config: Config) -> list[Path]:
+    """Every file under metrics/ and reports/, but for timings of another model than the one that is here."""
+    others = [name for name in TIMINGS if read_timings(name, config.root) is None]
+    return [path for folder in MEASUREMENTS for path in sorted((config.root / folder).rglob("*")) if path.is_file() and path.stem not in others]
+
+
 def all_metrics(config: Config) -> dict[str, float]:
     """The numbers of every file under metrics/: metrics/quantize/Q8_0.json's bytes are quantize.Q8_0.bytes."""
-    found, folder = {}, config.root / "metrics"
-    for path in sorted(folder.rglob("*.json")):
+    found, folder = {}, config.root / METRICS
+    for path in (path for path in measurements(config) if path.suffix == ".json" and path.is_relative_to(folder)):
         if path.parent.name != "quantize" or path.stem in config.params.quants:     # DVC leaves the files of types no longer asked for
             found |= numbers(read_json(path), ".".join(path.relative_to(folder).with_suffix("").parts))
     return found
@@ -133,15 +141,30 @@ def history(path: Path) -> Iterator[tuple[str, float, int]]:
             yield from ((column, float(cell), step) for column, cell in row.items() if cell)
 
 
+def git(root: Path, *arguments: str) -> str:
+    """What git prints. Raises UserError with git's own words, in English, where it refuses or is not there."""
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, encoding="utf-8", errors="replace",
+                              env={**os.environ, "LC_ALL": "C"})
+    except OSError as error:
+        raise UserError(f"git: {error.strerror}") from None
+    if done.returncode:
+        raise UserError((done.stderr.strip() or f"git ended with status {done.returncode}").splitlines()[0])
+    return done.stdout.rstrip()
+
+
+def commit(root: Path) -> str:
+    """Raises UserError where git tells none."""
+    return git(root, "rev-parse", "--verify", "HEAD")
+
+
 def git_tags(root: Path) -> dict[str, str]:
     """The commit and whether code or configs differ from it; nothing outside a git repository."""
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True).stdout.strip()
     try:
         # What a run itself writes is no difference of its recipe.
-        return {"git_commit": git("rev-parse", "HEAD"),
-                "git_dirty": str(bool(git("status", "--porcelain", "--", ".", ":!dvc.lock", ":!metrics", ":!reports"))).lower()}
-    except (OSError, subprocess.CalledProcessError):
+        return {"git_commit": commit(root),
+                "git_dirty": str(bool(git(root, "status", "--porcelain", "--", ".", ":!dvc.lock", ":!metrics", ":!reports"))).lower()}
+    except UserError:
         return {}
 
 
@@ -185,7 +208,7 @@ def description(config: Config) -> str:
 def license_text(root: Path, sources: list) -> str:
     """Which sources the model read, each with its version and licence, then the licence texts that they ship, each once: what
     Ollama's `show --license` prints. `sources` are those of the corpus config."""
-    read = {source.name: source for source in sources if source.split == "train"}
+    read = {source.name: source for source in sources if source.split in ("train", "auto")}
     holders: dict[str, list[str]] = {}
     for row in read_jsonl(root / LICENSES):
         if row["source"] in read:

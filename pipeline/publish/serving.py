@@ -44,9 +44,16 @@ class Imported:
 
 
 def address(host: str | None = None) -> str:
-    """The URL of `host`, else of OLLAMA_HOST, else of Ollama's usual port here, as Ollama's own client reads them."""
-    from ollama._client import _parse_host  # the one place that knows how people write OLLAMA_HOST
-    return _parse_host(host or os.environ.get("OLLAMA_HOST"))
+    """The URL of `host`, else of OLLAMA_HOST, else of Ollama's usual port here, as Ollama's own client reads them.
+
+    Raises UserError where it is none.
+    """
+    given = host or os.environ.get("OLLAMA_HOST")
+    try:
+        from ollama._client import _parse_host  # the one place that knows how people write OLLAMA_HOST
+        return _parse_host(given)
+    except ValueError as error:
+        raise UserError(f"OLLAMA_HOST: {given!r} is no address ({error}); 127.0.0.1:11434 is one") from None
 
 
 def is_reachable(host: str | None = None) -> str | None:

@@ -1,7 +1,7 @@
 """The way back from a model that somebody runs to the packages it was trained on.
 
-A GGUF file carries the hashes of the text, the tokenizer and the weights it came from (export/origin.py); a registered version
-carries the same hashes as tags, and beside them the git commit and the run, which only its own copy of the file says too. So a file
+A GGUF file carries the hashes of the text, the tokenizer and the weights it came from (export/origin.py); the run of a registered version
+carries the same hashes as tags, and beside them the git commit, which only the version's own copy of the file says too. So a file
 leads to its version by the hash of its weights, a name in Ollama to its file by the line that the import writes under its licence,
 and a version to all.
 """
@@ -15,6 +15,7 @@ from pipeline.core.errors import UserError, suggestion
 from pipeline.core.files import sha256
 from pipeline.export.origin import HASHES, PREFIX
 from pipeline.publish.lineage import SOURCES_TAG
+from pipeline.publish.registry import facts, versions_with
 from pipeline.tracking import connected
 
 FIGURES = re.compile(rf"^{re.escape(PREFIX)}(\w+)\.bits_per_byte$")
@@ -80,13 +81,13 @@ def of_version(client, name: str, version: str) -> Origin | None:
     except mlflow.MlflowException:
         return None
     found = Origin()
-    describe(held, found)
+    describe(client, held, found)
     return found
 
 
-def describe(version, found: Origin) -> None:
+def describe(client, version, found: Origin) -> None:
     """Adds what a registered version says."""
-    tags = version.tags
+    tags = facts(client, version)
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     found.lines.append(("MLflow version", f"{version.name}/{version.version}{aliases}, run {version.run_id}"))
     if commit := tags.get("git_commit"):
@@ -113,9 +114,9 @@ def trace(model: str, config: Config, tracking_uri: str, host: str | None = None
                 there = [f"{v.name}/{v.version}" for v in known] + [f"{config.serving.name}:candidate"]
                 raise UserError(f"{model}: no GGUF file, no model in Ollama and no registered version of that name{suggestion(model, there)}")
         if not any(heading == "MLflow version" for heading, _ in found.lines) and (weights := found.hashes.get("weights")):
-            same = [v for v in known if v.tags.get("dvc.weights") == weights]
+            same = versions_with(client, config.serving.name, "dvc.weights", weights)
             for version in same:
-                describe(client.get_model_version(version.name, version.version), found)
+                describe(client, client.get_model_version(version.name, version.version), found)
             if not same:
                 found.lines.append(("MLflow version", "none with these weights; `robo run` registers what is built"))
     lines = [*found.lines, *((f"DVC {key}", text) for key, text in found.hashes.items())]

@@ -18,13 +18,14 @@ import torch
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import flush, write_text
-from pipeline.core.progress import bar, is_live
+from pipeline.core.progress import bar, columns, is_live
 from pipeline.training.clock import Clock
 from pipeline.training.stop import Stop
 from pipeline.training.utilisation import flops_per_token
 
 COLUMNS = ("step", "tokens", "loss", "learning_rate", "gradient_norm", "val_loss")
 RISES = 3               # evaluations, each worse than the one before, that are called over-fitting
+LOG_LINE = 130          # characters of a sample in a log; on a terminal it gets one line
 CHECKPOINT_SHARE = 0.02 # of the time; above it the run says which checkpoint_every would do
 
 
@@ -135,12 +136,10 @@ class Metrics(L.Callback):
         if self.bar is None:        # not before the first step, whose compiling would make the time left look long
             total, unit = (100, "%") if self.clock.limit else (trainer.max_steps, " steps")
             self.bar = bar(total, "train", unit, initial=done, disable=not trainer.is_global_zero)
-        text = f"{step * self.tokens_per_step:,} tokens, loss {loss:.3f}"
-        if self.clock.limit:
-            text = f"step {step}, {text}"
-        if self.tokens_per_second:
-            text += f", {self.tokens_per_second:,.0f} tokens/s"
-        self.bar.set_postfix_str(text + (f", MFU {mfu:.0%}" if mfu else ""), refresh=False)
+        # what is wanted most comes first: a narrow terminal shows as many as it can
+        figures = [f"loss {loss:.3f}", *([f"{self.tokens_per_second:,.0f} tokens/s"] if self.tokens_per_second else []),
+                   *([f"step {step}"] if self.clock.limit else []), f"{step * self.tokens_per_step:,} tokens", *([f"MFU {mfu:.0%}"] if mfu else [])]
+        self.bar.set_postfix_str(", ".join(figures), refresh=False)
         self.bar.update(done - self.bar.n)
 
     def say(self, trainer, text: str) -> None:
@@ -183,8 +182,9 @@ class Metrics(L.Callback):
         self.rows[-1][-1] = f"{val_loss:.6f}"
         self.say(trainer, f"  step {step}: val loss {val_loss:.4f}")
         if self.complete and trainer.is_global_zero:
-            self.samples.append([step, [self.complete(prompt) for prompt in self.t["sample_prompts"]]])
-            self.say(trainer, "    " + (self.t["sample_prompts"][0] + "▸" + self.samples[-1][1][0]).replace("\n", "⏎")[:130])
+            self.samples.append([step, [f"{prompt}▸{self.complete(prompt)}" for prompt in self.t["sample_prompts"]]])
+            sample = self.samples[-1][1][0].replace("\n", "⏎")
+            self.say(trainer, f"    {sample[:columns() - 5 if is_live() else LOG_LINE]}")
         if not math.isfinite(val_loss):
             self.check(step, val_loss)
         if self.best is None or val_loss < self.best["val_loss"]:
@@ -207,7 +207,7 @@ class Metrics(L.Callback):
         parts = ["# Samples while training\n\nGreedy, at each evaluation. The prompt comes first, the model goes on after `▸`.\n"]
         for step, texts in self.samples:
             parts.append(f"## Step {step}\n")
-            parts += [f"```python\n{prompt}▸{text}\n```\n" for prompt, text in zip(self.t["sample_prompts"], texts, strict=True)]
+            parts += [f"```python\n{text}\n```\n" for text in texts]
         write_text(path, "\n".join(parts))
 
 
@@ -253,8 +253,3 @@ class Checkpoints(L.Callback):
                 old.unlink()
         self.stop.step, self.stop.deferred = trainer.global_step, trainer.world_size > 1
         self.written, self.seconds = self.written + 1, self.seconds + time.perf_counter() - began
-
-    @staticmethod
-    def last(folder: Path) -> tuple[Path, int] | None:
-        found = sorted(folder.glob("step-*.ckpt"))
-        return (found[-1], int(found[-1].stem.split("-")[1])) if found else None

@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 def cpu_has_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware (its flags, as Linux shows them; False where they cannot be read)."""
     try:
-        flags = Path("/proc/cpuinfo").read_text().split()
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:
         return platform.machine() == "arm64"        # Apple's
     return bool({"amx_bf16", "avx512_bf16", "bf16"} & set(flags))

@@ -1,13 +1,12 @@
 """Trains the model: data/processed/*.bin -> models/trained, with metrics that DVC can compare and plot.
 
-DVC deletes a stage's outputs before it runs, so checkpoints to resume from stand outside them, in a folder named by the hash
-of everything that decides the run: a changed config, text or line of code never meets an old checkpoint.
+DVC deletes a stage's outputs before it runs, so checkpoints to resume from stand outside them: see resume.py.
 """
 
 import hashlib
-import json
 import logging
 import math
+import os
 import re
 import shutil
 import warnings
@@ -17,6 +16,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, sha256, write_json
 from pipeline.core.memory import keep_freed
 from pipeline.core.paths import METRICS, PAIRS, PAIRS_INDEX, REPORTS, SIDECAR, STATE, TOKENIZER, TRAINED
+from pipeline.core.stage import SAFE_PATH
+from pipeline.core.timings import TRAINING, write_timings
 from pipeline.training.stop import Stop
 
 RESUME = STATE / "checkpoints"
@@ -24,11 +25,6 @@ SAMPLE_TOKENS = 48
 CODE = ("training/*.py", "model/*.py")
 # what torch says where memory is short, on a GPU and on a CPU
 NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
-
-
-def run_key(*parts: dict) -> str:
-    """A hash of everything that decides a run."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def code_hashes() -> dict[str, str]:
@@ -55,8 +51,10 @@ def number_of_steps(t: dict, tokens_per_step: int) -> int:
 
 def epochs(tokens: int, tasks_share: float, sidecar: dict) -> str:
     """How often so many tokens go through what was packed. Windows of pairs are nearly full."""
-    raw = f"{tokens * (1 - tasks_share) / sidecar['train']['tokens']:.2f} epochs"
-    return raw + (f" of the text and {tokens * tasks_share / sidecar['tasks']['tokens']:.2f} of the pairs" if tasks_share else "")
+    def reads(share: float, packed: int) -> str:
+        return f"{tokens * share / packed:.2f} epochs of {packed:,}"
+    return reads(1 - tasks_share, sidecar["train"]["tokens"]) + " of text" + (
+        f" and {reads(tasks_share, sidecar['tasks']['tokens'])} of pairs" if tasks_share else "")
 
 
 def smaller(batch_size: int, accumulate: int) -> str:
@@ -74,8 +72,8 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     """Trains and writes `out`, metrics and samples; returns the figures of the run.
 
     The dicts hold the keys of the model, training and data configs and of pack.json; `tokenizer` may be None without sample_prompts.
-    Raises UserError on divergence, too little memory, weights in init_from that do not fit, or a precision that this machine is no
-    good at; SystemExit when a signal came, see `Stop`.
+    Raises UserError on divergence, too little memory, weights in init_from that do not fit, more devices than there are, or a
+    precision that this machine is no good at; SystemExit when a signal came, see `Stop`.
     """
     import lightning as L
     import torch
@@ -83,7 +81,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
 
     from pipeline.model import ModelConfig, Transformer
     from pipeline.model.checkpoint import save_model
-    from pipeline.training import start, utilisation
+    from pipeline.training import compiler, devices, resume, start, utilisation
     from pipeline.training.callbacks import CHECKPOINT_SHARE, Checkpoints, Metrics, overfitting
     from pipeline.training.clock import Clock
     from pipeline.training.data import BinData
@@ -96,8 +94,11 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     world = t["devices"] * t["num_nodes"]
     tokens_per_step = data["batch_size"] * data["block_size"] * t["accumulate_grad_batches"] * world
     t = {**t, "max_steps": number_of_steps(t, tokens_per_step)}
+    devices.check(t["devices"])
     precision, why = choose(t["precision"], t["force_precision"])
     on_gpu = torch.cuda.is_available()
+    trouble = compiler.trouble() if t["compile"] else ""
+    t["compile"] = t["compile"] and not trouble
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(t["seed"])
     model = Transformer(ModelConfig.from_dict(model_config))
@@ -111,12 +112,16 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
 
     initial = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest() if t["init_from"] else None
     read = [data["train_path"], data["val_path"], *([PAIRS, PAIRS_INDEX] if data["tasks_share"] else [])]
-    folder = resume_from / run_key(model_config, {k: v for k, v in t.items() if k != "checkpoint_every"}, data, sidecar, code_hashes(), {
-        "precision": precision, "init": initial, "torch": torch.__version__, **{str(path): sha256(path) for path in read}})
-    resume = Checkpoints.last(folder)
+    decides = (model_config, resume.deciding(t), resume.deciding(data), code_hashes(), {
+        "precision": precision, "init": initial, "torch": torch.__version__, "eos": sidecar.get("eos"), "tokenizer": sidecar["tokenizer_sha256"],
+        **{f"text of {path}": sha256(path) for path in read}})
+    folder = resume_from / resume.run_key(*decides)
+    checkpoint, damaged = resume.last(folder)
     peak = utilisation.peak(torch.cuda.get_device_name(), precision) if on_gpu else None
     metrics = Metrics(t, tokens_per_step, stop, clock, complete if t["sample_prompts"] else None, peak and peak * world)
     keeper = Checkpoints(folder, t["checkpoint_every"], stop)
+    if t["devices"] > 1:
+        os.environ.pop(SAFE_PATH, None)     # the other devices' processes, which Lightning starts, run this module
     trainer = L.Trainer(
         accelerator="gpu" if on_gpu else "cpu", devices=t["devices"], num_nodes=t["num_nodes"], precision=precision,
         strategy=ModelParallelStrategy(world, 1, save_distributed_checkpoint=False) if t["strategy"] == "fsdp" else t["strategy"],
@@ -132,13 +137,23 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
         f"{f' x {world}' if world > 1 else ''}, precision {precision} ({why}), {t['optimizer']}, {'at most ' if clock.limit else ''}{t['max_steps']} "
         f"steps of {tokens_per_step:,} tokens = {epochs(t['max_steps'] * tokens_per_step, data['tasks_share'], sidecar)}"
         + (", compiling the first step" if t["compile"] else ""))
-    if resume:
-        stop.step = resume[1]
-        say(f"going on from step {resume[1]} ({resume[0]})")
-    loaders = BinData(data, sidecar["eos"], t["seed"], t["accumulate_grad_batches"], t["max_steps"], resume[1] if resume else 0,
+    if trouble:
+        say(f"note: torch cannot compile here: {trouble}. Each step takes several times as long as compiled, and is rounded a little otherwise")
+    for path in damaged:
+        say(f"{path} is damaged, cut short by a full disk perhaps, and was removed")
+    if checkpoint:
+        stop.step = checkpoint[1]
+        say(f"going on from step {checkpoint[1]} ({checkpoint[0]})")
+    elif anew := resume.why_anew(folder, decides):
+        say(anew)
+    if trainer.is_global_zero:
+        resume.begin(folder, decides)
+        if told := resume.tidy(folder):
+            say(told)
+    loaders = BinData(data, sidecar["eos"], t["seed"], t["accumulate_grad_batches"], t["max_steps"], checkpoint[1] if checkpoint else 0,
                       t["strategy"] == "fsdp")
     try:
-        trainer.fit(module, loaders, ckpt_path=resume[0] if resume else None, weights_only=True)
+        trainer.fit(module, loaders, ckpt_path=checkpoint[0] if checkpoint else None, weights_only=True)
     except (RuntimeError, MemoryError) as error:
         if not NO_MEMORY.search(str(error)) and not isinstance(error, MemoryError):
             raise
@@ -167,9 +182,9 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
         speed["mfu"] = round(mfu, 4)
     metrics.write(METRICS / "train.csv")
     metrics.write_samples(REPORTS / "training_samples.md")
-    write_json(METRICS / "speed.json", speed)
     write_json(METRICS / "train.json", figures)
-    save_model(result, sidecar["tokenizer_sha256"], out)     # the last, so that where it is everything is
+    save_model(result, sidecar["tokenizer_sha256"], out)     # the last of what DVC keeps, so that where it is everything is
+    write_timings(TRAINING, speed, [out / "model.safetensors"])
     say(f"loss {figures['loss']:.4f}, val loss {figures['val_loss']:.4f}" + (f", ended by {metrics.ended}" if metrics.ended else ""))
     shutil.rmtree(folder, ignore_errors=True)
     return figures
