@@ -174,7 +174,7 @@ def test_dvcs_own_commands(built, tmp_path):
     assert "slower" in call(root, "dvc", "exp", "show", "--md")
     call(root, "git", "checkout", "-q", ".")
     call(root, "dvc", "checkout")
-    # a sweep, as the README says
+    # a sweep, as docs/training.md says
     call(root, "dvc", "exp", "run", "--queue", "-S", "configs/training/small.yaml:learning_rate=0.002,0.004", "evaluate")
     call(root, "dvc", "exp", "run", "--run-all")
     shown = call(root, "dvc", "exp", "show", "--csv", "--sort-by", "metrics/evaluate.json:val.bits_per_byte")
@@ -199,7 +199,7 @@ def test_a_collect_that_fails_leaves_the_text_of_the_one_before(built, tmp_path)
 
 
 def test_fine_tuning_on_other_text(built, tmp_path):
-    """As the README says; and DVC sees a changed model to start from, though the config only names it."""
+    """As docs/training.md says; and DVC sees a changed model to start from, though the config only names it."""
     root = Path(shutil.copytree(built, tmp_path / "project"))
     shutil.copytree(root / "models/trained", root / "checkpoints/base")
     edit(root, "dvc.yaml", **{"stages.tokenizer.frozen": True})
