@@ -4,16 +4,18 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 READY = .venv/.complete
+# Several tests at once, one thread each: many wait for servers and processes. `.venv/bin/python -m pytest` runs one after the other.
+PYTEST = OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 run: $(READY)
 	@.venv/bin/robo run
 
 test: $(READY)
-	@.venv/bin/python -m pytest
+	@$(PYTEST)
 
 # They build the whole chain and talk to a real Ollama, which is built from packages where there is none (10 minutes, once).
 test-slow: $(READY) ollama
-	@.venv/bin/python -m pytest -m slow
+	@$(PYTEST) -m slow
 
 # Pages, schedule and reconciler, until Ctrl-C.
 serve: $(READY)

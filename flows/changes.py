@@ -3,6 +3,8 @@ DVC's answer: `robo plan` and `robo doctor` ask too."""
 
 import threading
 
+from pipeline.core.errors import shortened
+
 _dvc = threading.Lock()     # one question to DVC at a time; children have DVC's own locks
 
 
@@ -57,8 +59,8 @@ def why(status: list) -> str:
         outs += change.get("changed outs", {}).items()
     missing = [file for file, how in outs if how in ("new", "deleted", "not in cache")]
     if missing and not keys:
-        return f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''} not there yet"
+        return f"{shortened(missing, 1)} not there yet"
     words = keys + files + code
     if not words:
         return f"{', '.join(file for file, _ in outs[:2])} changed by hand" if outs else ""
-    return f"{', '.join(words[:2])}{f' and {len(words) - 2} more' if len(words) > 2 else ''} changed"
+    return f"{shortened(words, 2)} changed"

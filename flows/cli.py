@@ -126,8 +126,8 @@ COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve"
             "board": board, "ask": ask, "exam": exam, "reconcile": reconcile, "promote": promote, "rollback": rollback}
 
 
-def dispatch() -> None:
-    from flows.servers import LOCALHOST, credentials
+def make_parser() -> argparse.ArgumentParser:
+    from flows.servers import LOCALHOST
     parser = argparse.ArgumentParser(prog="robo", description="From MicroPython code to a small language model, and kept fresh.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, function in COMMANDS.items():
@@ -172,12 +172,17 @@ def dispatch() -> None:
             command.add_argument("--json", metavar="FILE", help="write the figures and answers there")
         if name in ("serve", "ui"):
             command.add_argument("--host", default=os.environ.get("ROBO_HOST") or LOCALHOST,
-                                 help="address to listen on (or ROBO_HOST); any but this machine's own needs passwords, see README.md")
+                                 help="address to listen on (or ROBO_HOST); any but this machine's own needs passwords, see docs/operations.md")
         if name == "promote":
             command.add_argument("version", help="its number, or an alias such as candidate")
         if name in ("promote", "rollback"):
             command.add_argument("--why", default="", help="recorded with the version")
-    arguments = parser.parse_args()
+    return parser
+
+
+def dispatch() -> None:
+    from flows.servers import credentials
+    arguments = make_parser().parse_args()
     if arguments.command != "board" and not Path("dvc.yaml").exists():
         sys.exit("error: no dvc.yaml here; run robo in the folder of the project")
     os.environ.update(credentials())

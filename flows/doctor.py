@@ -15,12 +15,12 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from flows.processes import answers, locked
-from flows.servers import address_of, mlflow_database, prefect_database, state
+from flows.servers import address_of, prefect_database, state
 from flows.tracked import missed
 from pipeline.core.config import Config, load
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, shortened
 from pipeline.publish import lineage, serving
-from pipeline.tracking import address, check_version
+from pipeline.tracking import address, check_version, local_database
 
 SHOWN = ("dvc", "prefect", "mlflow", "torch", "lightning", "llama-cpp-python", "gguf")
 FREE_BYTES = 5e9        # a run with its caches needs a few gigabytes
@@ -68,10 +68,6 @@ def packages(root: Path) -> Iterator[Finding]:
         yield Finding("packages", "good", f"{len(wanted)} as in requirements.lock")
 
 
-def shortened(items: list[str], count: int = 3) -> str:
-    return ", ".join(items[:count]) + (f" and {len(items) - count} more" if len(items) > count else "")
-
-
 def git(root: Path) -> Iterator[Finding]:
     try:
         commit, changed = lineage.git(root, "log", "-1", "--format=%h %s"), lineage.git(root, "status", "--porcelain").splitlines()
@@ -111,7 +107,7 @@ def files() -> Iterator[Finding]:
 
 def databases(root: Path) -> Iterator[Finding]:
     """Those of an installed version that is older than what wrote them."""
-    for name, database in (("prefect", prefect_database(root)), ("mlflow", mlflow_database(root))):
+    for name, database in (("prefect", prefect_database(root)), ("mlflow", local_database(root))):
         try:
             check_version(name, database)
         except UserError as error:
@@ -191,8 +187,8 @@ def disk(root: Path) -> Iterator[Finding]:
 
 def checkpoints(root: Path) -> Iterator[Finding]:
     """Of trainings that were stopped and not gone on with."""
-    from pipeline.training.resume import unended
-    folder = state(root) / "checkpoints"
+    from pipeline.training.resume import RESUME, unended
+    folder = Path(root).resolve() / RESUME
     if found := unended(folder):
         held = sum(found.values()) / 1e9
         yield Finding("trainings", "note", f"{len(found)} not ended, {held:.1f} GB; `robo run` goes on where settings are the same",

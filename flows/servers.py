@@ -30,7 +30,17 @@ from pipeline.core.environment import own_names, reach_this_machine_directly
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import write_text
 from pipeline.core.stage import SAFE_PATH
-from pipeline.tracking import PING_SECONDS, address, address_file, artifact_root, check_version, default_tracking_uri, local_tracking_uri, settle
+from pipeline.tracking import (
+    PING_SECONDS,
+    address,
+    address_file,
+    artifact_root,
+    check_version,
+    default_tracking_uri,
+    local_database,
+    local_tracking_uri,
+    settle,
+)
 
 LOCALHOST = "127.0.0.1"
 LANDING = {"mlflow": "/#/models?workflowType=machine_learning"}     # MLflow's own start page is for traces of chat applications
@@ -142,10 +152,6 @@ def prefect_database(root: Path) -> Path:
     return state(root) / "prefect" / "prefect.db"
 
 
-def mlflow_database(root: Path) -> Path:
-    return Path(local_tracking_uri(root).removeprefix("sqlite:///"))
-
-
 def prefect_server(root: Path, port: int, log: Path, host: str = LOCALHOST) -> Child:
     """Raises UserError where a newer Prefect wrote the database."""
     if not os.environ.get("PREFECT_SERVER_DATABASE_CONNECTION_URL"):
@@ -160,7 +166,7 @@ def prefect_server(root: Path, port: int, log: Path, host: str = LOCALHOST) -> C
 def mlflow_server(root: Path, port: int, log: Path, host: str = LOCALHOST) -> Child:
     """Raises UserError where a newer MLflow wrote the database."""
     if not os.environ.get("MLFLOW_BACKEND_STORE_URI"):
-        check_version("mlflow", mlflow_database(root))
+        check_version("mlflow", local_database(root))
     settle(root)
     # One worker and no job runner: 0.5 GB and 8 s instead of 2.4 GB and 20 s.
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]

@@ -1,12 +1,12 @@
 """What a sweep would leave out. `dvc exp run --queue` works in a copy of the project that git makes, so a file that git does not know is not
 there, and DVC says nothing of it. It can only be said before, by `robo run`, `robo plan` and `robo doctor`."""
 
+import contextlib
 import shlex
-import subprocess
 
 from pipeline.core.config import Config
-
-SHOWN = 3
+from pipeline.core.errors import UserError, shortened
+from pipeline.publish.lineage import git
 
 
 def inputs(config: Config) -> list[str]:
@@ -17,11 +17,9 @@ def inputs(config: Config) -> list[str]:
 
 def ask(config: Config, *arguments: str, about: list[str] = ()) -> list[str]:
     """Names, of those it is asked `about`, that git answers with; none where there is no repository, in which no sweep starts either."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=config.root, input="\0".join(about).encode(), capture_output=True)
-    except FileNotFoundError:
-        return []
-    return [] if done.returncode else sorted(name.decode(errors="surrogateescape").rstrip("/") for name in done.stdout.split(b"\0") if name)
+    with contextlib.suppress(UserError):
+        return sorted(name.rstrip("/") for name in git(config.root, *arguments, told="\0".join(about)).split("\0") if name)
+    return []
 
 
 def missed(config: Config) -> list[str]:
@@ -30,10 +28,6 @@ def missed(config: Config) -> list[str]:
     own = [source.path for source in config.corpus.sources if source.kind == "folder"]
     start = config.training.init_from or ""
     ignored = ask(config, "check-ignore", "-z", "--stdin", about=own + [start] * start.startswith("checkpoints/"))
-    return [f"a sweep (`dvc exp run --queue`) sees only what git knows, so {listed(names)} would be left out: {mend}" for names, mend in (
+    return [f"a sweep (`dvc exp run --queue`) sees only what git knows, so {shortened(names)} would be left out: {mend}" for names, mend in (
         (new, f"git add {shlex.join(new)}"), (ignored, f"git is told to ignore it; dvc exp run --queue --copy-paths {shlex.join(ignored)} ..."))
         if names]
-
-
-def listed(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -29,9 +29,13 @@ ARTIFACTS = "/.state/mlartifacts"   # below the project's root
 PLACES = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location", "model_versions": "storage_location"}
 
 
-def local_tracking_uri(root: Path) -> str:
+def local_database(root: Path) -> Path:
     """The SQLite file that the flow and `robo serve` share."""
-    return f"sqlite:///{Path(root).resolve() / '.state' / 'mlflow.db'}"
+    return Path(root).resolve() / ".state" / "mlflow.db"
+
+
+def local_tracking_uri(root: Path) -> str:
+    return f"sqlite:///{local_database(root)}"
 
 
 def address_file(root: Path) -> Path:
@@ -73,7 +77,7 @@ def artifact_root(root: Path) -> str:
 def settle(root: Path) -> None:
     """Lets MLflow's file under `root` speak of the files beside it, also where the project was moved or copied: MLflow knows absolute places
     alone, so a moved one would find nothing, and a copy would write into the original."""
-    database, here = Path(local_tracking_uri(root).removeprefix("sqlite:///")), Path(root).resolve().as_uri()
+    database, here = local_database(root), Path(root).resolve().as_uri()
     if not database.exists():
         return
     try:

@@ -24,3 +24,8 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     known = [str(k) for k in known]
     close = closest(word, known)
     return f"; did you mean {close!r}?" if close is not None else f"; known: {', '.join(known) or 'none'}"
+
+
+def shortened(items: list[str], most: int = 3) -> str:
+    """The first of them, and how many more there are."""
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")

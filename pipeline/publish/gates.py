@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from operator import ge, le, lt
 
 from pipeline.core.config import FOLDERS
+from pipeline.core.errors import shortened
 from pipeline.core.schema import Gates
 from pipeline.publish.lineage import SOURCES_TAG
 
@@ -125,8 +126,7 @@ def changed_text(candidate: dict[str, str], champion: dict[str, str]) -> list[st
     mine, theirs = ([each for each in tags.get(SOURCES_TAG, "").split("; ") if each] for tags in (candidate, champion))
     lines = [f"- other: {', '.join(other) or 'nothing'}; the same: {', '.join(same) or 'nothing'}"]
     for what, packages in (("came:", [p for p in mine if p not in theirs]), ("went:", [p for p in theirs if p not in mine])):
-        more = f" and {len(packages) - MOST_PACKAGES} more" if len(packages) > MOST_PACKAGES else ""
-        lines += [f"- {what} {', '.join(packages[:MOST_PACKAGES])}{more}"] if packages else []
+        lines += [f"- {what} {shortened(packages, MOST_PACKAGES)}"] if packages else []
     return lines
 
 
@@ -144,7 +144,7 @@ def changed(tags: dict[str, str], champions: dict[str, str], params: dict[str, s
     data = [word for key, word in DATA.items() if key != "dvc.weights" and tags.get(key) != champions.get(key)]
     found = [key.rpartition(".")[2] for key in other_keys(params, champions_params)] + data
     found = found or ["weights alone" if tags.get("dvc.weights") != champions.get("dvc.weights") else "nothing"]
-    return ", ".join(found[:MOST_CHANGES]) + (f" and {len(found) - MOST_CHANGES} more" if len(found) > MOST_CHANGES else "")
+    return shortened(found, MOST_CHANGES)
 
 
 def changed_parameters(candidate: dict[str, str], champion: dict[str, str], room: int) -> list[str]:

@@ -141,10 +141,10 @@ def history(path: Path) -> Iterator[tuple[str, float, int]]:
             yield from ((column, float(cell), step) for column, cell in row.items() if cell)
 
 
-def git(root: Path, *arguments: str) -> str:
-    """What git prints. Raises UserError with git's own words, in English, where it refuses or is not there."""
+def git(root: Path, *arguments: str, told: str = "") -> str:
+    """What git prints, `told` something on its input. Raises UserError with git's own words, in English, where it refuses or is not there."""
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, encoding="utf-8", errors="replace",
+        done = subprocess.run(["git", "-C", str(root), *arguments], input=told, capture_output=True, encoding="utf-8", errors="surrogateescape",
                               env={**os.environ, "LC_ALL": "C"})
     except OSError as error:
         raise UserError(f"git: {error.strerror}") from None

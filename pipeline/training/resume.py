@@ -11,8 +11,11 @@ import shutil
 import zipfile
 from pathlib import Path
 
+from pipeline.core.errors import shortened
 from pipeline.core.files import read_json, write_json
+from pipeline.core.paths import STATE
 
+RESUME = STATE / "checkpoints"
 DECIDED = "decided.json"
 KEPT = 3
 # They change nothing in the weights, or stand in the key as what they come to: the precision, the starting weights, the text.
@@ -71,7 +74,7 @@ def why_anew(folder: Path, parts: tuple[dict, ...]) -> str | None:
         return None
     then, now = read_json(old / DECIDED), json.loads(json.dumps({key: value for part in parts for key, value in part.items()}))
     changed = [named(key, then.get(key), now.get(key)) for key in {**now, **then} if then.get(key) != now.get(key)]
-    return (f"begins anew, since {', '.join(changed[:4])}{f' and {len(changed) - 4} more' if len(changed) > 4 else ''} changed; {old} stands at "
+    return (f"begins anew, since {shortened(changed, 4)} changed; {old} stands at "
             f"step {max(map(step, old.glob('step-*.ckpt')))}, and goes on when that is as it was")
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, sha256, write_json
 from pipeline.core.memory import keep_freed
-from pipeline.core.paths import METRICS, PAIRS, PAIRS_INDEX, REPORTS, SIDECAR, STATE, TOKENIZER, TRAINED
+from pipeline.core.paths import METRICS, PAIRS, PAIRS_INDEX, REPORTS, SIDECAR, TOKENIZER, TRAINED
 from pipeline.core.stage import SAFE_PATH
 from pipeline.core.timings import TRAINING, write_timings
+from pipeline.training.resume import RESUME
 from pipeline.training.stop import Stop
 
-RESUME = STATE / "checkpoints"
 SAMPLE_TOKENS = 48
 CODE = ("training/*.py", "model/*.py")
 # what torch says where memory is short, on a GPU and on a CPU
