@@ -22,7 +22,7 @@ BOARDS = ["pico"] * 5 + ["pico_w"] + ["esp32"] * 2         # about as often as p
 
 # Shares of the requests, or of the clauses.
 CANNOT = 0.125          # that cannot be met
-PROGRAMS = 0.5          # of the others, that are whole programs; the rest are forms of actions, states and conditions
+PROGRAMS = 0.7          # of the others, that are whole programs; the rest are forms of actions, states and conditions
 WIRED = 0.22            # that tell the wiring first, in a sentence of its own
 BEFORE, AFTER = 0.16, 0.16      # with a greeting before, with a reason or thanks after
 ALOUD = 0.35            # that say what goes without saying, where there is something

@@ -6,11 +6,9 @@ of them are templates (grammar.py), the code is Jinja.
 """
 
 import inspect
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from math import sqrt
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +20,7 @@ from pipeline.core.schema import File, Name, Text
 from pipeline.curriculum import grammar, values
 
 FOLDER = Path("tasks")
+MANY = 0.35         # an intent of ten skills is drawn 2.2 times as often as one of a single skill
 WORDS, DEVICES, FORMS = "words.yaml", "devices", "forms.yaml"
 NEEDED = {"action": ["do"], "state": ["do", "undo", "off"], "condition": ["if_", "test"], "program": ["do"], "form": ["do"]}   # or `is` for `do`
 Phrases = Annotated[list[str], Field(min_length=1)]
@@ -107,9 +106,11 @@ class Curriculum:
 
     @cached_property
     def weights(self) -> dict[str, float]:
-        """Of each skill. An intent of many skills is drawn more often than one of few, but not so many times as often."""
-        of_intent = Counter((skill.intent, skill.kind) for skill in self.skills.values())
-        return {name: skill.weight / sqrt(of_intent[skill.intent, skill.kind]) for name, skill in self.skills.items()}
+        """Of each skill among those of its kind. It is the intent that is drawn, one of many skills a little more often than one of few."""
+        groups: dict[tuple[str, str], list[Skill]] = {}
+        for skill in self.skills.values():
+            groups.setdefault((skill.intent, skill.kind), []).append(skill)
+        return {skill.name: skill.weight / sum(each.weight for each in group) * len(group) ** MANY for group in groups.values() for skill in group}
 
     @cached_property
     def kinds(self) -> dict[str, list[Skill]]:
