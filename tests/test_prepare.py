@@ -55,6 +55,7 @@ REASONS = {
     "not text": b"value = 'with a \x00 in the text'\n",
     "not UTF-8": "name = 'Müller' # of the long kind\n".encode("latin-1"),
     "JSON, not code": '{"name": "blink", "urls": [["blink.py", "github:me/blink.py"]], "deps": []}\n',
+    "JSON": "[\n" * 1200 + "]\n" * 1200,        # deeper than some versions of json.loads go
     "data, not code": "FONT = (" + "0x1F, 0x2E,\n" * 30 + ")\n",
     "licence: the text mentions 'GPL": '"""Blinks. Released under the GPLv3."""\nimport machine\n',
     "licence: the text mentions 'GNU Lesser General Public'": '# GNU Lesser General Public License\nimport machine\n',

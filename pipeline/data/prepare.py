@@ -222,6 +222,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     if not is_live():
         datasets.disable_progress_bars()
     rows = sorted(read_jsonl(raw / "provenance.jsonl"), key=order)
+    refusal("")     # so that the interpreter is there, compiled once, before several processes want it
     documents = datasets.Dataset.from_list(rows).map(
         judge, fn_kwargs={"raw": str(raw), "dials": dials}, num_proc=min(os.cpu_count(), len(rows)), desc="prepare")
     divided = [n for n, row in enumerate(rows) if row["split"] == "auto"]
