@@ -209,6 +209,8 @@ def load(folder: Path = FOLDER) -> Curriculum:
             wrong.append(f"{path}: must map names to devices")
             continue
         for name, entry in entries.items():
+            if name in devices:
+                wrong.append(f"{path}: {name}: there is another device of this name")
             devices[name], faulty = validated(DeviceKind, entry, f"{path}: {name}")
             wrong += [*faulty, *(slot_faults(f"{path}: {name}", devices[name].slots, {}, words) if devices[name] else [])]
     for path in sorted(folder.rglob("*.yaml")):
