@@ -137,5 +137,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.core.stage import run
-    run("curriculum", main)
+    from pipeline.core import stage         # `run` is the board's here
+    stage.run("curriculum", main)
