@@ -7,6 +7,7 @@ and devices. Each epoch shuffles all blocks without replacement; no block is pad
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -53,7 +54,7 @@ class Order(Sampler[int]):
         return self.samples
 
     def __iter__(self) -> Iterator[int]:
-        epoch, order = -1, None
+        epoch, order = -1, np.empty(0, np.int64)
         for own in range(self.start, self.samples):
             micro_batch, within = divmod(own, self.batch_size)
             position = (micro_batch * self.world + self.rank) * self.batch_size + within
@@ -78,6 +79,8 @@ class BinData(L.LightningDataModule):
         super().__init__()
         self.data, self.seed, self.accumulate, self.max_steps = data, seed, accumulate, max_steps
         self.steps_done, self.together = steps_done, together
+
+    trainer: Any        # Lightning's, which is there when it asks for a loader
 
     def blocks(self, path: str, stride: int) -> Blocks:
         return Blocks(Path(path), self.data["dtype"], self.data["block_size"], stride)
