@@ -144,7 +144,7 @@ class Params(File):
 class Source(File):
     name: Name
     license: Text                                       # SPDX identifier
-    split: Literal["train", "val", "test", "auto"]
+    split: Literal["train", "val", "test"]              # whole packages only, so that none stands on both sides
     include: Annotated[list[str], Field(min_length=1)]  # shell patterns over the path inside the source; * crosses folders
     exclude: list[str] = []
 
@@ -156,7 +156,6 @@ def is_copyleft(license: str) -> bool:
 
 class SdistSource(Source):
     kind: Literal["sdist"]
-    split: Literal["train", "val", "test"]              # whole packages only, so that none stands on both sides
     version: Text
     sha256: Annotated[str, Field(pattern=SHA256)]
 
@@ -164,7 +163,8 @@ class SdistSource(Source):
 class FolderSource(Source):
     kind: Literal["folder"]
     path: Annotated[str, Field(pattern=CORPUS_FOLDER, max_length=LONGEST_NAME)]
-    split: Literal["train", "val", "test", "auto"]      # auto: prepare divides its files among all three, by groups that belong together
+    # auto: prepare divides its files among all three, by groups that belong together
+    split: Literal["train", "val", "test", "auto"]      # ty: ignore[incompatible-attribute-override]    wider than any other source's
 
 
 def package(source: Source) -> str:
