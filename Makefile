@@ -37,8 +37,10 @@ $(READY): requirements.lock boards.lock scripts/setup.py
 ollama: $(READY)
 	@.venv/bin/python scripts/ollama.py --build
 
+# A PYTHONPATH that names this folder would hide what stands beside a script from ty.
 lint: $(READY)
 	@.venv/bin/ruff check .
+	@env -u PYTHONPATH .venv/bin/ty check
 
 # After a change of the dependencies in pyproject.toml. Names, versions and hashes only, for every platform.
 lock: $(READY)

@@ -63,7 +63,7 @@ def list_devices(out) -> None:
 
 def list_checks(out) -> None:
     from pipeline.board.checks import PREDICATES
-    list_all(out, f"Checks for --check, {LEFT_OUT}", [(name, known.keys(), known.__doc__) for name, known in sorted(PREDICATES.items())])
+    list_all(out, f"Checks for --check, {LEFT_OUT}", [(name, known.keys(), known.__doc__ or "") for name, known in sorted(PREDICATES.items())])
 
 
 def list_coverage(out, board: str) -> None:

@@ -14,9 +14,11 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
 from flows import console
@@ -95,7 +97,7 @@ def stop_children() -> None:
         child.send_signal(signal.SIGTERM)
 
 
-def segments(stream: Iterable[bytes]) -> Iterable[tuple[str, bool]]:
+def segments(stream: BufferedReader) -> Iterable[tuple[str, bool]]:
     """Splits raw output into (text, is a whole line); a bar's redraws end in a carriage return."""
     pending = b""
     while chunk := stream.read1(65536):
@@ -117,6 +119,7 @@ def reproduce(stage: str, logger) -> str:
     _children.add(child)
     state, tail, code = "Executed", [], None
     try:
+        assert isinstance(child.stdout, BufferedReader)
         for text, whole in segments(child.stdout):
             if not whole:
                 console.bar(stage, text)
@@ -151,7 +154,7 @@ def can_pass(task, run, state: State) -> bool:
     return False
 
 
-@task(name="stage", retries=2, retry_delay_seconds=[3, 15], retry_condition_fn=can_pass, cache_policy=None, persist_result=False)
+@task(name="stage", retries=2, retry_delay_seconds=[3, 15], retry_condition_fn=can_pass, cache_policy=NO_CACHE, persist_result=False)
 def run_stage(stage: str) -> State:
     """Brings one stage up to date. The state's name says how, its message why."""
     logger, began = get_run_logger(), time.perf_counter()

@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.request
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from logging import INFO, LogRecord
@@ -65,6 +65,17 @@ class Child:
     ready: bool = False
     deaths: list[float] = field(default_factory=list)
 
+    @property
+    def running(self) -> subprocess.Popen:
+        """Its process, of a child that was started."""
+        assert self.process, self.name
+        return self.process
+
+    def hear_out(self) -> None:
+        """Waits until its last lines were read, for a moment."""
+        if self.pump:
+            self.pump.join(2)
+
 
 def say(text: str, name: str = "robo") -> None:
     """One line on the terminal, with the time where no journal adds it."""
@@ -108,9 +119,9 @@ def start(child: Child) -> None:
 
 def is_alive(child: Child) -> bool:
     """Whether any process of the child's group is left."""
-    child.process.poll()        # takes note of its end, or it would stay in the group as a zombie
+    child.running.poll()        # takes note of its end, or it would stay in the group as a zombie
     try:
-        os.killpg(child.process.pid, 0)
+        os.killpg(child.running.pid, 0)
         return True
     except ProcessLookupError:
         return False
@@ -128,10 +139,10 @@ def stop(children: list[Child]) -> None:
     for kind, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
         for child in children:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.process.pid, kind)
+                os.killpg(child.running.pid, kind)
         wait_until_gone(children, patience)
     for child in children:
-        child.pump.join(2)
+        child.hear_out()
 
 
 def reason(said: list[str]) -> str:
@@ -143,8 +154,8 @@ def reason(said: list[str]) -> str:
 
 
 def why_ended(child: Child) -> str:
-    status = child.process.returncode
-    child.pump.join(2)
+    status = child.running.returncode
+    child.hear_out()
     said = list(child.said)[-1 if status < 0 else 0:]       # killed, it had no time to say why
     how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
     return f"{child.name} {how}; its log {child.log} says: {reason(said)}"
@@ -153,7 +164,7 @@ def why_ended(child: Child) -> str:
 def check(children: list[Child]) -> None:
     """Raises UserError when a child has ended."""
     for child in children:
-        if child.process.poll() is not None:
+        if child.running.poll() is not None:
             raise UserError(why_ended(child))
 
 
@@ -177,10 +188,10 @@ def watch(children: list[Child]) -> None:
     """
     while True:
         for child in children:
-            if child.process.poll() is not None:
+            if child.running.poll() is not None:
                 said = why_ended(child)
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.process.pid, signal.SIGKILL)
+                    os.killpg(child.running.pid, signal.SIGKILL)
                 now = time.monotonic()
                 child.deaths = [death for death in child.deaths if death > now - WITHIN] + [now]
                 if len(child.deaths) > RESTARTS:
@@ -196,7 +207,7 @@ def watch(children: list[Child]) -> None:
 
 
 @contextlib.contextmanager
-def foreground(children: list[Child]) -> Iterator[None]:
+def foreground(children: list[Child]) -> Generator[None]:
     """Turns Ctrl-C and SIGTERM inside the block into its end, and stops everything in `children` when it ends, however it does:
     the last one started first, so that who reports to a server still can."""
     def leave(*_):

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from flows import runs
@@ -35,7 +35,7 @@ def whoami() -> str:
 
 
 @contextlib.contextmanager
-def only_one(root: Path) -> Iterator[bool]:
+def only_one(root: Path) -> Generator[bool]:
     """Yields whether this process is now the one reconciler of this checkout. The lock goes with the process, however that ends."""
     file = locked(root / STATE / "reconcile.lock")
     try:
@@ -56,7 +56,7 @@ def look(config: Config) -> Round:
 # --- what happened ----------------------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
-def prefect_server(config: Config) -> Iterator[str | None]:
+def prefect_server(config: Config) -> Generator[str | None]:
     """Lets Prefect's client talk to the server that answers now, in the block; yields its address, or None where there is none."""
     environment = prefect_environment(config.root)
     url = environment.pop("PREFECT_API_URL", None)      # not for good: the next time another server may answer, or none
@@ -80,7 +80,7 @@ def report(config: Config, done: Round) -> None:
 
             from flows.served import served
             with tags(runs.here()):
-                served(subject, done.said, good, return_state=True)
+                served(subject, done.said, good, return_state=True)     # ty: ignore[no-matching-overload]    a key between P.args and P.kwargs
         except Exception as error:      # whatever Prefect's client meets
             log.warning("Prefect's page will not show this (%s: %s); the version's run in MLflow does", type(error).__name__, error)
 

@@ -7,10 +7,13 @@ mends what somebody removed.
 
 import time
 from collections.abc import Callable
+from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import Task, flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
 from prefect.logging import get_logger
 from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -29,7 +32,8 @@ from pipeline.publish import lineage, registry, serving
 from pipeline.publish.judge import judge
 from pipeline.tracking import check, default_tracking_uri
 
-AT_ONCE = 2     # stages that need one another's outputs never meet; two quantizations may
+# Stages that need one another's outputs never meet; two quantizations may. Any, since Prefect's own annotations refuse its runners.
+TWO_AT_ONCE: Any = ThreadPoolTaskRunner(max_workers=2)
 
 
 def act(name: str, work: Callable[[], tuple[str, str]]) -> State:
@@ -44,7 +48,7 @@ def act(name: str, work: Callable[[], tuple[str, str]]) -> State:
     return finish(Outcome(name, state, time.perf_counter() - began, reason))
 
 
-@task(task_run_name="register", cache_policy=None, persist_result=False)
+@task(task_run_name="register", cache_policy=NO_CACHE, persist_result=False)
 def register(asked: str) -> State:
     """Puts the built model into MLflow's registry as a version with the alias `candidate`; the run is named by it and who `asked`."""
     def work():
@@ -55,7 +59,7 @@ def register(asked: str) -> State:
     return act("register", work)
 
 
-@task(task_run_name="judge", cache_policy=None, persist_result=False)
+@task(task_run_name="judge", cache_policy=NO_CACHE, persist_result=False)
 def judge_candidate() -> State:
     """Holds the registered version against the gates and the champion; a new verdict is worth a notice."""
     def work():
@@ -70,7 +74,7 @@ def judge_candidate() -> State:
     return act("judge", work)
 
 
-@task(task_run_name="import", cache_policy=None, persist_result=False)
+@task(task_run_name="import", cache_policy=NO_CACHE, persist_result=False)
 def import_candidate() -> State:
     """Puts the served GGUF into Ollama as NAME:candidate; without an Ollama server it is Skipped and nothing else fails."""
     def work():
@@ -81,19 +85,24 @@ def import_candidate() -> State:
     return act("import", work)
 
 
+def submit(step: Task[..., State], *given: str, after: list[PrefectFuture]) -> PrefectFuture:
+    """Lets a stage or an act run as soon as those `after` which it comes are through."""
+    return step.submit(*given, wait_for=after)
+
+
 def warn(line: str) -> None:
     """On the terminal and on the run's page."""
     console.say(line)
     get_run_logger().warning(line)
 
 
-def tell_of_failure(flow, run, state: State) -> None:
+def tell_of_failure(flow, flow_run, state: State) -> None:
     config = load()
-    notify(config.operations, get_logger("robo.retrain"), f"{config.serving.name}: {flow.name} {state.name.lower()}", state.message or run.name,
-           "failure")
+    notify(config.operations, get_logger("robo.retrain"), f"{config.serving.name}: {flow.name} {(state.name or state.type.value).lower()}",
+           state.message or flow_run.name, "failure")
 
 
-@flow(name="retrain", flow_run_name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE), persist_result=False,
+@flow(name="retrain", flow_run_name="retrain", task_runner=TWO_AT_ONCE, persist_result=False,
       on_running=[runs.on_running], on_failure=[tell_of_failure], on_crashed=[tell_of_failure])
 def retrain() -> list[Outcome]:
     """Brings every file up to date, registers and judges what came out, and serves it as the candidate.
@@ -116,17 +125,19 @@ def retrain() -> list[Outcome]:
         lineage.commit(config.root)
     except UserError as error:
         warn(f"note: a version registered now cannot say which commit it is of: {error}; robo doctor says what mends it")
-    asked = runs.trigger(FlowRunContext.get().flow_run, whoami())
+    context = FlowRunContext.get()
+    assert context and context.flow_run, "within a flow"
+    asked = runs.trigger(context.flow_run, whoami())
     runs.rename(f"{config.params.model}, by {asked}")       # the version is known when it is registered
     for line in advice(config) + missed(config):
         warn(f"note: {line}")
-    futures = {}
+    futures: dict[str, PrefectFuture] = {}
     try:
         for stage, needs in graph().items():
-            futures[stage] = run_stage.with_options(task_run_name=stage).submit(stage, wait_for=[futures[n] for n in needs])
-        futures["register"] = register.submit(asked, wait_for=list(futures.values()))
-        futures["judge"] = judge_candidate.submit(wait_for=[futures["register"]])
-        futures["import"] = import_candidate.submit(wait_for=[futures["register"]])
+            futures[stage] = submit(run_stage.with_options(task_run_name=stage), stage, after=[futures[n] for n in needs])
+        futures["register"] = submit(register, asked, after=list(futures.values()))
+        futures["judge"] = submit(judge_candidate, after=[futures["register"]])
+        futures["import"] = submit(import_candidate, after=[futures["register"]])
         for future in futures.values():
             future.wait()
     except BaseException:       # cancelled or interrupted: leave nobody writing

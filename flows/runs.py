@@ -21,7 +21,7 @@ KEEP_SECONDS = 24 * 3600            # of a lock file that nobody holds
 HOLD_SECONDS = 2
 START_SECONDS = 60                  # that an engine may take from its run's state Pending to its lock
 NAME_CHARACTERS = 120               # of a run's name
-_held: dict[str, IO] = {}
+_held: dict[str, IO | None] = {}
 
 
 def home() -> Path:
@@ -46,9 +46,9 @@ def hold(run_id: str) -> None:
         time.sleep(0.01)        # it is not ours at once where somebody is asking `is_held`
 
 
-def on_running(flow, run, state) -> None:
+def on_running(flow, flow_run, state) -> None:
     """`hold` as a hook of a Prefect flow, for runs that no engine of ours started."""
-    hold(str(run.id))
+    hold(str(flow_run.id))
 
 
 def is_held(run_id: str) -> bool:

@@ -20,7 +20,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO
 
@@ -294,7 +294,7 @@ def close_lost_runs(api: str, pool: bool) -> list[str]:
 
 
 @contextlib.contextmanager
-def prefect_for_a_run(root: Path = Path(".")) -> Iterator[None]:
+def prefect_for_a_run(root: Path = Path(".")) -> Generator[None]:
     """Sets os.environ for a flow in this process, with a server of its own where none answers, which ends with the block.
 
     Prefect would start one too, but that one outlives a killed flow, and two of them lock each other out of the database. Raises

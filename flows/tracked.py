@@ -3,6 +3,7 @@ there, and DVC says nothing of it. It can only be said before, by `robo run`, `r
 
 import contextlib
 import shlex
+from collections.abc import Sequence
 
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError, shortened
@@ -15,7 +16,7 @@ def inputs(config: Config) -> list[str]:
                                                             if "$" not in path and (config.root / path).exists()})
 
 
-def ask(config: Config, *arguments: str, about: list[str] = ()) -> list[str]:
+def ask(config: Config, *arguments: str, about: Sequence[str] = ()) -> list[str]:
     """Names, of those it is asked `about`, that git answers with; none where there is no repository, in which no sweep starts either."""
     with contextlib.suppress(UserError):
         return sorted(name.rstrip("/") for name in git(config.root, *arguments, told="\0".join(about)).split("\0") if name)

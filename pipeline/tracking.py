@@ -121,7 +121,9 @@ def check_version(package: str, database: Path) -> None:
             return
         except sqlite3.DatabaseError as error:
             raise UserError(f"{database}: {error}; move it away and a new one is begun") from None
-    known = Path(find_spec(package).submodule_search_locations[0], MIGRATIONS[package])
+    spec = find_spec(package)
+    assert spec and spec.submodule_search_locations, f"{package} is installed, as a package"
+    known = Path(spec.submodule_search_locations[0], MIGRATIONS[package])
     if not all(list(known.glob(f"*{revision}*.py")) for revision in revisions):
         raise UserError(f"{database} was written by a newer {package} than the {installed(package)} that is installed: go back to the commit that "
                         "wrote it and `make setup`, or move the file away, and with it what it holds, and a new one is begun")

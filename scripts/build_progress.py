@@ -29,6 +29,7 @@ def run(command: list[str], label: str, log: Path, env: dict | None = None, cwd:
     with log.open("w", encoding="utf-8") as out:
         child = subprocess.Popen(command, env=env, cwd=cwd, encoding="utf-8", errors="replace",
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert child.stdout
         for line in child.stdout:
             out.write(line)
             step, now = STEP.search(line), time.monotonic()

@@ -40,6 +40,7 @@ def llama_cpp_source(folder: Path) -> Path:
 
     lock = (ROOT / "requirements.lock").read_text()
     entry = re.search(r"^llama-cpp-python==(\S+) \\\n((?:\s+--hash=sha256:\w+.*\n)+)", lock, re.MULTILINE)
+    assert entry, "requirements.lock pins llama-cpp-python"
     archive = fetch_sdist("llama-cpp-python", entry[1], re.findall(r"sha256:(\w+)", entry[2])[0], CACHE / "downloads")
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")

@@ -187,6 +187,13 @@ def without_a_reader(*command: str, cwd: Path = REPOSITORY) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+def test_what_stands_in_place_of_the_terminal_is_left_alone():
+    """As a notebook's does, which has no errors= to set."""
+    done = python("import contextlib, io\nfrom pipeline.core.environment import prepare\n"
+                  "with contextlib.redirect_stdout(io.StringIO()) as there:\n    prepare()\n    print('▸')\nprint(len(there.getvalue()))")
+    assert done.stdout == b"2\n", done.stderr
+
+
 @pytest.mark.parametrize("program", ["sys.argv = ['robo', 'board', '--devices']", "cli.dispatch = lambda: print('x' * 100_000)"])
 def test_a_reader_that_has_seen_enough(program):
     status, errors = without_a_reader("-c", f"import sys\nfrom flows import cli\n{program}\ncli.main()")

@@ -19,7 +19,7 @@ from browser import browser
 from project import REPOSITORY, retrain
 from real import free_port
 
-from flows.processes import RESTARTS, answers, locked
+from flows.processes import RESTARTS, Child, answers, locked, stop
 from flows.servers import MLFLOW_PASSWORD, PREFECT_PASSWORD, address_of, credentials, guard, is_local, prefect_environment, tell
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
@@ -292,6 +292,13 @@ def healthy_server():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def test_one_that_is_interrupted_while_it_starts_is_stopped(tmp_path):
+    """Ctrl-C may come between its process and the thread that is to read its lines."""
+    child = Child("sleeper", [], {}, tmp_path / "log", process=subprocess.Popen(["sleep", "60"], start_new_session=True))
+    stop([child])
+    assert child.running.returncode == -signal.SIGTERM
 
 
 def test_only_one_holds_a_lock(tmp_path):

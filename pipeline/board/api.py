@@ -65,6 +65,11 @@ class Item:
     gives: str = ""                                             # the board's class that a call gives or a constant is: "machine.Pin"
     error: bool = False                                         # an exception
 
+    @property
+    def known(self) -> dict[str, "Item"]:
+        """The members that are known."""
+        return {} if self.members is None else self.members
+
 
 @dataclass
 class Api:
@@ -79,7 +84,7 @@ class Api:
         for length in range(len(parts), 0, -1):         # the longest module of that name
             if item := self.modules.get(".".join(parts[:length])):
                 for part in parts[length:]:
-                    item = (item.members or {}).get(part) if item else None
+                    item = item.known.get(part) if item else None
                 return item
         return None
 
@@ -171,7 +176,7 @@ class Reader:
         source, _, name = dotted.rpartition(".")
         if found := self.class_of(dotted):
             return self.class_item(source, found)
-        return self.given[source].members.get(name) if source in self.given else None
+        return self.given[source].known.get(name) if source in self.given else None
 
     def function(self, module: str, node: ast.FunctionDef | ast.AsyncFunctionDef, method: bool) -> Item:
         a = node.args
@@ -208,8 +213,7 @@ class Reader:
             return
         item, before = self.function(module, node, within), found.get(node.name)
         if before and before.kind == "function":
-            known = before.keywords is not None and item.keywords is not None
-            item.keywords = list(dict.fromkeys([*before.keywords, *item.keywords])) if known else None
+            item.keywords = None if before.keywords is None or item.keywords is None else list(dict.fromkeys([*before.keywords, *item.keywords]))
             item.gives = before.gives if before.gives == item.gives else ""
         found[node.name] = item
 
@@ -236,15 +240,15 @@ class Reader:
     def module(self, name: str) -> Item:
         if name not in self.done:
             self.done[name] = item = Item("module", self.body(name, self.trees[name].body, False))
-            item.members.pop("__init__", None)
+            item.known.pop("__init__", None)
             for node in statements(self.trees[name].body):      # `import x as x` is how the stubs of a package hand a name on
                 if isinstance(node, ast.ImportFrom):
                     origins = self.imports(name)
                     for alias in node.names:
                         source, _, original = origins[alias.asname or alias.name].rpartition(".")
                         within = source in self.trees and source.split(".")[0] == name.split(".")[0]
-                        if alias.asname == alias.name and within and original in self.module(source).members:
-                            item.members[alias.name] = self.module(source).members[original]
+                        if alias.asname == alias.name and within and original in self.module(source).known:
+                            item.known[alias.name] = self.module(source).known[original]
         return self.done[name]
 
 
@@ -263,8 +267,8 @@ def standard(module: str) -> Item:
     found = Item("module")
     for owner, names in STANDARD[module].items():
         if owner:
-            found.members[owner] = Item("class", error=owner.endswith("Error"))
-        members = found.members[owner].members if owner else found.members
+            found.known[owner] = Item("class", error=owner.endswith("Error"))
+        members = found.known[owner].known if owner else found.known
         for name, called, gives in (name.partition("()") for name in names.split()):
             members[name] = Item("function" if called else "constant", gives=gives and f"{module}.{gives}")
     return found
@@ -281,7 +285,7 @@ def read(board: str) -> Api:
     table = {name: stubs.module(name) for name in stubs.trees if name not in aliases}
     table |= {name: standard(name) for name in STANDARD}
     for name, (other, classes) in SHARED.items():
-        table[name].members |= {cls: table[other].members[cls] for cls in classes if other in table}
+        table[name].known.update({cls: table[other].known[cls] for cls in classes if other in table})
     table |= {name: Item("module", None) for name in OPEN}
     for name, path in modules_in(FIRMWARE, ".py").items():
         if name in spec.libraries:
@@ -292,7 +296,8 @@ def read(board: str) -> Api:
             table.setdefault(".".join(name.split(".")[:length]), Item("module"))
     for dotted in spec.lacks:
         owner, _, last = dotted.rpartition(".")
-        place = Api(table, {}).find(owner).members if owner else table
+        holder = Api(table, {}).find(owner) if owner else Item("", table)
+        place = holder.known if holder else {}
         assert last in place, f"{board}: lacks: {dotted} is not in the stubs"
         del place[last]
     for dotted, names in spec.keywords.items():
@@ -339,7 +344,8 @@ def pack(item: Item) -> dict:
 
 def unpack(found: dict) -> Item:
     members = found.get("members", {})
-    return Item(**{**found, "members": members and {name: unpack(member) for name, member in members.items()}})
+    fields: dict[str, Any] = {**found, "members": members and {name: unpack(member) for name, member in members.items()}}
+    return Item(**fields)
 
 
 @cache

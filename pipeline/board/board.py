@@ -15,11 +15,14 @@ import pkgutil
 from collections import deque
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.board import hardware
 from pipeline.board.boards import BoardSpec
 from pipeline.board.wasi import Stop
+
+if TYPE_CHECKING:
+    from pipeline.board.hardware import adc, dht, gpio, i2c, network, pwm, sockets, timer
 
 MAX_EVENTS = 50_000
 MAX_HAPPENINGS = 200_000        # of the queue: timers' ticks and what devices do
@@ -52,7 +55,16 @@ def peripherals() -> list[tuple[str, type]]:
 
 
 class Board:
-    """The hardware of one run. Attributes: spec, now (microseconds), log, and each peripheral under its module's name (gpio, pwm, ...)."""
+    """The hardware of one run. Attributes: spec, now (microseconds), log, and each peripheral under its module's name."""
+
+    adc: "adc.Peripheral"       # those that other modules ask
+    dht: "dht.Peripheral"
+    gpio: "gpio.Peripheral"
+    i2c: "i2c.Peripheral"
+    network: "network.Peripheral"
+    pwm: "pwm.Peripheral"
+    sockets: "sockets.Peripheral"
+    timer: "timer.Peripheral"
 
     def __init__(self, spec: BoardSpec, seconds: float):
         self.spec, self.now, self.end = spec, 0, round(seconds * 1_000_000)
@@ -60,7 +72,7 @@ class Board:
         self.quiet_since = 0            # when something last happened that a polling program may wait for
         self.ended: int | None = None   # when the program was through
         self.lacks: list[str] = []      # names that the simulation does not have yet, in the order of their use
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._queue: list[tuple[int, int, Callable[[], object]]] = []
         self._number = self._happened = 0
         self._pending: deque[str] = deque()
         self._handling = False
@@ -77,12 +89,12 @@ class Board:
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
-    def at(self, time: int, happens: Callable[[], None]) -> None:
+    def at(self, time: int, happens: Callable[[], object]) -> None:
         """Calls `happens` when the clock reaches `time`; what stands for the same moment happens in the order in which it was said."""
         self._number += 1
         heapq.heappush(self._queue, (max(time, self.now), self._number, happens))
 
-    def after(self, microseconds: int, happens: Callable[[], None]) -> None:
+    def after(self, microseconds: int, happens: Callable[[], object]) -> None:
         self.at(self.now + microseconds, happens)
 
     def advance(self, until: int, break_off: bool = False) -> None:

@@ -129,8 +129,8 @@ def refusal(dotted: str, item: Item) -> str:
 
 def missing(dotted: str, item: Item, there: Item) -> Iterator[tuple[str, Item]]:
     """(dotted name, item) of all that `item`, a module or class of the board, has and `there`, as it is simulated, has not."""
-    for name, member in (item.members or {}).items():
-        found = (there.members or {}).get(name)
+    for name, member in item.known.items():
+        found = there.known.get(name)
         if found is None:
             yield f"{dotted}.{name}", member
         elif member.kind == found.kind == "class" and found.members is not None:
@@ -143,7 +143,7 @@ def borrowed(tree: ast.Module, private: set[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for node in [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module in private]:
         names = [alias for alias in node.names if alias.asname in (None, alias.name) and public(alias.name) and alias.name not in used]
-        found.setdefault(node.module, []).extend(alias.name for alias in names)
+        found.setdefault(node.module or "", []).extend(alias.name for alias in names)
         node.names = [alias for alias in node.names if alias not in names]
     tree.body = [node for node in tree.body if not isinstance(node, ast.ImportFrom) or node.names]
     return {module: names for module, names in found.items() if names}
@@ -165,7 +165,7 @@ def complete(tree: ast.Module, name: str, item: Item, lacking: list[tuple[str, I
     parts = {f"_{name}_{cls}": part for cls, part in apart(tree, name).items()} if name in LARGE else {}
     sources |= {module: [module.rpartition("_")[2]] for module in parts}
     if refuses or sources:
-        words = {"lacking": f" {' '.join(refuses)} ", "module": f"{name}.", "all": tuple(filter(public, item.members)),
+        words = {"lacking": f" {' '.join(refuses)} ", "module": f"{name}.", "all": tuple(filter(public, item.known)),
                  "sources": tuple((module, f" {' '.join(names)} ") for module, names in sources.items())}
         tree.body += ast.parse(LATER.format(**{key: repr(value) for key, value in words.items()})).body
     return {each: ast.unparse(ast.fix_missing_locations(part)) for each, part in {name: tree, **parts}.items()}
@@ -177,7 +177,7 @@ def around(name: str, item: Item, there: Item, spec: boards.BoardSpec) -> ast.Mo
     said = {"platform": repr(spec.port), "version": repr(f"3.4.0; MicroPython v{'.'.join(map(str, release))}"),
             "implementation": '__import__("collections").namedtuple("implementation", ("name", "version", "_machine", "_mpy", "_build"))'
                               f'("micropython", {(*release, "")}, {spec.machine!r}, 4870, "")'} if name == "sys" else {}
-    kept = [each for each in item.members or {} if each in there.members]
+    kept = [each for each in item.known if each in there.known]
     lines = [f"{each} = {said.get(each, f'_own.{each}')}\n" for each in kept]
     return ast.parse(f'from _hw import inner as _inner\n_own = _inner("{name}")\n' + "".join(lines))
 
@@ -213,8 +213,8 @@ def with_imports(reader: Reader, name: str) -> Item:
     found = {}
     for each, origin in reader.imports(name).items():
         source, _, original = origin.rpartition(".")
-        found[each] = reader.module(source).members.get(original, Item("constant")) if source in reader.trees else Item("constant")
-    return Item("module", {**found, **reader.module(name).members})
+        found[each] = reader.module(source).known.get(original, Item("constant")) if source in reader.trees else Item("constant")
+    return Item("module", {**found, **reader.module(name).known})
 
 
 def simulated(board: str) -> dict[str, Item]:
@@ -229,8 +229,8 @@ def lent(board: str) -> dict[str, dict[str, Item]]:
     for name, item in api.api(board).modules.items():
         for each, origin in (reader.imports(name) if name in reader.trees else {}).items():
             source, _, original = origin.rpartition(".")
-            if each in (item.members or {}):
-                found.setdefault(source, {})[original] = item.members[each]
+            if each in item.known:
+                found.setdefault(source, {})[original] = item.known[each]
     return found
 
 
@@ -246,7 +246,7 @@ def texts(board: str) -> dict[str, str]:
             tree = fit(name, paths[name], item, {})
         elif item.members is None and name not in own:
             tree = ast.parse(f'from _hw import lacks as _lacks\ndef __getattr__(name):\n    _lacks("{name}." + name)')
-        elif item.members is None or (name in own and not lacking and own[name].members.keys() <= item.members.keys()):
+        elif item.members is None or (name in own and not lacking and own[name].known.keys() <= item.members.keys()):
             continue
         elif name in own:
             tree = around(name, item, there[name], spec)
@@ -312,7 +312,7 @@ def files(board: str) -> dict[str, bytes]:
 @cache
 def errors(board: str) -> dict[str, int]:
     """The board's numbers of OSErrors, by their names in errno."""
-    return {name: item.value for name, item in api.api(board).modules["errno"].members.items() if item.value is not None}
+    return {name: item.value for name, item in api.api(board).modules["errno"].known.items() if item.value is not None}
 
 
 @cache

@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from pipeline.board import boards, devices
 from pipeline.board.devices import Device
@@ -56,7 +57,7 @@ def missing_pin(board: str, pin) -> str:
     return f"{'an' if board[0] in 'aeiou' else 'a'} {board} has no pin {pin}; it has {ranges(spec.pins)}{named}"
 
 
-def in_file(fault: dict, content) -> tuple:
+def in_file(fault: ErrorDetails, content) -> tuple[int | str, ...]:
     """A fault's location without what pydantic put in: it names the branch of a choice of types as well, which no file holds."""
     kept, last = [], len(fault["loc"]) - 1
     for number, step in enumerate(fault["loc"]):
@@ -73,14 +74,17 @@ def faults(schema: type[File], content: dict, error: ValidationError) -> list[st
     """One line for each thing that is wrong. Where a value may be of several types, pydantic tells a fault for each of them: the
     deepest is what the author meant, else the one whose type fits, else all of them are said in one line.
     """
-    found = [{**fault, "loc": in_file(fault, content)} for fault in error.errors()]
+    found = error.errors()
+    for fault in found:
+        fault["loc"] = in_file(fault, content)
     found = [f for f in found if not any(len(o["loc"]) > len(f["loc"]) and o["loc"][:len(f["loc"])] == f["loc"] for o in found)]
     lines = []
     for _, group in groupby(found, lambda fault: fault["loc"]):
         group = list(group)
         first, *others = [fault for fault in group if not fault["type"].endswith("_type")] or group
         also = [other["msg"].removeprefix("Input should be ") for other in others]
-        lines.append(explain(schema, first | {"msg": " or ".join([first["msg"], *also])}))
+        first["msg"] = " or ".join([first["msg"], *also])
+        lines.append(explain(schema, first))
     return lines
 
 
@@ -110,7 +114,7 @@ def parse(value, board: str, where: str | Path) -> list[Device]:
     made = [make(entry, board) for entry in value]
     if wrong := [f"{where}: {number}{':' if fault.startswith(' ') else '.'}{fault}" for number, (_, of_it) in enumerate(made) for fault in of_it]:
         raise UserError("\n".join(wrong))
-    return [device for device, _ in made]
+    return [device for device, _ in made if device is not None]
 
 
 def read(path: str | Path, board: str) -> list[Device]:

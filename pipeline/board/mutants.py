@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from pipeline.board import boards, checks
 from pipeline.board.checks import Check, signals
@@ -30,9 +30,9 @@ OTHER = {"on": "off", "off": "on", "high": "low", "low": "high", "PULL_UP": "PUL
          "IRQ_RISING": "IRQ_FALLING", "PERIODIC": "ONE_SHOT", "ONE_SHOT": "PERIODIC", "min": "max", "max": "min"}
 KIND_OF_NAME = {"on": "level", "off": "level", "high": "level", "low": "level", "PULL_UP": "pull", "PULL_DOWN": "pull",
                 "min": "limit", "max": "limit"}
-COMPARED = {ast.Lt: ">=", ast.GtE: "<", ast.Gt: "<=", ast.LtE: ">", ast.Eq: "!=", ast.NotEq: "=="}
-COUNTED = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*"}
-SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//"}
+COMPARED: dict[type[ast.cmpop], str] = {ast.Lt: ">=", ast.GtE: "<", ast.Gt: "<=", ast.LtE: ">", ast.Eq: "!=", ast.NotEq: "=="}
+COUNTED: dict[type[ast.operator], str] = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*"}
+SIGNS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//"}
 
 
 class Mutant(NamedTuple):
@@ -61,13 +61,14 @@ class Text:
         self.parents = {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
         self.pins = {name for call in self.calls() for name in self.pin_names(call)}
 
-    def place(self, node: ast.AST) -> tuple[int, int]:
+    def place(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
+        assert node.end_lineno is not None and node.end_col_offset is not None, "as everything that was parsed"
         return self.at(node.lineno, node.col_offset), self.at(node.end_lineno, node.end_col_offset)
 
     def at(self, line: int, column: int) -> int:
         return self.starts[line - 1] + len(self.lines[line - 1][:column].decode())
 
-    def of(self, node: ast.AST) -> str:
+    def of(self, node: ast.expr | ast.stmt) -> str:
         start, end = self.place(node)
         return self.program[start:end]
 
@@ -78,7 +79,7 @@ class Text:
         """The variables that stand where a pin's number is asked for."""
         return [call.args[0].id] if name_of(call) in PINS and call.args and isinstance(call.args[0], ast.Name) else []
 
-    def is_pin(self, node: ast.Constant) -> bool:
+    def is_pin(self, node: ast.expr) -> bool:
         """Whether a number is that of a pin: Pin(15), LED = 15 before Pin(LED), or one of those that a comprehension makes pins of."""
         parent = self.parents[node]
         if isinstance(parent, ast.Tuple | ast.List):
@@ -100,7 +101,12 @@ def name_of(node: ast.AST | None) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def is_number(node: ast.AST | None) -> bool:
+class Number(ast.expr):
+    """What a node is that is_number() takes, as the type checker knows it."""
+    value: int | float
+
+
+def is_number(node: ast.AST | None) -> TypeGuard[Number]:
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 
@@ -132,7 +138,7 @@ def numbers(text: Text) -> Iterator[Edit]:
                 yield Edit(what, node.lineno, [(*text.place(node), written(new, value))])
 
 
-def kind_of_number(text: Text, node: ast.Constant) -> str:
+def kind_of_number(text: Text, node: ast.expr) -> str:
     parent = text.parents[node]
     if isinstance(parent, ast.Compare):
         return "threshold"
@@ -145,7 +151,7 @@ def names(text: Text) -> Iterator[Edit]:
         if not isinstance(node, ast.Attribute | ast.Name) or name_of(node) not in OTHER:
             continue
         name, (_, end) = name_of(node), text.place(node)
-        yield Edit(KIND_OF_NAME.get(name, "edge or mode"), node.end_lineno, [(end - len(name), end, OTHER[name])])
+        yield Edit(KIND_OF_NAME.get(name, "edge or mode"), node.end_lineno or node.lineno, [(end - len(name), end, OTHER[name])])
     for call in text.calls():
         for number, argument in enumerate(call.args):
             if name_of(argument) in ("PULL_UP", "PULL_DOWN") and number:
@@ -166,8 +172,8 @@ def tests(text: Text) -> Iterator[Edit]:
         elif isinstance(node, ast.BoolOp):
             word, other = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
             places = [(text.place(one)[1], text.place(two)[0]) for one, two in pairwise(node.values)]
-            found = [(start, re.search(rf"\b{word}\b", text.program[start:end])) for start, end in places]
-            if all(match for _, match in found):
+            found = [(start, match) for start, end in places if (match := re.search(rf"\b{word}\b", text.program[start:end]))]
+            if len(found) == len(places):
                 yield Edit("comparison", node.lineno, [(start + match.start(), start + match.end(), other) for start, match in found])
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             yield Edit("level", node.lineno, [(*text.place(node), f"({text.of(node.operand)})")])
@@ -188,8 +194,8 @@ def sums(text: Text) -> Iterator[Edit]:
             left, right = text.place(node.target)[1], text.place(node.value)[0]
             at = text.program.find(SIGNS[type(node.op)], left, right)
             yield Edit("direction", node.lineno, [(at, at + len(SIGNS[type(node.op)]), COUNTED[type(node.op)])])
-        elif isinstance(node, ast.Tuple) and len(node.elts) == 3 and all(is_number(part) for part in node.elts):
-            red, green, blue = node.elts
+        elif isinstance(node, ast.Tuple) and len(parts := [part for part in node.elts if is_number(part)]) == len(node.elts) == 3:
+            red, green, blue = parts
             for one, two in ((red, green), (green, blue)):
                 if one.value != two.value:
                     yield Edit("colours swapped", node.lineno, [(*text.place(one), text.of(two)), (*text.place(two), text.of(one))])
@@ -216,7 +222,7 @@ def texts(text: Text) -> Iterator[Edit]:
 
 def statements(text: Text) -> Iterator[Edit]:
     assigned = [target.id for node in ast.walk(text.tree) if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)]
-    for node in ast.walk(text.tree):
+    for node in [node for node in ast.walk(text.tree) if isinstance(node, ast.stmt)]:
         call = node.value if isinstance(node, ast.Expr) else None
         call = call.value if isinstance(call, ast.Await) else call
         if isinstance(call, ast.Call):
@@ -337,6 +343,6 @@ def caught(program: str, board: str, devices: Sequence, seconds: float, listed: 
     heard = {boards.load(board).pin(pin) for pin in checks.pins_of([check for check in listed if check.name in LISTEN])}
     for mutant in mutants(program):
         done = run(mutant.program, board, devices, seconds)
-        said = next((result.said for result in checks.apply(listed, done) if not result.ok), "")
+        said = next((result.said or "" for result in checks.apply(listed, done) if not result.ok), "")
         found.append(Verdict(mutant, "caught" if said else "equivalent" if same(original, done, heard) else "missed", said))
     return found

@@ -231,15 +231,16 @@ class Look(ast.NodeVisitor):
             self.bind(alias.asname or bound, frozenset({Type("module", self.api.aliases.get(bound, bound))}) if there else UNKNOWN)
 
     def visit_ImportFrom(self, node: ast.ImportFrom):
-        item = self.api.find(node.module) if node.module and not node.level else None
+        source = node.module or ""
+        item = self.api.find(source) if source and not node.level else None
         there = item is not None and item.kind == "module"
         if not node.level and not there:
-            self.say(node.module, node.lineno, False, "import")
-        module = Type("module", self.api.aliases.get(node.module, node.module)) if there else None
+            self.say(source, node.lineno, False, "import")
+        module = Type("module", self.api.aliases.get(source, source)) if there else None
         for alias in node.names:
-            if alias.name == "*" and there:
-                self.say(node.module, node.lineno, True, "import")
-                for name, member in (item.members or {}).items():
+            if alias.name == "*" and item and module:
+                self.say(source, node.lineno, True, "import")
+                for name, member in item.known.items():
                     self.bind(name, self.board_type(f"{module.name}.{name}", member))
             elif alias.name != "*":
                 dotted, exists, types = self.member(module, alias.name)
@@ -253,7 +254,7 @@ class Look(ast.NodeVisitor):
             found = [self.member(each, node.attr) for each in self.infer(node.value)]
             if found and all(exists is not None for _, exists, _ in found):     # one of what it may be is enough
                 dotted, exists, _ = min(found, key=lambda each: (not each[1], each[0]))
-                self.say(dotted, node.end_lineno, exists, "attribute")
+                self.say(dotted, node.end_lineno or node.lineno, bool(exists), "attribute")
 
     def visit_Call(self, node: ast.Call):
         self.generic_visit(node)

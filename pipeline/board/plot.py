@@ -8,12 +8,13 @@ import io
 import warnings
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 from pipeline.board import words
 from pipeline.board.run import Run
 from pipeline.board.words import Row
 
-STYLE = {"svg.hashsalt": "board", "svg.fonttype": "none", "font.size": 9}
+STYLE: dict[Any, Any] = {"svg.hashsalt": "board", "svg.fonttype": "none", "font.size": 9}
 COLORS = {"pin": "tab:green", "input": "tab:blue", "pwm": "tab:orange", "print": "dimgrey", "error": "tab:red"}
 OTHERS = "tab:purple"
 INCHES_WIDE, INCHES_A_LANE = 11.0, 0.55

@@ -175,14 +175,15 @@ class Engine:
         store.set_fuel(fuel)
         store.set_limits(memory_size=MEMORY, instances=1, memories=1, tables=8, table_elements=SLOTS)
         exports = self.ready.instantiate(store).exports(store)
-        memory = exports["memory"]
+        memory, start = exports["memory"], exports["_start"]
+        assert isinstance(memory, w.Memory) and isinstance(start, w.Func)
         surroundings.look = lambda: view(ctypes.addressof(memory.data_ptr(store).contents), memory.data_len(store))
         surroundings.memory = surroundings.look()
         self.renumber(surroundings.memory, errors)
         self.now_running, self.failed, self.questions = surroundings, None, 0
         status, stopped = 0, None
         try:
-            exports["_start"](store)
+            start(store)
         except (w.Trap, w.WasmtimeError) as trap:
             if isinstance(self.failed, Exit):
                 status = self.failed.args[0]

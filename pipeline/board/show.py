@@ -77,7 +77,7 @@ def drawn(row: Row, end: int, width: int) -> str:
         heights = [None if level is None else round(level * (len(BLOCKS) - 1)) for level in found]
         if row.kind != "pwm":       # a single edge within a slice is no level between; a pulse is, however short
             heights = [height if height is None else max(1, min(height, len(BLOCKS) - 2)) if changes[cell] > 1 else
-                       round(found[cell]) * (len(BLOCKS) - 1) for cell, height in enumerate(heights)]
+                       round(found[cell] or 0) * (len(BLOCKS) - 1) for cell, height in enumerate(heights)]
         return "".join(" " if height is None else BLOCKS[height] for height in heights)
     cells = {cell_of(time) for time in row.ticks}
     return "".join(("!" if row.kind == "error" else "·") if cell in cells else " " for cell in range(width))

@@ -192,6 +192,7 @@ def run(program: str, board: str = "pico", inputs: Sequence = (), seconds: float
                                        stdout=subprocess.PIPE, stderr=errors, pass_fds=(asks[1], answers[0]))
             os.close(asks[1])
             os.close(answers[0])
+            assert process.stdout
             try:
                 stopped = Wire(there, asks[0], answers[1], process.stdout.fileno()).serve()
             finally:

@@ -218,7 +218,7 @@ class Surroundings:
         else:
             target = self.open.get(fd)
             held = self.files.written.get(target.path) if target else None
-            if held is None:
+            if target is None or held is None:
                 return BADF
             if target.append:
                 target.position = len(held)
@@ -238,7 +238,7 @@ class Surroundings:
         if fd != 0:             # 0 is the keyboard, at which nobody sits
             source = self.open.get(fd)
             held = self.files.find(source.path) if source and source.kind == FILE else None
-            if held is None:
+            if source is None or held is None:
                 return BADF
             for pointer, length in self.vectors(vectors, count):
                 data = bytes(held[source.position:source.position + length])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import log
 from statistics import median
+from typing import Any
 
 from pipeline.board import boards
 from pipeline.board.board import Event
@@ -76,7 +77,7 @@ def lasting(durations: list[int]) -> str:
 
 # --- kinds ------------------------------------------------------------------------------------------------------------
 
-def pulses(events: list[Event], idle) -> list[tuple[int, int | None, object]]:
+def pulses(events: list[Event], idle) -> list[tuple[int, int | None, Any]]:
     """(begin, end, value) of each time that a line is not `idle`; the end is None where it stayed so."""
     found, active = [], None
     for event in events:
@@ -100,7 +101,7 @@ def of_levels(events: list[Event]) -> str:
     if not changes:
         return f"{names[found[0][2]]} throughout"
     whole = [end - begin for begin, end, _ in found if end is not None]
-    gaps = [after[0] - before[1] for before, after in pairwise(found)]
+    gaps = [after[0] - before[1] for before, after in pairwise(found) if before[1] is not None]
     if len(found) > 2 and gaps and steady(whole) and steady(gaps) and len({value for *_, value in found}) == 1:
         period = median(whole) + median(gaps)
         fast = f" ({hertz(1e6 / period)})" if period < 99_500 else ""

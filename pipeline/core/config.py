@@ -12,11 +12,12 @@ import stat
 import sys
 from functools import cached_property
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -28,9 +29,11 @@ from pipeline.core.schema import BLOCK, IN_WORDS, Corpus, Data, File, Model, Ope
 UINT16_VOCAB = 65_535
 QUOTED = re.compile(r"'([^']+)'")
 
-FOLDERS = {"corpus": ("corpora", Corpus), "tokenizer": ("tokenizers", Tokenizer), "data": ("data", Data),
-           "model": ("models", Model), "training": ("training", Training), "serving": ("serving", Serving),
-           "operations": ("operations", Operations)}
+SomeFile = TypeVar("SomeFile", bound=File)
+
+FOLDERS: dict[str, tuple[str, type[File]]] = {
+    "corpus": ("corpora", Corpus), "tokenizer": ("tokenizers", Tokenizer), "data": ("data", Data), "model": ("models", Model),
+    "training": ("training", Training), "serving": ("serving", Serving), "operations": ("operations", Operations)}
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -131,11 +134,11 @@ def example(path: Path, key: str) -> str:
     return ""
 
 
-def explain(schema: type[File], fault: dict) -> str:
+def explain(schema: type[File], fault: ErrorDetails) -> str:
     """One of pydantic's faults, as `key: what is wrong and what would be right`."""
     (key, known), kind, given = locate(schema, fault["loc"]), fault["type"], fault["input"]
     if kind == "extra_forbidden":
-        return f"{key}: unknown key{suggestion(fault['loc'][-1], known)}"
+        return f"{key}: unknown key{suggestion(str(fault['loc'][-1]), known)}"
     if kind == "missing":
         return f"{key}: missing{wanted(schema, key, known.get(fault['loc'][-1], []))}"
     if kind == "union_tag_not_found":
@@ -157,7 +160,7 @@ def explain(schema: type[File], fault: dict) -> str:
     return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {given!r}"
 
 
-def parse(path: Path, schema: type[File]) -> File:
+def parse(path: Path, schema: type[SomeFile]) -> SomeFile:
     """Reads one file as its schema. Raises UserError naming file, key and what would be right, all faults at once."""
     content = read_yaml(path)
     if not isinstance(content, dict):
@@ -172,10 +175,16 @@ def parse(path: Path, schema: type[File]) -> File:
 
 
 class Config:
-    """Every file that params.yaml names, checked together.
+    """Every file that params.yaml names, checked together; `paths` maps the attributes' names to their files."""
 
-    Attributes: params, corpus, tokenizer, data, model, training, serving, operations; `paths` maps those names to their files.
-    """
+    params: Params
+    corpus: Corpus
+    tokenizer: Tokenizer
+    data: Data
+    model: Model
+    training: Training
+    serving: Serving
+    operations: Operations
 
     def __init__(self, root: Path):
         self.root = root

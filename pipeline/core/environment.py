@@ -8,6 +8,7 @@ Variables that a person means for us stay as they are: PREFECT_API_URL, MLFLOW_T
 """
 
 import contextlib
+import io
 import os
 import pwd
 import signal
@@ -58,7 +59,8 @@ def have_a_name() -> None:
 
 def write_any_text() -> None:
     """A sign that the terminal does not know must not end a training: it becomes a `?`. Children write to pipes of ours, in UTF-8."""
-    sys.stdout.reconfigure(errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):        # what took its place, as in a notebook, knows no signs but its own
+        sys.stdout.reconfigure(errors="replace")
     os.environ.pop("PYTHONIOENCODING", None)
     os.environ["PYTHONUTF8"] = "1"
 

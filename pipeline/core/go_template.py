@@ -37,7 +37,9 @@ def actions(template: str):
         if comment := COMMENT.match(template, start):
             at = comment.end()
             continue
-        at = BEGIN.match(template, start).end()
+        begin = BEGIN.match(template, start)
+        assert begin, "braces stand there"
+        at = begin.end()
         found, before = [], ""
         while True:
             token = TOKEN.match(template, at)

@@ -8,8 +8,9 @@ only unusual is a note of pipeline/advice.py.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,10 +25,12 @@ SPLIT_PATTERNS = {
     "qwen2": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     "qwen35": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 }
-QUANTS = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0", "IQ4_NL",
-          "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K")
+Quant = Literal["F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0", "IQ4_NL",
+                "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K"]
+QUANTS: tuple[str, ...] = get_args(Quant)
 REFERENCE = "F16"           # the type that the others are held against
-EXAM_SETS = ("people", "values", "wordings", "compositions")    # folders of exam/
+ExamSet = Literal["people", "values", "wordings", "compositions"]       # folders of exam/
+EXAM_SETS: tuple[str, ...] = get_args(ExamSet)
 
 # A licence that asks the same of what is made from the text. `prepare` rejects every file that names one.
 COPYLEFT = re.compile(r"\b(A?GPL(v?\d)?|LGPL(v?\d)?|GNU (Affero |Lesser )?General Public|CC[ -]BY[ -]NC|non-?commercial use)\b", re.IGNORECASE)
@@ -108,7 +111,7 @@ class Assess(File):
 class Exam(File):
     prompt: str                                         # in which a request is asked: {request}, and {board} where that is wanted
     max_new_tokens: Annotated[int, Field(ge=1)]         # of an answer
-    sets: Annotated[list[Literal[EXAM_SETS]], Field(min_length=1)]
+    sets: Annotated[list[ExamSet], Field(min_length=1)]
     completions: Annotated[int, Field(ge=0)]            # beginnings of held-out programs that are gone on with
 
 
@@ -124,7 +127,7 @@ class Params(File):
     curriculum: Curriculum
     evaluate: Evaluate
     export: Export
-    quants: Annotated[list[Literal[QUANTS]], Field(min_length=1)]
+    quants: Annotated[list[Quant], Field(min_length=1)]
     quantize: Quantize
     exam: Exam
     assess: Assess
@@ -167,7 +170,8 @@ class SdistSource(Source):
 class FolderSource(Source):
     kind: Literal["folder"]
     path: Annotated[str, Field(pattern=CORPUS_FOLDER, max_length=LONGEST_NAME)]
-    split: Literal["train", "val", "test", "auto"]      # auto: prepare divides its files among all three, by groups that belong together
+    # auto: prepare divides its files among all three, by groups that belong together
+    split: Literal["train", "val", "test", "auto"]      # ty: ignore[incompatible-attribute-override]    wider than any other source's
 
 
 def package(source: Source) -> str:
@@ -175,7 +179,7 @@ def package(source: Source) -> str:
     return re.sub(r"[-_.]+", "-", source.name).lower()
 
 
-def overlaps(sources: list[Source]) -> list[str]:
+def overlaps(sources: Sequence[Source]) -> list[str]:
     """Pairs of folders, one inside the other or the same, that stand in different splits."""
     folders = [s for s in sources if isinstance(s, FolderSource)]
     return [f"{a.path} ({a.split}) and {b.path} ({b.split})" for a in folders for b in folders
@@ -216,7 +220,7 @@ def split_name(pattern: str) -> str | None:
 def pieces(text: str, pattern: str) -> list[str]:
     """What a split pattern, given as split_name() takes it, makes of a text. A token never reaches over two pieces."""
     from tokenizers import Regex, pre_tokenizers
-    return [piece for piece, _ in pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split_name(pattern)]), "isolated").pre_tokenize_str(text)]
+    return [piece for piece, _ in pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split_name(pattern) or pattern]), "isolated").pre_tokenize_str(text)]
 
 
 def of_text(special: str, pattern: str) -> bool:
@@ -361,7 +365,7 @@ class Parameters(File):
 
 class Serving(File):
     name: Annotated[str, Field(pattern=MODEL_NAME)]     # in Ollama, and of the registered model in MLflow
-    quant: Literal[("auto", *QUANTS)]                   # auto: the one that metrics/assess.json recommends
+    quant: Literal["auto", Quant]                       # auto: the one that metrics/assess.json recommends
     template: str
     parameters: Parameters
     smoke_prompt: Text

@@ -63,7 +63,7 @@ def explain(name: str, error: BaseException) -> tuple[str, int] | None:
     return None
 
 
-def run(name: str, main: Callable[[StageConfig], None], **arguments) -> None:
+def run(name: str, main: Callable[..., None], **arguments) -> None:
     """Runs main(config) as the stage `name` of dvc.yaml.
 
     Exits with one message on what a user can mend: with status 75 where trying again may help, 130 after Ctrl-C, else with 1.

@@ -7,8 +7,8 @@ timeline of what must happen (timeline.py). Request, program and check are made 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from random import Random
+from typing import Any
 
 from pipeline.board import boards
 from pipeline.curriculum import grammar, templates, timeline, values
@@ -93,7 +93,7 @@ class Composer:
             return Value(f"{MARK}{found}{END}", f'"{found}"', found)
         return values.kind(kind)(self.rng, *(arguments or []))
 
-    def slot(self, given: str | dict | list) -> Part | Value:
+    def slot(self, given: Any) -> Part | Value:
         """What a task's slot asks for: a device, one of several, or a value."""
         given = self.rng.choice(given) if isinstance(given, list) else given
         return self.part(given) if isinstance(given, str) else self.value(given)
@@ -120,7 +120,9 @@ class Composer:
 
     def noun(self, nouns: list[str]) -> str:
         """What a part is called. Two parts of one name would be mixed up."""
-        for drawn in count(1):
+        drawn = 0
+        while True:
+            drawn += 1
             found = self.any(nouns).strip()
             if drawn == NOUNS or not found or not any(part.short.lower().endswith(found.lower()) for part in self.parts):
                 return found
@@ -253,7 +255,8 @@ def from_form(composer: Composer, form: Form, skills: dict[str, Skill]) -> Pair:
     order = dict.fromkeys([*(name for name, _ in grammar.SLOT.findall(words) if name in skills), *skills])      # in which they are mentioned
     drawn = {name: composer.draw(skills[name]) for name in order}
     slots = {name: composer.value(given) for name, given in form.slots.items()}
-    clauses = {name: composer.clause(drawn[name], {"event": "if", "level": "while"}.get(form.takes[name], key)) for name in order}
+    takes: dict[str, str] = {**form.takes}
+    clauses = {name: composer.clause(drawn[name], {"event": "if", "level": "while"}.get(takes[name], key)) for name in order}
     request = composer.join(words, {**clauses, **{name: value.said for name, value in slots.items()}})
     request = composer.sentence(request, key, list(drawn.values()), request.startswith("~") if key == "do" else words.startswith("{a}"))
     sleep = by_asyncio if form.asyncio else by_sleep
@@ -286,7 +289,7 @@ def pair(curriculum: Curriculum, seed: int, number: int, only: str | None = None
     """
     rng = Random(f"{seed}/{number}")
     skill = curriculum.skills.get(only) if only else None
-    board = skill.board or rng.choice(skill.boards) if skill and (skill.board or skill.boards) else rng.choice(BOARDS)
+    board = skill.board or rng.choice(skill.boards or BOARDS) if skill and (skill.board or skill.boards) else rng.choice(BOARDS)
     composer = Composer(curriculum, rng, board)
     if only == "cannot" or (only is None and curriculum.cannot and rng.random() < CANNOT):
         return from_cannot(composer)

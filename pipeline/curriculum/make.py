@@ -87,6 +87,7 @@ def batch(given: tuple[int, int, int]) -> list[tuple[dict | None, str | None]]:
     seed, first, last = given
     found = []
     for number in range(first, last):
+        assert _curriculum, "pairs() has set it"
         made, why = one(_curriculum, seed, number)
         found.append((asdict(made) if made else None, why))
     return found
@@ -120,8 +121,8 @@ def write(curriculum: tasks.Curriculum, draws: int, seed: int) -> None:
             progress.update()
             if made and not why and made["request"].lower() in requests:
                 why = "a request that there was before"
-            if why:
-                reasons[why.split(":")[0]] += 1
+            if why or not made:
+                reasons[(why or "").split(":")[0]] += 1
                 rejected.append({"why": why, **(made or {})})
             else:
                 requests.add(made["request"].lower())

@@ -4,6 +4,7 @@ A slot has three readers. The request says it (Part.full, Value.said), the progr
 (Drawn.numbers). They are kept together so that all three tell of the same pin and the same time.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from random import Random
@@ -73,7 +74,7 @@ def as_number(each: Part | Value) -> Any:
 
 
 @cache
-def pins_for(board: str, kind: str) -> tuple[int, ...]:
+def pins_for(board: str, kind: str) -> tuple[Any, ...]:
     """The pins of a board that fit a kind of pin (tasks.PinKind), without those that the exam keeps to itself."""
     spec, away = boards.load(board), held_out().pins[board]
     if kind == "adc":
@@ -95,7 +96,7 @@ class Pins:
         self.spec = boards.load(board)
         self.taken: set[int] = set()
 
-    def draw(self, kinds: dict[str, str]) -> dict[str, int]:
+    def draw(self, kinds: Mapping[str, str]) -> dict[str, int]:
         """Pins for a device, name -> kind of pin: of a bus those of one bus of the board, whose number is then `bus`; others as they are free."""
         wanted = set(kinds.values())
         if wanted == {"row"} or (wanted == {"near"} and self.rng.random() < ROW and self.rows(len(kinds))):
@@ -110,7 +111,7 @@ class Pins:
         self.taken.add(found)
         return found
 
-    def free(self, fit: tuple[int, ...], kind: str) -> list[int]:
+    def free(self, fit: Sequence[int], kind: str) -> list[int]:
         """Those of `fit` that are not taken."""
         found = [pin for pin in fit if pin not in self.taken]
         if not found:
@@ -130,7 +131,7 @@ class Pins:
         self.taken.update(found)
         return dict(zip(names, found, strict=True))
 
-    def of_bus(self, bus: str, kinds: dict[str, str]) -> dict[str, int]:
+    def of_bus(self, bus: str, kinds: Mapping[str, str]) -> dict[str, int]:
         """On a Pico a bus has its own pins, and people like neighbours; on an ESP32 any pin will do, and people like the usual ones."""
         pico = self.spec.port == "rp2"
         number = self.rng.choice([0, 1]) if pico else ESP32_BUS[bus]

@@ -38,7 +38,9 @@ def window(start: float, end: float) -> str:
 def environment() -> Environment:
     """Jinja with the functions that a task may use."""
     made = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False)
-    made.globals.update(window=window, range=range, enumerate=enumerate, round=round, int=int, max=max, min=min, len=len, plain=plain)
+    functions: dict[str, Any] = {"window": window, "plain": plain}
+    functions |= {function.__name__: function for function in (range, enumerate, round, int, max, min, len)}
+    made.globals.update(functions)
     return made
 
 

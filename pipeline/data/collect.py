@@ -63,10 +63,10 @@ def fetch_sdist(name: str, version: str, digest: str, cache: Path = DOWNLOADS) -
         return kept
     import pypi_simple
     import requests
-    index = {"endpoint": os.environ["PIP_INDEX_URL"]} if os.environ.get("PIP_INDEX_URL") else {}
+    index = os.environ.get("PIP_INDEX_URL") or pypi_simple.PYPI_SIMPLE_ENDPOINT
     unfinished = cache / f".{digest}.unfinished"
     try:
-        with pypi_simple.PyPISimple(**index) as client:
+        with pypi_simple.PyPISimple(index) as client:
             packages = client.get_project_page(name, timeout=ANSWER_SECONDS).packages
             offered = [p for p in packages if p.package_type == "sdist" and p.version == version]
             if not offered:
@@ -153,7 +153,7 @@ class Header(tarfile.TarInfo):
     def frombuf(cls, buf, encoding, errors):
         try:
             header = super().frombuf(buf, encoding, errors)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:              # ty: ignore[missing-attribute]    typeshed leaves it out
             raise                                   # the two blocks of zeros that end every archive
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"{error}: truncated or damaged") from error
@@ -162,9 +162,10 @@ class Header(tarfile.TarInfo):
         return header
 
 
-def tar_members(archive: Path) -> Iterator[tuple[str, int, callable]]:
+def tar_members(archive: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    # a stream needs no more than `read`; typeshed asks for `tell` and `seek` as well
     with (gzip.open(archive) as unzipped,
-          tarfile.open(fileobj=(whole := Bounded(unzipped, MAX_TOTAL_BYTES)), mode="r|", tarinfo=Header) as tar):
+          tarfile.open(fileobj=(whole := Bounded(unzipped, MAX_TOTAL_BYTES)), mode="r|", tarinfo=Header) as tar):       # ty: ignore[no-matching-overload]
         for count, member in enumerate(tar, start=1):
             if count > MAX_FILES:
                 raise UserError(f"more than {MAX_FILES} files")
@@ -176,7 +177,7 @@ def tar_members(archive: Path) -> Iterator[tuple[str, int, callable]]:
             pass
 
 
-def zip_members(archive: Path) -> Iterator[tuple[str, int, callable]]:
+def zip_members(archive: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
     with zipfile.ZipFile(archive) as zipped:
         members = zipped.infolist()
         if len(members) > MAX_FILES:
@@ -203,7 +204,7 @@ def zip_members(archive: Path) -> Iterator[tuple[str, int, callable]]:
                 yield info.filename, info.file_size, lambda info=info: read(info)
 
 
-def archive_members(archive: Path) -> Iterator[tuple[str, int, callable]]:
+def archive_members(archive: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
     """Yields (name, bytes, read) for each regular file of a .tar.gz or .zip; links and devices are passed over.
 
     Raises UserError for too much of anything, and whatever its parsers raise for a broken archive.
@@ -224,7 +225,7 @@ def matches(path: str, include: list[str], exclude: list[str]) -> bool:
     return any_of(include) and not any_of(exclude)
 
 
-def sdist_files(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+def sdist_files(archive: Path, wanted: Callable[[str], object]) -> Iterator[tuple[str, bytes]]:
     """Yields (path inside the distribution, content) of the files whose path is `wanted`.
 
     Raises UserError for an archive that is broken, too large or holds unsafe names.
@@ -267,7 +268,7 @@ def own_files(folder: Path) -> Iterator[Path]:
     yield from closed
 
 
-def folder_files(folder: Path, wanted: Callable[[str], bool], left_out: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+def folder_files(folder: Path, wanted: Callable[[str], object], left_out: dict[str, str]) -> Iterator[tuple[str, bytes]]:
     """Yields (path inside the folder, content) of the files whose path is `wanted`; links are not followed.
 
     A file that cannot be taken goes to `left_out`, with the reason. Raises UserError when the folder is not there or holds too much.

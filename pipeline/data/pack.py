@@ -48,7 +48,7 @@ def pack(corpus: Path, out: Path, tokenizer, eos: int, dtype: str) -> dict:
     Raises UserError when an id does not fit the dtype.
     """
     little = np.dtype(dtype).newbyteorder("<")
-    if tokenizer.get_vocab_size() - 1 > np.iinfo(little).max:
+    if tokenizer.get_vocab_size() - 1 > np.iinfo(dtype).max:
         raise UserError(f"{TOKENIZER}: {tokenizer.get_vocab_size()} token ids do not fit dtype {dtype} of the data config; use uint32")
     documents = tokens = raw = 0
     with (atomic(out) as unfinished, open(corpus, "rb") as lines, open(unfinished, "wb") as file,

@@ -169,10 +169,10 @@ def divide(sizes: dict[str, int]) -> dict[str, str]:
     held-out split has several; one of more than HELD_OUT comes alone, and the largest is always taught.
     """
     enough = HELD_OUT * sum(sizes.values())
-    taught = max(sorted(sizes), key=sizes.get)
+    taught = max(sorted(sizes), key=sizes.__getitem__)
     splits, held = dict.fromkeys(sizes, "train"), {"val": 0, "test": 0}
     for group in sorted(sizes.keys() - {taught}, key=lambda group: (max(enough / 4, sizes[group]), hashlib.sha256(group.encode()).digest())):
-        split = min(held, key=held.get)
+        split = min(held, key=held.__getitem__)
         if held[split] >= enough or (held[split] and sizes[group] > enough):
             break
         splits[group], held[split] = split, held[split] + sizes[group]
@@ -224,7 +224,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     rows = sorted(read_jsonl(raw / "provenance.jsonl"), key=order)
     refusal("")     # so that the interpreter is there, compiled once, before several processes want it
     documents = datasets.Dataset.from_list(rows).map(
-        judge, fn_kwargs={"raw": str(raw), "dials": dials}, num_proc=min(os.cpu_count(), len(rows)), desc="prepare")
+        judge, fn_kwargs={"raw": str(raw), "dials": dials}, num_proc=min(os.cpu_count() or 1, len(rows)), desc="prepare")
     divided = [n for n, row in enumerate(rows) if row["split"] == "auto"]
     if divided:
         packages = {f"{rows[n]['source']}/{PurePosixPath(rows[n]['path']).parent}" for n in divided if rows[n]["path"].endswith("__init__.py")}

@@ -22,7 +22,7 @@ def train(texts, vocab_size: int, special_tokens: dict[str, str], split_pattern:
     # llama.cpp looks whole words up before it merges where the pre-tokenizer is llama-bpe, and only there.
     tokenizer = Tokenizer(models.BPE(ignore_merges=split_name(split_pattern) == "llama-bpe"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split_name(split_pattern)]), "isolated"),
+        pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split_name(split_pattern) or split_pattern]), "isolated"),
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.train_from_iterator(texts, trainers.BpeTrainer(

@@ -59,7 +59,7 @@ def examine(model: Model, question: Question) -> dict:
     answer = model.ask(question.prompt)
     row = {"set": question.set, "id": question.id, "failed": answer.failed, "empty": not answer.failed and not answer.text.strip(),
            "answer": hashlib.sha256(answer.text.encode()).hexdigest()[:16]}
-    return row | (gone_on(question, answer) if question.task is None else solved(question, answer, model.chat))
+    return row | (gone_on(question, answer) if question.task is None else solved(question, question.task, answer, model.chat))
 
 
 def gone_on(question: Question, answer: Answer) -> dict:
@@ -68,10 +68,10 @@ def gone_on(question: Question, answer: Answer) -> dict:
     return {"parsed": good is not None, "names": [sum(name.exists for name in used), len(used)]}
 
 
-def solved(question: Question, answer: Answer, chat: bool) -> dict:
+def solved(question: Question, task: robobench.Task, answer: Answer, chat: bool) -> dict:
     prompt = question.prompt if question.code and not chat else ""
     program = robobench.program_of(answer.text, prompt, answer.cut, chat)
-    judged = robobench.judge(question.task, program)
+    judged = robobench.judge(task, program)
     own = [name for name in judged.names if name.line > prompt.count("\n")]        # what stands in the prompt is not the model's
     unknown = [f"{name.dotted} (line {name.line})" for name in own if not name.exists]
     return {"passed": judged.passed, "parsed": judged.parsed and robobench.says_something(program[len(prompt):]), "lacks": judged.lacks,
@@ -122,7 +122,7 @@ def examine_files(files: dict[str, Path], asked: list[Question], max_new_tokens:
     return rows
 
 
-def examine_of(models: dict[str, Model], item: tuple[str, Question]) -> dict:
+def examine_of(models: dict[str, Gguf], item: tuple[str, Question]) -> dict:
     return examine(models[item[0]], item[1])
 
 

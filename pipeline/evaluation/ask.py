@@ -22,7 +22,12 @@ class Answer(NamedTuple):
 
 class Model(Protocol):
     """Whoever can be asked; travels to other processes."""
-    chat: bool                  # whether it is asked as its chat template wants it
+    @property
+    def chat(self) -> bool:
+        """Whether it is asked as its chat template wants it."""
+
+    @property
+    def max_new_tokens(self) -> int: ...
 
     def ask(self, prompt: str) -> Answer: ...
 
@@ -54,9 +59,9 @@ class Gguf:
         """As `ask`, drawn at a temperature."""
         file = opened(self.path, self.max_new_tokens + MOST_PROMPT)
         if self.chat:
-            message, prompt = prompt, file.chat(prompt)
-            if prompt is None:
-                raise UserError(f"{file.name}: has no chat template, so it cannot be asked {message!r} as a chat; ask without --chat")
+            if (message := file.chat(prompt)) is None:
+                raise UserError(f"{file.name}: has no chat template, so it cannot be asked {prompt!r} as a chat; ask without --chat")
+            prompt = message
         ids = file.encode(prompt, as_prompt=True, special=self.chat)
         if len(ids) >= file.context:
             return Answer("", False, f"the prompt is {len(ids)} tokens, and the model sees {file.context}")

@@ -5,9 +5,12 @@ something else, and a rate over all of them would be that of the largest.
 import math
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 from pipeline.evaluation import robobench
 from pipeline.evaluation.robobench import COMPLETIONS, SEEN, SEEN_OF, Task, may_be_seen
+
+Key = TypeVar("Key")
 
 WORDS = {"people": "requests in the words of people who build things, on which nobody tunes",
          "values": "pins, times and numbers that the curriculum leaves out",
@@ -45,8 +48,8 @@ def figures(rows: list[dict]) -> dict:
             "not_simulated": sum(bool(row["lacks"]) for row in rows)}
 
 
-def by(rows: list[dict], key: Callable[[dict], str]) -> dict[str, list[dict]]:
-    found: dict[str, list[dict]] = {}
+def by(rows: list[dict], key: Callable[[dict], Key]) -> dict[Key, list[dict]]:
+    found: dict[Key, list[dict]] = {}
     for row in rows:
         found.setdefault(key(row), []).append(row)
     return found

@@ -60,7 +60,10 @@ def write_gguf(model, vocabulary: Vocabulary, path: Path, outtype: str, about: d
         writer = GGUFWriter(unfinished, c.architecture)
         writer.add_type(gguf.GGUFType.MODEL)
         for key, value in (about or {}).items():
-            (writer.add_string if isinstance(value, str) else writer.add_float32)(key, value)
+            if isinstance(value, str):
+                writer.add_string(key, value)
+            else:
+                writer.add_float32(key, value)
         writer.add_size_label(f"{model.count_parameters() / 1e6:.1f}M")
         writer.add_file_type(FILE_TYPES[outtype])
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
@@ -144,6 +147,7 @@ def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path
             write_gguf(model, vocabulary, path, outtype, about)
         to_huggingface(model, tokenizer, unfinished[huggingface])
         figures = prove(model, vocabulary, files, unfinished[huggingface], validation)
+        assert vocabulary.tokenizer, "a trained model has one"
         texts = vocabulary.tokenizer.encode_batch(spread_texts(corpus), add_special_tokens=False)
         ids = joined([text.ids for text in texts], vocabulary.special["eos"], TOKENS)
         write_importance(importance(model, ids), unfinished[out] / IMPORTANCE.name, len(ids))

@@ -51,7 +51,9 @@ def model_config(c, special: dict[str, int]) -> dict:
 def renamed(name: str, gpt2: bool) -> str:
     """The transformers name of a GGUF tensor: blk.0.attn_q.weight -> model.layers.0.self_attn.q_proj.weight."""
     names, layers = (GPT2_NAMES, "transformer.h") if gpt2 else (LLAMA_NAMES, "model.layers")
-    layer, module, kind = re.fullmatch(r"(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)", name).groups()
+    found = re.fullmatch(r"(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)", name)
+    assert found, name
+    layer, module, kind = found.groups()
     return f"{layers}.{layer}.{names[module]}.{kind}" if layer else f"{names[module]}.{kind}"
 
 

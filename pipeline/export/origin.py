@@ -55,7 +55,9 @@ def stamp(source: Path, target: Path, said: dict[str, str]) -> None:
     from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
 
     reader = gguf.GGUFReader(source)
-    writer = gguf.GGUFWriter(target, reader.get_field(gguf.Keys.General.ARCHITECTURE).contents())
+    architecture = reader.get_field(gguf.Keys.General.ARCHITECTURE)
+    assert architecture, "every GGUF file has one"
+    writer = gguf.GGUFWriter(target, architecture.contents())
     new = {f"{PREFIX}{key}": MetadataDetails(gguf.GGUFValueType.STRING, value) for key, value in said.items()}
     with redirect_stderr(io.StringIO()):        # its progress bar
         copy_with_new_metadata(reader, writer, new, [])

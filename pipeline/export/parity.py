@@ -175,6 +175,7 @@ def huggingface_tokenizer(folder: Path):
 
     transformers.logging.set_verbosity_error()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    assert tokenizer is not None
     return lambda text: tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 

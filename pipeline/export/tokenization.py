@@ -25,7 +25,7 @@ class Vocabulary:
     `tokens` are the texts by id, in GPT-2's alphabet for bytes; `merges` are "left right", best first; `special` gives the id
     of each role (pad, eos, bos, unk, and the FIM roles where there are such tokens); `pre` is llama.cpp's name of the split pattern.
     """
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None     # None where the rest is made up, to measure a file before there is one
     tokens: list[str]
     merges: list[str]
     special: dict[str, int]

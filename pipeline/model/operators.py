@@ -35,7 +35,7 @@ class Thin(torch.autograd.Function):
         return thin(x, p, seed)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx, gradient: Tensor):    # ty: ignore[incompatible-method-override]    torch's own examples have it so
         return thin(gradient, ctx.p, *ctx.saved_tensors), None, None, None
 
 
@@ -44,6 +44,8 @@ class Dropout(nn.Module):
 
     The draw stays until `reseed` is called, as a training step does.
     """
+    seed: Tensor
+    again: Tensor
 
     def __init__(self, p: float):
         super().__init__()

@@ -127,7 +127,7 @@ class Block(nn.Module):
         v = v.view(B, T, c.n_kv_heads, c.head_dim).transpose(1, 2)
         if c.architecture == "qwen3":
             q, k = self.attn_q_norm(q.float()), self.attn_k_norm(k.float())     # under autocast too, as torch's fused norm wants it
-        if not c.is_gpt2:
+        if cos is not None and sin is not None:
             q, k = rotate(q, cos[:T], sin[:T]), rotate(k, cos[:T], sin[:T])
         q, k = q.to(v.dtype), k.to(v.dtype)
         if c.n_kv_heads != c.n_heads:       # not enable_gqa: torch's CPU attention then leaves its fast path, 15 times slower
@@ -181,8 +181,8 @@ class Transformer(nn.Module):
         """GPT-2's: normal with standard deviation 0.02, the two layers that feed the residual stream scaled by its depth."""
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
-            if getattr(module, "bias", None) is not None:
-                nn.init.zeros_(module.bias)
+            if (bias := getattr(module, "bias", None)) is not None:
+                nn.init.zeros_(bias)
         if isinstance(module, Block):
             for layer in (module.attn_output, module.ffn_down):
                 nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * self.config.n_layers))
@@ -198,8 +198,9 @@ class Transformer(nn.Module):
 
         In one piece it takes half as long again to compile, twice as long where there are many blocks, and is no faster.
         """
-        for module in (self, *self.blk):
-            module.compiled = True
+        for module in self.modules():
+            if isinstance(module, Block | Transformer):
+                module.compiled = True
 
     def placed(self, x: Tensor) -> Tensor:
         """Embeddings (B, T, d_model) as the first block takes them."""

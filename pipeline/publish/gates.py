@@ -7,6 +7,7 @@ off still tells its figure. Two versions are compared on one text, the champion'
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import ge, le, lt
+from typing import final
 
 from pipeline.core.config import FOLDERS
 from pipeline.core.errors import shortened
@@ -20,6 +21,7 @@ DATA = {"dvc.raw": "sources as they were read", "dvc.corpus": "training text", "
         "held_out_sha256": "held-out text"}
 
 
+@final
 @dataclass(frozen=True)
 class Figures:
     """What is known of a version; None where it was not measured."""

@@ -123,13 +123,14 @@ def judge(config: Config, uri: str) -> Judged:
         if serves and RESTS_ON in tags:     # against the champion before it, which stays said
             return Judged(number, tags[VERDICT] == "pass", False, False, f"version {number} is the {CHAMPION}", "")
         champion = None if serves else champion
-        champions = champion and facts(client, champion)
-        run, other = client.get_run(version.run_id).data, champion and client.get_run(champion.run_id).data
-        own, theirs = figures(number, tags, run.metrics), champion and figures(int(champion.version), champions, other.metrics)
-        basis = [config.operations.gates.model_dump(), asdict(own), theirs and asdict(theirs), champion and champions.get("content_hash")]
+        champions = {} if champion is None else facts(client, champion)
+        run, other = client.get_run(version.run_id).data, None if champion is None else client.get_run(champion.run_id).data
+        own = figures(number, tags, run.metrics)
+        theirs = None if champion is None or other is None else figures(int(champion.version), champions, other.metrics)
+        basis = [config.operations.gates.model_dump(), asdict(own), theirs and asdict(theirs), champions.get("content_hash")]
         rests_on = hashlib.sha256(json.dumps(basis).encode()).hexdigest()
         if changed := tags.get(RESTS_ON) != rests_on:
-            there = champion and on_champions_text(config, tags, champions, champion.run_id, own)
+            there = None if champion is None else on_champions_text(config, tags, champions, champion.run_id, own)
             verdicts = gates.judge(config.operations.gates, own, theirs, there)
             good, failed = gates.passed(verdicts), [f"{each.gate}: {each.why}" for each in verdicts if each.state == "fail"]
             first, _, figures_measured = run.tags.get(DESCRIPTION, "").partition("\n")
@@ -137,14 +138,14 @@ def judge(config: Config, uri: str) -> Judged:
             stated = "Passes" if good else f"Fails {', '.join(each.gate for each in verdicts if each.state == 'fail')}"
             above, below = f"{stated}: {first}\n\n", f"\n\n---\n## Figures\n{figures_measured}"
             report = "\n".join(["## Gates", "", *gates.side_by_side(verdicts, own, theirs, there)])
-            if champion is not None:
+            if champion is not None and other is not None:
                 report += "\n".join(["\n\n---", f"## What changed since version {champion.version}", "",
                                      *gates.changed_text(tags, champions), "", ""])
                 room = MAX_DESCRIPTION - len(above + report + below)
                 report += "\n".join(gates.changed_parameters(run.params, other.params, room))
             client.update_model_version(name, version.version, above + report + below)
             promotion.tag(client, version, gates.chosen_by(good, own))
-            if champion is not None:
+            if other is not None:
                 promotion.tag(client, version, {"changed": gates.changed(tags, champions, run.params, other.params)})
             note(client, version, {f"gate.{each.gate}": str(each) for each in verdicts} | {RESTS_ON: rests_on})
             against = f"against version {champion.version}" if champion else "without a champion to compare with"

@@ -20,6 +20,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -89,7 +90,7 @@ def served_file(version, tags: dict[str, str], folder: Path) -> Path:
     """The version's GGUF file, checked. Raises UserError where the version names none, or another lies there."""
     quant = tags.get("served_quant")
     if quant not in QUANTS:
-        raise UserError(f"{label(version)}: served_quant: {quant!r} is no type of GGUF file{suggestion(quant, QUANTS)}")
+        raise UserError(f"{label(version)}: served_quant: {quant!r} is no type of GGUF file{suggestion(quant or '', QUANTS)}")
     return fetch(f"models:/{label(version)}/artifacts/{quant}.gguf", tags.get("served_sha256", ""), folder)
 
 
@@ -193,7 +194,7 @@ def write(client, version, tags: dict[str, str]) -> None:
     note(client, version, {key: value[:TAG_CHARACTERS] for key, value in tags.items()})
 
 
-def with_status(client, name: str, *statuses: str) -> list[tuple[object, dict[str, str]]]:
+def with_status(client, name: str, *statuses: str) -> list[tuple[Any, dict[str, str]]]:
     """The versions that have one of these, each with all its tags; the one served last stands first."""
     found = [(version, facts(client, version)) for status in statuses
              for version in client.search_model_versions(f"name = '{name}' and tags.`{STATUS}` = '{status}'")]
@@ -202,9 +203,9 @@ def with_status(client, name: str, *statuses: str) -> list[tuple[object, dict[st
 
 def line_back(number: str, previous: dict[str, str | None]) -> list[str]:
     """The numbers of the versions served before this one, the nearest first."""
-    line = []
-    while (number := previous.get(number)) and number not in line:
-        line.append(number)
+    line: list[str] = []
+    while (before := previous.get(line[-1] if line else number)) and before not in line:
+        line.append(before)
     return line
 
 

@@ -11,7 +11,6 @@ MLflow takes 1.6 seconds to import, so functions import it where they use it.
 """
 
 import base64
-import itertools
 import json
 import tempfile
 import zlib
@@ -100,10 +99,11 @@ def facts(client, version) -> dict[str, str]:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return {**version.tags}
-    for number in itertools.count(2):
-        if (more := found.pop(f"{lineage.SOURCES_TAG}.{number}", None)) is None:
-            return found
+    number = 2
+    while (more := found.pop(f"{lineage.SOURCES_TAG}.{number}", None)) is not None:
         found[lineage.SOURCES_TAG] += more
+        number += 1
+    return found
 
 
 def note(client, version, tags: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import sha256
@@ -122,7 +123,7 @@ def held(client, name: str) -> dict | None:
             return None
         raise
     license_text, _, file = (shown.license or "").partition(FILE_LINE)
-    facts = {"file": file.strip(), "template": shown.template, "license": license_text}
+    facts: dict[str, Any] = {"file": file.strip(), "template": shown.template, "license": license_text}
     for line in (shown.parameters or "").splitlines():
         key, value = line.split(maxsplit=1)
         value = ast.literal_eval(value)     # Go's notation of numbers and strings is Python's too

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -55,7 +56,8 @@ class Metrics(L.Callback):
 
     def __init__(self, t: dict, tokens_per_step: int, stop: Stop, clock: Clock, complete: Callable[[str], str] | None, peak: float | None):
         self.t, self.tokens_per_step, self.stop, self.clock, self.complete, self.peak = t, tokens_per_step, stop, clock, complete, peak
-        self.rows, self.samples, self.best, self.ended = [], [], None, None
+        self.rows, self.samples, self.ended = [], [], None
+        self.best: dict[str, Any] | None = None
         self.losses, self.tokens_per_second, self.bar = [], None, None
 
     def state_dict(self):

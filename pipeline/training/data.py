@@ -9,6 +9,7 @@ import math
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -93,11 +94,13 @@ class Mixture(Dataset):
 
     def __init__(self, blocks: Blocks, pairs: Pairs | None, share: float, seed: int):
         self.blocks, self.pairs, self.share, self.seed = blocks, pairs, share if pairs else 0.0, seed
-        self.shuffled: tuple[int, np.ndarray | None] = -1, None     # (epoch, its order)
+        self.shuffled = -1, np.empty(0, np.int64)       # (epoch, its order)
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
         taught = math.floor(i * self.share)
-        return self.pairs[taught] if math.floor((i + 1) * self.share) > taught else self.blocks[self.block(i - taught)]
+        if self.pairs and math.floor((i + 1) * self.share) > taught:
+            return self.pairs[taught]
+        return self.blocks[self.block(i - taught)]
 
     def block(self, position: int) -> int:
         """Which block is the raw text's `position`-th."""
@@ -141,6 +144,8 @@ class BinData(L.LightningDataModule):
         super().__init__()
         self.data, self.eos, self.seed, self.accumulate, self.max_steps = data, eos, seed, accumulate, max_steps
         self.steps_done, self.together = steps_done, together
+
+    trainer: Any        # Lightning's, which is there when it asks for a loader
 
     def blocks(self, path: str, stride: int) -> Blocks:
         return Blocks(Path(path), self.data["dtype"], self.data["block_size"], stride)

@@ -25,6 +25,7 @@ class Trainee(L.LightningModule):
     def configure_model(self):
         """With `strategy: fsdp`: each block is split over the devices by itself, and gathered just for its turn."""
         if self.t["strategy"] == "fsdp" and not isinstance(self.model, FSDPModule):
+            assert self.device_mesh, "Lightning has made it by now"
             for part in (*self.model.blk, self.model):
                 fully_shard(part, mesh=self.device_mesh["data_parallel"])
 

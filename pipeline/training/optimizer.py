@@ -58,22 +58,22 @@ class MuonAdamW(torch.optim.AdamW):
         return loss
 
     def muon_step(self, group: dict) -> None:
-        by_shape: dict[torch.Size, list[Tensor]] = {}
+        by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
         for p in group["params"]:
             if p.grad is not None:
-                by_shape.setdefault(p.shape, []).append(p)
+                by_shape.setdefault(p.shape, []).append((p, p.grad))
         for shape, params in by_shape.items():
             updates = []
-            for p in params:
+            for p, gradient in params:
                 state = self.state[p]
                 if not state:       # AdamW looks for a step in every state that it loads
                     state.update(step=torch.zeros(()), momentum=torch.zeros_like(p))
                 momentum = state["momentum"]
-                momentum.lerp_(p.grad, 1 - MOMENTUM)
-                updates.append(p.grad.lerp(momentum, MOMENTUM))         # Nesterov
+                momentum.lerp_(gradient, 1 - MOMENTUM)
+                updates.append(gradient.lerp(momentum, MOMENTUM))       # Nesterov
             steps = orthogonalise(torch.stack(updates), self.muon_dtype)     # one batched product for all layers
             rate = group["lr"] * 0.2 * math.sqrt(max(shape))
-            for p, step in zip(params, steps, strict=True):
+            for (p, _), step in zip(params, steps, strict=True):
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.add_(step.to(p.dtype), alpha=-rate)
 

@@ -6,6 +6,7 @@ to 100 times slower. So `auto` looks at what the processor says of itself, which
 
 import platform
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,7 +22,7 @@ def cpu_has_bfloat16() -> bool:
     return bool({"amx_bf16", "avx512_bf16", "bf16"} & set(flags))
 
 
-def choose(precision: str, force: bool = False) -> tuple[str, str]:
+def choose(precision: str, force: bool = False) -> tuple[Any, str]:
     """Resolves a training config's `precision` to Lightning's name and says why.
 
     Raises UserError where a CPU would crawl, unless `force`.

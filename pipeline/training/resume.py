@@ -64,7 +64,7 @@ def begin(folder: Path, parts: tuple[dict, ...]) -> None:
 def unended(root: Path) -> dict[Path, int]:
     """The trainings under `root` that have a checkpoint, the newest first, with the bytes they hold."""
     newest = {path.parent: path.stat().st_mtime for path in sorted(root.glob("*/step-*.ckpt"))}
-    return {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in sorted(newest, key=newest.get, reverse=True)}
+    return {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in sorted(newest, key=newest.__getitem__, reverse=True)}
 
 
 def why_anew(folder: Path, parts: tuple[dict, ...]) -> str | None:

@@ -108,6 +108,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     module = Trainee(model, t, torch.bfloat16 if on_gpu or cpu_has_bfloat16() else torch.float32, clock)
 
     def complete(prompt: str) -> str:
+        assert tokenizer is not None, "where there are sample_prompts"
         return tokenizer.decode(model.generate(tokenizer.encode(prompt).ids, SAMPLE_TOKENS, sidecar["eos"]))
 
     initial = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest() if t["init_from"] else None
@@ -164,7 +165,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     if not trainer.is_global_zero:
         return {}
 
-    steps, best = metrics.rows[-1][0], metrics.best
+    steps, best = metrics.rows[-1][0], metrics.best or {}
     kept = best["step"] if t["keep"] == "best" else steps
     result = Transformer(model.config)
     result.load_state_dict(last if kept == steps else best["weights"])

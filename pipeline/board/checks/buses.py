@@ -122,9 +122,9 @@ def uart_sent(run: Run, *, data: Bytes | None = None, text: str | None = None, u
 
     `times` counts, `only` allows nothing else. For lines of text see prints, with `uart`.
     """
-    wanted = data if data is not None else text.encode()
+    wanted = each(data)[0] if data is not None else (text or "").encode()       # as Bytes are read
     sent = joined(run, "uart", "sent", uart, when._replace(moments=()))
-    told = in_hex(wanted) if data is not None else shown(text)
+    told = in_hex(wanted) if data is not None or text is None else shown(text)
     found = occurrences(sent, wanted)
     for at in when.moments:
         if not any(at * 1e6 - 20_000 <= start and end <= (at + within) * 1e6 for start, end in found):
@@ -162,9 +162,9 @@ def spi_sent(run: Run, *, data: Bytes | list[Bytes], spi: int | str | None = Non
         if len(found) < len(parts) or place < len(sent):
             return f"SPI sent {len(found)} of {len(parts)} data{' and more' if place < len(sent) else ''}"
     else:
-        found = occurrences(sent, data)
+        found = occurrences(sent, parts[0])
         if not found or (times is not None and not count(times).holds(len(found))):
-            return f"SPI sent {in_hex(data)} {how_often(len(found))}{'' if found else f', but {sent_told(sent)}'}" + (
+            return f"SPI sent {in_hex(parts[0])} {how_often(len(found))}{'' if found else f', but {sent_told(sent)}'}" + (
                 f"; {count(times).text} was expected" if times is not None else "")
     if every is not None and (said := regular([start for start, _ in found], lasting(every, tolerance), when.window(run)[1], "SPI data")):
         return said

@@ -32,7 +32,7 @@ def misfit(signal: Signal, windows: list[tuple[int, int]], fits: Callable[[Any],
     return None
 
 
-def always(signal: Signal, windows: list[tuple[int, int]], fits: Callable[[Any], bool], about: str, tell: Callable[[Any], str],
+def always(signal: Signal, windows: list[tuple[int, int]], fits: Callable[[Any], bool], about: str, tell: Callable[[Any], str | None],
            wanted: str) -> str | None:
     """Whether the signal fits all through each window, but for glitches."""
     bad = misfit(signal, windows, fits)
@@ -87,7 +87,8 @@ def too_long_or_short(step: Step, start: int, end: int, cut: bool) -> str | None
     return f"{step.told} lasted {seconds(end - start)} from {moment(start)} on, {step.lasts.text} was expected"
 
 
-def follow(spans: list[Span], steps: list[Step], repeats: bool, pause: int, joined: bool, tell: Callable[[Any], str], first: int = 0) -> Progress:
+def follow(spans: list[Span], steps: list[Step], repeats: bool, pause: int, joined: bool, tell: Callable[[Any], str | None],
+           first: int = 0) -> Progress:
     """Goes along the spans, of which the first fits step `first`. Between and inside steps something else may stand for `pause`.
 
     That pause counts for the step before it where they are `joined`.
@@ -110,7 +111,7 @@ def follow(spans: list[Span], steps: list[Step], repeats: bool, pause: int, join
             continue
         if last and step.lasts:
             break
-        what = f"{step.told} was to stay" if last else f"after {step.told}, {following.told} was expected"
+        what = f"{step.told} was to stay" if following is None else f"after {step.told}, {following.told} was expected"
         return Progress(gone, f"{tell(span.value)} from {moment(span.start)} on; {what}")
     step, end = steps[number], spans[-1].end
     if repeats:
@@ -123,7 +124,7 @@ def follow(spans: list[Span], steps: list[Step], repeats: bool, pause: int, join
     return Progress(gone + 1, too_long_or_short(step, began, fitted, cut=False))
 
 
-def in_steps(signal: Signal, window: tuple[int, int], steps: list[Step], repeats: bool, about: str, tell: Callable[[Any], str], *,
+def in_steps(signal: Signal, window: tuple[int, int], steps: list[Step], repeats: bool, about: str, tell: Callable[[Any], str | None], *,
              pause: int = 0, joined: bool = False, within: float = 0.5, glitch: int = GLITCH) -> str | None:
     """Whether the signal goes through the steps, in their order, each as long as it should.
 

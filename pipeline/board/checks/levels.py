@@ -87,7 +87,8 @@ def blinks(run: Run, *, pin: Pin, on: Lasting | None = None, off: Lasting | None
         period = 1 / frequency
     about, (start, end) = label(run, pin), when.window(run)
     start = 0 if when.start is None else start
-    parts = {True: lasting(on, tolerance) if on is not None else None, False: lasting(off, tolerance) if off is not None else None}
+    parts: dict[bool, Range | None] = {
+        state: lasting(time, tolerance) if time is not None else None for state, time in ((True, on), (False, off))}
     shortest = min(each(time)[0] for time in (on, off, period) if time is not None) * 1e6
     signal = lit(run, pin, active).settled(min(GLITCH, int(shortest / 4)))
     whole = complete(signal, start, end)

@@ -82,7 +82,7 @@ def pwm(run: Run, *, pin: Pin, frequency: Amount | None = None, duty: Share | li
     share = around(duty, tolerance, " %", 100) if duty is not None else None
 
     def fits(value: Drive) -> bool:
-        right = wanted is None or (value.frequency and value.duty and wanted.holds(value.frequency))
+        right = wanted is None or bool(value.frequency and value.duty and wanted.holds(value.frequency))
         return right and (share is None or share.holds(value.duty))
 
     def tell(value: Drive) -> str:

@@ -14,7 +14,7 @@ def all_of(run: Run, *, checks: list[Check]):
 def any_of(run: Run, *, checks: list[Check]):
     """One of the checks holds at least."""
     said = [holds(check, run) for check in checks]
-    return None if None in said else " (or) ".join(said)
+    return None if None in said else " (or) ".join(filter(None, said))
 
 
 @predicate()

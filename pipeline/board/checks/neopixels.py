@@ -137,7 +137,7 @@ def chase(run: Run, *, pin: Pin, count: Annotated[int, Field(ge=2)], step: Lasti
     lasts = lasting(step, tolerance)
 
     def at(place: int, back: int):
-        wanted = {(place - back * (n + 1)) % count: one for n, one in enumerate(behind)} | {place: head[0]}
+        wanted: dict[int, Any] = {(place - back * (n + 1)) % count: one for n, one in enumerate(behind)} | {place: head[0]}
         return lambda frame: len(frame) == count and all(
             is_lit(seen) if n in wanted and wanted[n] is None else is_colour(seen, wanted.get(n, "off")) for n, seen in enumerate(frame))
     glitch = min(GLITCH, int(lasts.low / 2))
@@ -166,13 +166,14 @@ def rainbow(run: Run, *, pin: Pin, period: Lasting | None = None, colours: Annot
     seen = [(span, hue(span.value[pixel])) for span in spans]
     if gaps := [span for span, value in seen if value is None]:
         return f"{about} was {colour_told(gaps[0].value[pixel])} at {moment(gaps[0].start)}, a colour was expected"
-    for (_, before), (span, after) in pairwise(seen):
+    hues = [(span, value) for span, value in seen if value is not None]
+    for (_, before), (span, after) in pairwise(hues):
         if abs((after - before + 180) % 360 - 180) > 720 / steps:
             return f"{about} jumped to {colour_told(span.value[pixel])} at {moment(span.start)}, a smooth change was expected"
     if fault := few_colours(spans, colours) or (total and sums(spans, pixel, total)):
         return f"{about if 'sum' in fault else 'the strip'} {fault}"
     turned, starts = 0.0, [(spans[0].start, 0.0)]
-    for (_, before), (span, after) in pairwise(seen):
+    for (_, before), (span, after) in pairwise(hues):
         turned += (after - before + 180) % 360 - 180
         starts.append((span.start, turned))
     window = spans[-1].end - spans[0].start

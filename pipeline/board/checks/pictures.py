@@ -84,6 +84,7 @@ def display_box(run: Run, *, x: Side = None, y: Side = None, width: Side = None,
     if step is None:
         bad = misfit(seen(signal), when.windows(run), fits)
         return bad and f"the display showed {bad.value} {during(bad)}, {told} was expected"
+    assert isinstance(x, list) and every is not None, "goes() has seen to it"
     left, right = (round(end) for end in x)
     way, lasts = list(range(left, right + 1, step)), lasting(every, tolerance)
     found = [Step(f"the box at x {place}", lambda box, place=place: fits(box) and box.x == place,

@@ -9,6 +9,7 @@ import inspect
 import re
 from collections.abc import Callable
 from textwrap import indent
+from types import FunctionType
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
@@ -76,7 +77,7 @@ class When(NamedTuple):
 
     def windows(self, run: Run) -> list[tuple[int, int]]:
         """Each of the moments, or the one window."""
-        return [(min(run.end, round(moment * 1_000_000)),) * 2 for moment in self.moments] or [self.window(run)]
+        return [(at, at) for at in (min(run.end, round(moment * 1_000_000)) for moment in self.moments)] or [self.window(run)]
 
 
 PERIOD = {"from_": (Time | None, Field(None, alias="from")), "to": (Time | None, None)}
@@ -86,12 +87,12 @@ MOMENTS = {"at": (Time | list[Time] | None, None)}
 class Predicate:
     """A predicate, which also knows its name, its arguments and what they may be."""
 
-    def __init__(self, function: Callable, rules: Callable[[dict], list[tuple[bool, str]]] | None, moments: bool):
+    def __init__(self, function: FunctionType, rules: Callable[[dict], list[tuple[bool, str]]] | None, moments: bool):
         parameters = list(inspect.signature(function).parameters.values())[1:]
         self.judge, self.rules, self.name = function, rules, function.__name__.rstrip("_")
         self.__doc__ = inspect.getdoc(function)
         self.windowed = any(p.name == "when" for p in parameters)
-        own = {p.name: (p.annotation, Field(... if p.default is p.empty else p.default, alias=p.name.rstrip("_")))
+        own: dict[str, Any] = {p.name: (p.annotation, Field(... if p.default is p.empty else p.default, alias=p.name.rstrip("_")))
                for p in parameters if p.name != "when"}
         self.schema = create_model(self.name, __base__=File, **own, **(PERIOD if self.windowed else {}),
                                    **(MOMENTS if self.windowed and moments else {}))
@@ -119,9 +120,9 @@ class Predicate:
 PREDICATES: dict[str, Predicate] = {}
 
 
-def predicate(rules: Callable[[dict], list[tuple[bool, str]]] | None = None, moments: bool = True) -> Callable[[Callable], Predicate]:
+def predicate(rules: Callable[[dict], list[tuple[bool, str]]] | None = None, moments: bool = True) -> Callable[[FunctionType], Predicate]:
     """Makes a predicate of a function. `rules` give (whether it holds, what is wrong) for arguments that must suit each other."""
-    def make(function: Callable) -> Predicate:
+    def make(function: FunctionType) -> Predicate:
         found = Predicate(function, rules, moments)
         assert found.name not in PREDICATES
         PREDICATES[found.name] = found
@@ -198,7 +199,7 @@ def parse(value: Any, where: str) -> list[Check]:
     made = [make(entry, f"{where}: {number}") for number, entry in enumerate(value)]
     if wrong := [fault for _, found in made for fault in found]:
         raise UserError("\n".join(wrong))
-    return [check for check, _ in made]
+    return [check for check, _ in made if check]
 
 
 def holds(check: Check, run: Run) -> str | None:
@@ -226,5 +227,5 @@ def pins_of(checks: list[Check]) -> list[int | str]:
 def vocabulary() -> str:
     """Every predicate with its arguments and what it says, for people who write checks."""
     takes = {name: "[checks]" if name in LOGIC else f"{{{', '.join(known.keys())}}}" for name, known in sorted(PREDICATES.items())}
-    return "\n\n".join(f"{name}: {takes[name]}\n{indent(PREDICATES[name].__doc__, '    ')}" for name in takes)
+    return "\n\n".join(f"{name}: {takes[name]}\n{indent(PREDICATES[name].__doc__ or '', '    ')}" for name in takes)
 

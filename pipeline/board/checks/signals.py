@@ -83,7 +83,7 @@ def settled(spans: list[Span], shorter: int) -> list[Span]:
             kept += brief
         elif brief and kept:
             kept[-1] = Span(kept[-1].start, brief[-1].end, kept[-1].value)
-        elif brief:
+        elif brief and span:
             span = Span(brief[0].start, span.end, span.value)
         brief = []
         if span is not None:

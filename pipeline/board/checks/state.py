@@ -71,8 +71,9 @@ def watchdog_fed(run: Run, *, longest: Positive | None = None, shortest: Positiv
     if longest is not None and gap > longest * 1e6:
         return f"the watchdog was not fed for {seconds(gap)} from {moment(at)} on, {number(longest)} s at most was expected"
     feeds = [event.time for event in noted(run, "watchdog", "feed") if start <= event.time <= end]
-    if early := shortest and next(((after - before, after) for before, after in pairwise(feeds) if after - before < shortest * 1e6), None):
-        return f"the watchdog was fed at {moment(early[1])}, {seconds(early[0])} after the time before, {number(shortest)} s at least was expected"
+    least = 1e6 * (shortest or 0)
+    if early := next(((after - before, after) for before, after in pairwise(feeds) if after - before < least), None):
+        return f"the watchdog was fed at {moment(early[1])}, {seconds(early[0])} after the time before, {number(least / 1e6)} s at least was expected"
     return None if longest is not None or len(fed) > 1 else "the watchdog was never fed"
 
 

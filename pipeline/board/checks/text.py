@@ -40,7 +40,7 @@ ROUND = 0.3             # of an interval, in which lines belong to one round of 
 Line = tuple[int, str]
 
 
-def finder(text: str, case: bool) -> Callable[[str, int], re.Match | None]:
+def finder(text: str, case: bool) -> Callable[..., re.Match | None]:
     """Finds a text from a place on, as whole words: `1` is not in `10` or `0.1`, `OPEN` not in `reopened`."""
     before = r"(?<![\w.])(?<!\s-)(?<!^-)" if text[:1].isdigit() else r"(?<!\w)" if text[:1].isalpha() else ""
     after = r"(?!\w|\.\d)" if text[-1:].isdigit() else r"(?!\w)" if text[-1:].isalpha() else ""
@@ -115,7 +115,7 @@ def how_often(number: int) -> str:
     return times(number) if number else "never"
 
 
-def in_moments(lines: list[Line], when: When, within: float) -> list[Line]:
+def in_moments(lines: list[tuple[int, Any]], when: When, within: float) -> list[tuple[int, Any]]:
     """The lines that come near one of the moments, all where there is none."""
     return [line for line in lines if not when.moments or any(-EARLY <= line[0] - at * 1e6 <= within * 1e6 for at in when.moments)]
 
@@ -278,9 +278,9 @@ def prints_elapsed(run: Run, *, pin: Pin, input: Pin, unit: Positive = 0.001, to
     ons = [span.start for span in signals.lit(run, pin).spans if span.value and start <= span.start <= end]
     presses = [span.start for span in signals.given(run, input).spans if span.value]
     pairs = [(on, next(iter(press for press in presses if press > on), None)) for on in ons]
-    if not pairs or pairs[0][1] is None:
+    on, press = pairs[0] if pairs else (0, None)
+    if press is None:
         return f"{signals.label(run, pin)} did not go on before a press of {signals.label(run, input)}"
-    on, press = pairs[0]
     wanted = around((press - on) / 1e6 / unit, tolerance / unit)
     after = [line for time, line in in_window(run, None, when) if time >= press]
     if any(wanted.holds(one) for line in after for one in numbers(line, None)):

@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent
 def in_order(value):
     """Times of a script begin at 0 and must not go backwards: a step that stands before the one above it is a slip of whoever wrote it."""
     if isinstance(value, list):
-        times = [step[0] if isinstance(step, list) else step for step in value]
+        times = [step[0] if isinstance(step, list | tuple) else step for step in value]
         if times and times[0] < 0:
             raise ValueError(f"time {times[0]} stands before the start, which is 0")
         for before, after in pairwise(times):
@@ -29,7 +29,7 @@ def in_order(value):
 
 
 def pair(step):
-    if len(step) != 2:
+    if not isinstance(step, list) or len(step) != 2:
         raise ValueError(f"must be [time, value], not {step}")
     return step
 

@@ -16,7 +16,7 @@ SUPPLY = 3.3        # volts
 def put(board: Board, pin: Pin, signal: Signal, volts: Callable[[float], float]) -> None:
     """Puts volts(value) on the pin, step by step of the signal. Raises UserError for a pin that the board cannot measure at."""
     name = board.spec.pin(pin)
-    if name not in board.spec.adc.values():
+    if name is None or name not in board.spec.adc.values():
         raise UserError(f"pin {pin} of a {board.spec.title} cannot measure volts; these can: {', '.join(map(str, board.spec.adc.values()))}")
     for time, value in steps(signal):
         board.at(time, lambda value=value: (board.adc.drive(name, volts(value)), board.changed()))

@@ -43,7 +43,7 @@ class Browser(Peer):
         self.data += data
         message = split_message(self.data)
         length = number(message[1].get("content-length", "")) if message else None
-        if len(self.data) > MAX_ANSWER or (length is not None and len(message[2]) >= length):
+        if len(self.data) > MAX_ANSWER or (message and length is not None and len(message[2]) >= length):
             self.leave()
         else:
             self.wait(PAUSE)

@@ -5,13 +5,13 @@ A program scans it without end, so what happens on its pins is not logged.
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from pipeline.board.boards import Pin
 from pipeline.board.devices import Device, in_order, pair
 
 KEYS = ["123A", "456B", "789C", "*0#D"]
-Press = Annotated[list[float | str], AfterValidator(pair)]      # [time, key]
+Press = Annotated[tuple[float, float | str], Field(strict=False), BeforeValidator(pair)]        # [time, key]
 
 
 def name(key: float | str) -> str:

@@ -39,7 +39,7 @@ class Lcd1602(I2CDevice):
         if self.rs is None:
             self.connect(board, Backpack(panel, self.address))
             return
-        rs, enable, *data = (board.gpio.pin(board.spec.pin(pin)) for pin in (self.rs, self.enable, *self.data))
+        rs, enable, *data = (board.gpio.pin(board.spec.pin(pin)) for pin in (self.rs, self.enable, *(self.data or ())))
 
         def clock(level: int | None) -> None:
             if level == 0:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from pipeline.board.boards import Pin
 from pipeline.board.devices import Device, in_order
@@ -10,12 +10,12 @@ from pipeline.board.devices._analog import SUPPLY, put
 
 
 def step(value):
-    if len(value) != 2 or isinstance(value[0], list) or not isinstance(value[1], list):
+    if not isinstance(value, list) or len(value) != 2 or isinstance(value[0], list) or not isinstance(value[1], list):
         raise ValueError("must be [time, [left, ..., right]]")
     return value
 
 
-Sees = Annotated[list[float | list[float]], AfterValidator(step)]
+Sees = Annotated[tuple[float, list[float]], Field(strict=False), BeforeValidator(step)]
 
 
 class LineSensor(Device):

@@ -8,7 +8,7 @@ from pipeline.board.boards import Pin
 from pipeline.board.devices import Device
 
 # The eight half steps of the coils, in order.
-COILS = [(1, 0, 0, 0), (1, 1, 0, 0), (0, 1, 0, 0), (0, 1, 1, 0), (0, 0, 1, 0), (0, 0, 1, 1), (0, 0, 0, 1), (1, 0, 0, 1)]
+COILS: list[tuple[int, ...]] = [(1, 0, 0, 0), (1, 1, 0, 0), (0, 1, 0, 0), (0, 1, 1, 0), (0, 0, 1, 0), (0, 0, 1, 1), (0, 0, 0, 1), (1, 0, 0, 1)]
 SETTLED = 200           # microseconds: the four pins change one after the other; what they come to rest at counts
 
 

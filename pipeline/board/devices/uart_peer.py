@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from pipeline.board.devices import Device, Pin, in_order
 from pipeline.board.hardware.uart import Format, Peer
@@ -14,13 +14,13 @@ Byte = Annotated[int, Field(ge=0, le=255)]
 Message = str | list[Byte]          # text, or bytes for what is none
 
 
-def moment(step: list) -> list:
-    if len(step) != 2 or not isinstance(step[0], float) or isinstance(step[1], float):
+def moment(step: Any) -> Any:
+    if not isinstance(step, list) or len(step) != 2 or not isinstance(step[0], int | float) or isinstance(step[1], int | float):
         raise ValueError(f"must be [time, text], not {step}")
     return step
 
 
-Says = Annotated[list[Annotated[list[float | Message], AfterValidator(moment)]], AfterValidator(in_order)]
+Says = Annotated[list[Annotated[tuple[float, Message], Field(strict=False), BeforeValidator(moment)]], AfterValidator(in_order)]
 
 
 class UartPeer(Device):

@@ -98,12 +98,15 @@ class Peripheral:
             pin = self.named[arguments] = self.pin(name)
         return pin
 
-    def regular(self, arguments: str) -> Pin:
-        """As `of`, but none that hangs on the radio's chip: those can do nothing but on and off."""
-        pin = self.of(arguments)
-        if not isinstance(pin.name, int):
+    def number(self, arguments: str) -> int:
+        """Of the pin that `of` gives, but none that hangs on the radio's chip: those can do nothing but on and off."""
+        name = self.of(arguments).name
+        if not isinstance(name, int):
             raise Refused("ValueError", "expecting a regular GPIO Pin")
-        return pin
+        return name
+
+    def regular(self, arguments: str) -> Pin:
+        return self.pin(self.number(arguments))
 
     def _pin(self, arguments: str) -> str:
         """A number, or `=` and a name: a number as text is no name of a pin."""

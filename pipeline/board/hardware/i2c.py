@@ -119,6 +119,7 @@ class Peripheral:
         before = self.buses.get(number)
         kept = {"scl": str(before.scl), "sda": str(before.sda)} if before else {"scl": "", "sda": ""}
         pins = wires(self.board, f"i2c{number}", {"scl": scl or kept["scl"], "sda": sda or kept["sda"]})
+        assert pins["scl"] is not None and pins["sda"] is not None, "each bus of a board has its default pins"
         self.buses[number] = Bus(number, pins["scl"], pins["sda"], max(1, min(FASTEST, int(frequency))), int(timeout), soft=False)
         self.board.advance(self.board.now + OVERHEAD)
         return number
@@ -128,6 +129,7 @@ class Peripheral:
         if not scl or not sda:
             raise Refused("TypeError", f"'{'sda' if scl else 'scl'}' argument required")
         pins = wires(self.board, "", {"scl": scl, "sda": sda})
+        assert pins["scl"] is not None and pins["sda"] is not None, "both were given"
         key = f"{pins['scl']}/{pins['sda']}"
         half = max(1, min(500_000, 500_000 // max(1, int(frequency))))      # a bit's, microseconds
         self.buses[key] = Bus(key, pins["scl"], pins["sda"], 500_000 // half, int(timeout), soft=True)
@@ -219,7 +221,7 @@ class Peripheral:
 
     def _finish(self, bus: Bus) -> None:
         """Hands the chip what was written to it since the start."""
-        if bus.open == "write":
+        if bus.open == "write" and bus.target:
             self.board.note("i2c", bus.where, ("write", bus.address, bus.written))
             bus.target.write(bus.written)
 

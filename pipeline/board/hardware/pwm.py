@@ -123,7 +123,7 @@ class Peripheral:
         self.board = board
         self.rp2 = board.spec.port == "rp2"
         self.slices: dict[int, Slice] = {}
-        self.routed: set[PinName] = set()                               # the pins that PWM drives
+        self.routed: set[int] = set()                                   # the pins that PWM drives
         self.logged: dict[PinName, tuple[int, float] | None] = {}
         self.operations = {"pwm.new": self._new, "pwm.init": self._init, "pwm.freq": self._frequency, "pwm.duty": self._duty,
                            "pwm.deinit": self._deinit, "pwm.show": self._show}
@@ -132,8 +132,10 @@ class Peripheral:
 
     def state(self, name: PinName) -> tuple[int, float] | None:
         """(hertz, duty) of a pin under PWM, None of any other."""
-        slice, channel = self._find(name) if name in self.routed else (None, None)
-        if slice is None or not slice.on:
+        if not isinstance(name, int) or name not in self.routed:
+            return None
+        slice, channel = self._find(name)
+        if not slice.on:
             return None
         return slice.counter.hertz, round(1 - channel.high if channel.inverted else channel.high, 5)
 
@@ -144,7 +146,7 @@ class Peripheral:
 
     def release(self, name: PinName) -> None:
         """The pin is something else from now on."""
-        if name in self.routed:
+        if isinstance(name, int) and name in self.routed:
             self.routed.discard(name)
             self._stopped(name)
 
@@ -167,7 +169,7 @@ class Peripheral:
             state = self.state(name)
             if state is None and self.logged.get(name) is not None:
                 self._stopped(name)
-            elif state != (before := self.logged.get(name)):
+            elif state is not None and state != (before := self.logged.get(name)):
                 self.logged[name] = state
                 self.board.note("pwm", name, state, news=before is None or before[0] != state[0])
                 self.board.gpio.pulse(name, int(state[1] >= 0.5))
@@ -194,7 +196,7 @@ class Peripheral:
             raise Refused("RuntimeError", "out of PWM timers:8")
 
     def _active(self, arguments: str) -> tuple[int, Slice, Channel]:
-        name = self.board.gpio.regular(arguments).name
+        name = self.board.gpio.number(arguments)
         if not self.rp2 and name not in self.routed:
             raise Refused("RuntimeError", "PWM is inactive")
         return name, *self._find(name)
@@ -203,14 +205,14 @@ class Peripheral:
 
     def _new(self, arguments: str) -> None:
         """As _init; what was told before is forgotten, but goes on until something else is told."""
-        channel = self._find(self.board.gpio.regular(arguments.partition(",")[0]).name)[1]
+        channel = self._find(self.board.gpio.number(arguments.partition(",")[0]))[1]
         channel.unit, channel.inverted = "", False
         self._init(arguments)
 
     def _init(self, arguments: str) -> None:
         """PIN,hertz,unit,duty,invert; `-` for what was not given."""
         text, frequency, unit, duty, invert = arguments.split(",")
-        name = self.board.gpio.regular(text).name
+        name = self.board.gpio.number(text)
         slice, channel = self._find(name)
         if name in self.board.spec.input_only:
             raise Refused("OSError", "(-258, 'ESP_ERR_INVALID_ARG')")
@@ -254,7 +256,7 @@ class Peripheral:
 
     def _deinit(self, arguments: str) -> None:
         """An rp2 stops the whole slice, so its other pin too, until one of them is told something again."""
-        name = self.board.gpio.regular(arguments).name
+        name = self.board.gpio.number(arguments)
         slice, channel = self._find(name)
         slice.on = False
         if not self.rp2:
@@ -264,7 +266,7 @@ class Peripheral:
 
     def _show(self, arguments: str) -> str:
         """How the port prints a PWM."""
-        name = self.board.gpio.regular(arguments).name
+        name = self.board.gpio.number(arguments)
         slice, channel = self._find(name)
         if self.rp2:
             return f"<PWM slice={(name >> 1) & 7} channel={name & 1} invert={int(channel.inverted)}>"

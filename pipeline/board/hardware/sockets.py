@@ -218,10 +218,10 @@ class Peripheral:
         return None
 
     def _tls(self, socket: Socket, _: str) -> str | None:
-        self._usable(socket)
+        peer = self._usable(socket)
         if not socket.secure and not socket.opening:
             socket.opening = socket.secure = True
-            self.board.after(HANDSHAKE, lambda: socket.open("" if socket.peer.tls else "ECONNRESET"))
+            self.board.after(HANDSHAKE, lambda: socket.open("" if peer.tls else "ECONNRESET"))
         return None if socket.opening and socket.timeout != 0 else ""
 
     def _usable(self, socket: Socket) -> Peer:

@@ -99,7 +99,7 @@ class Peripheral:
     def _transfer(self, bus: Bus, data: bytes) -> bytes:
         if not bus.open:
             raise Refused("OSError", "transfer on deinitialized SPI")
-        self.board.sleep(OVERHEAD + 8 * len(data) * 1_000_000 // max(1, min(FASTEST, bus.settings["baudrate"])))
+        self.board.sleep(OVERHEAD + 8 * len(data) * 1_000_000 // max(1, min(FASTEST, int(bus.settings["baudrate"]))))
         heard = [wired.target.transfer(data) for wired in self.wired if self._hears(wired, bus)]
         if not heard or bus.pins["miso"] is None:
             return bytes([NOTHING]) * len(data)
@@ -107,7 +107,7 @@ class Peripheral:
 
     def _hears(self, wired: Wired, bus: Bus) -> bool:
         gpio = self.board.gpio
-        ours = all(gpio.pin(bus.pins[part]).mode == "alt" for part in ("sck", "mosi") if bus.pins[part] is not None)
+        ours = all(gpio.pin(pin).mode == "alt" for pin in (bus.pins["sck"], bus.pins["mosi"]) if pin is not None)
         selected = wired.select is None or gpio.pin(wired.select).driven() == 0
         return ours and selected and all(bus.pins[part] == pin for part, pin in wired.pins.items())
 

@@ -171,8 +171,8 @@ class Peripheral:
         self.board.advance(self.board.now + 100)
 
     def _show(self, number: str) -> str:
-        bus = self.bus(number)
-        return (f"UART({number}, baudrate={bus.format.baudrate}, bits={bus.format.bits}, parity={bus.format.parity}, stop={bus.format.stop}, "
+        bus, format = self.bus(number)
+        return (f"UART({number}, baudrate={format.baudrate}, bits={format.bits}, parity={format.parity}, stop={format.stop}, "
                 f"tx={bus.tx}, rx={bus.rx}, txbuf={BUFFER}, rxbuf={bus.room}, timeout={bus.timeout}, timeout_char={bus.timeout_char})")
 
     def _deinit(self, number: str) -> None:
@@ -180,12 +180,12 @@ class Peripheral:
         bus.format, bus.triggers = None, frozenset()
         bus.received.clear()
 
-    def bus(self, number: str) -> Bus:
-        """The UART, which must be open."""
+    def bus(self, number: str) -> tuple[Bus, Format]:
+        """The UART, which must be open, and so has a format."""
         bus = self.buses[int(number)]
         if bus.format is None:
             raise Refused("OSError", "UART is not initialised")
-        return bus
+        return bus, bus.format
 
     def _irq(self, arguments: str) -> None:
         number, names = arguments.split(",")
@@ -204,7 +204,7 @@ class Peripheral:
     def _read(self, arguments: str) -> str:
         """What has come, after a wait as long as the timeouts say; with "+" at the end where it is to be asked again."""
         number, how, count, new = arguments.split(",")
-        bus, board, data, count = self.bus(number), self.board, bytearray(), int(count)
+        (bus, _), board, data, count = self.bus(number), self.board, bytearray(), int(count)
         if new == "1":
             bus.deadline = board.now + bus.timeout * 1_000
         board.poll()
@@ -226,26 +226,26 @@ class Peripheral:
 
     def _write(self, arguments: str) -> str:
         number, data = arguments.split(",")
-        bus, board, data = self.bus(number), self.board, bytes.fromhex(data)
+        (bus, format), board, data = self.bus(number), self.board, bytes.fromhex(data)
         start = max(board.now, bus.free)
-        bus.free = start + bus.format.time(len(data))
+        bus.free = start + format.time(len(data))
         if data:
             board.note("uart", bus.number, ("sent", data))
         for line in self.lines:
             if line.number in (None, bus.number) and line.tx in (None, bus.tx):
-                found = bytes(byte for _, byte in heard(data, bus.format, line.peer.format))
+                found = bytes(byte for _, byte in heard(data, format, line.peer.format))
                 board.at(bus.free, lambda line=line, found=found: line.peer.receive(found))
         if "sent" in bus.triggers:
             board.at(bus.free, lambda: board.interrupt(f"uart{bus.number}") if board.now >= bus.free else None)
-        board.sleep(max(20 + len(data), bus.free - board.now - bus.format.time(BUFFER + FIFO)))
+        board.sleep(max(20 + len(data), bus.free - board.now - format.time(BUFFER + FIFO)))
         return str(len(data))
 
     def _txdone(self, number: str) -> str:
         self.board.poll()
-        return "1" if self.board.now >= self.bus(number).free else "0"
+        return "1" if self.board.now >= self.bus(number)[0].free else "0"
 
     def _flush(self, number: str) -> None:
-        self.board.sleep(max(2, self.bus(number).free - self.board.now))
+        self.board.sleep(max(2, self.bus(number)[0].free - self.board.now))
 
     def _break(self, number: str) -> None:
-        self.board.sleep(13_000_000 // self.bus(number).format.baudrate)
+        self.board.sleep(13_000_000 // self.bus(number)[1].baudrate)
