@@ -5,6 +5,7 @@ and devices. Each epoch shuffles all blocks without replacement; no block is pad
 """
 
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Order(Sampler[int]):
         self.start, self.rank, self.world = start, rank, world
 
     def __len__(self) -> int:
-        return self.samples
+        return min(self.samples, sys.maxsize)       # Python's len() knows no more
 
     def __iter__(self) -> Iterator[int]:
         epoch, order = -1, None
