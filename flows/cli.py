@@ -11,9 +11,11 @@ from pipeline.core.errors import UserError
 
 def run(arguments) -> None:
     """bring every file up to date, register the version in MLflow, import it into Ollama"""
+    from flows import forecast
     from flows.servers import prefect_for_a_run
     from pipeline.core.config import load
     load()
+    forecast.start()
     with prefect_for_a_run():
         from flows.retrain import retrain
         from flows.summary import show

@@ -15,7 +15,7 @@ _running: set[str] = set()
 _bar_shown = False
 
 Table = tuple[str, list[str], list[list[str]]]      # title, headings, rows
-LOG_COLUMNS = 140           # where no terminal says how wide it is
+LOG_COLUMNS = 140           # where neither a terminal nor COLUMNS says how wide it is
 GAP = 3                     # columns between two cells
 LONG_WORD = 24              # characters; a longer one may be broken in a narrow table
 
@@ -24,6 +24,10 @@ SIGNS = {"Executed": "✓", "Cached": "↺", "Skipped": "·", "Failed": "✗", "
 
 def is_live() -> bool:
     return sys.stdout.isatty()
+
+
+def clock(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def wrapped(text: str) -> str:
@@ -89,7 +93,7 @@ def show_tables(tables: list[Table]) -> None:
     from rich.markup import escape
     from rich.padding import Padding
     from rich.table import Table as RichTable
-    console = Console(width=None if Console().is_terminal else LOG_COLUMNS, highlight=False)
+    console = Console(width=None if Console().is_terminal else shutil.get_terminal_size((LOG_COLUMNS, 0)).columns, highlight=False)
     for title, headings, rows in tables:
         console.print(f"[bold]{escape(title)}[/]")
         if (widths := fitted(headings, rows, console.width)) is None:

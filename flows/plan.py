@@ -7,7 +7,7 @@ No figure of an earlier run stands for the one that is planned: where the text o
 from pathlib import Path
 
 from flows.changes import pending
-from flows.console import say, show_tables
+from flows.console import clock, say, show_tables
 from flows.tracked import missed
 from pipeline import plan
 from pipeline.advice import advice, check_machine
@@ -15,10 +15,6 @@ from pipeline.core.config import Config
 from pipeline.core.files import read_json
 from pipeline.core.paths import METRICS, SIDECAR
 from pipeline.training.train import epochs, number_of_steps
-
-
-def clock(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def reading(tokens: int, tasks_share: float, stages: dict[str, str]) -> tuple[int | None, str]:

@@ -18,7 +18,7 @@ from prefect.logging import get_logger
 from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import acts, console, runs
+from flows import acts, console, forecast, runs
 from flows.changes import graph, pending
 from flows.graph import Outcome, finish, mend, run_stage, stop_children
 from flows.notices import notify
@@ -131,6 +131,9 @@ def retrain() -> list[Outcome]:
     runs.rename(f"{config.params.model}, by {asked}")       # the version is known when it is registered
     for line in advice(config) + missed(config):
         warn(f"note: {line}")
+    if line := forecast.said(config, pending(), forecast.recall(), forecast.measured()):
+        console.say(line)
+        get_run_logger().info(line)
     futures: dict[str, PrefectFuture] = {}
     try:
         for stage, needs in graph().items():
@@ -147,6 +150,7 @@ def retrain() -> list[Outcome]:
     if failed:
         raise RuntimeError("\n".join(str(state.result(raise_on_failure=False)) for state in failed.values()))
     outcomes = [future.result() for future in futures.values()]
+    forecast.remember({done.name: done.seconds for done in outcomes if done.state == "Executed"})
     create_markdown_artifact(report(outcomes), key="retrain", description="What ran, and what came out")
     return outcomes
 

@@ -3,11 +3,15 @@
 Parameters are counted by the shapes alone, at once, and a test holds them against the model. What else there is to know is no rule of
 thumb but the real thing, and takes its seconds: memory from a training step on fake tensors, which have shapes and no contents; file
 sizes from llama.cpp's own quantizer, on random weights of the shape; time from some steps on this machine.
+
+    python -m pipeline.plan         # what a second can tell of that time, before a run
 """
 
+import json
 import math
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from pipeline.core.config import Config
 from pipeline.core.memory import keep_freed
 
 MEASURE_SECONDS = 10
+FASTER = 3      # times, at most, that compiled steps are as fast as eager ones in float32: where there are bfloat16 units (EXPERIMENTS.md)
 PRECISIONS = {"32-true": "32-true", "16-mixed": "16-mixed or bf16-mixed"}    # what is simulated -> what it is the memory of
 # The reference's flowcharts, by tokens of training text: below how many, which profile, rate and steps.
 PROFILES = ((5e6, "robo-nano-5m", 3e-4, 500), (15e6, "robo-tiny-25m", 3e-4, 1000), (50e6, "robo-small-50m", 3e-4, 2000),
@@ -150,6 +155,39 @@ def measure(config: Config, seconds: float = MEASURE_SECONDS) -> tuple[float, fl
     return first, steps * tokens / taken, f"{precision}, {why}"
 
 
+def least(work: Callable[[], object]) -> float:
+    """Seconds of the processor that `work` takes; the first time it has to find its memory."""
+    found = []
+    for _ in range(2):
+        began = time.process_time()
+        work()
+        found.append(time.process_time() - began)
+    return min(found)
+
+
+def eager_seconds(config: Config) -> float | None:
+    """Of the whole training without compiling, on this machine with nothing else to do; None where a GPU would do it.
+
+    From one row of a batch, in one thread, by the processor's time: threads that share a machine with others wait for each other, and
+    compiling takes a minute.
+    """
+    import torch
+
+    from pipeline.training.optimizer import make_optimizer
+    from pipeline.training.train import number_of_steps
+
+    if torch.cuda.is_available():
+        return None
+    cores, d, t = torch.get_num_threads(), config.data, config.training
+    torch.set_num_threads(1)
+    model = build(config).train()
+    optimizer = make_optimizer(model, t.model_dump(), torch.float32)
+    ids = torch.randint(config.model.vocab_size, (1, d.block_size + 1))
+    row = least(lambda: model.loss(ids[:, :-1], ids[:, 1:]).backward())
+    rows = d.batch_size * t.accumulate_grad_batches * t.devices * t.num_nodes
+    return number_of_steps(t.model_dump(), rows * d.block_size) * (rows * row + least(optimizer.step)) / cores
+
+
 def reference(config: Config, tokens: int) -> list[Advice]:
     """What the reference's flowcharts choose for so many tokens of training text, where it is not what stands in the configs."""
     def row(table):
@@ -166,3 +204,10 @@ def reference(config: Config, tokens: int) -> list[Advice]:
                "AdamW's for this profile; for Muon's own see EXPERIMENTS.md"),
         Advice(f"{at['training']}: max_steps", str(t.max_steps), str(steps), "for steps of 65,536 tokens on a GPU")]
     return [advice for advice in rows if advice.ours != advice.reference]
+
+
+if __name__ == "__main__":
+    from pipeline.core.config import load
+    from pipeline.core.stage import die_with_parent
+    die_with_parent()
+    print(json.dumps(eager_seconds(load())))

@@ -10,9 +10,11 @@ import xml.etree.ElementTree as xml
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 from stages import REPOSITORY
 
+from flows.console import show_tables
 from pipeline.board import inputs, show, words
 from pipeline.board.board import Event
 from pipeline.board.plot import plot
@@ -265,9 +267,22 @@ def full(many: int = 0) -> Run:
 @pytest.mark.parametrize("run", [full(), full(3000), made(), made((0, "print", "", EVIL), (0, "device", EVIL, EVIL), stopped=EVIL,
                                  errors=[Error(0, EVIL, EVIL, 2, EVIL)], program=EVIL * 3)], ids=["everything", "much", "nothing", "odd signs"])
 def test_no_line_is_wider_than_the_terminal(run, width):
-    from rich.cells import cell_len
     lines = shown(run, width).split("\n")
     assert max(map(cell_len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [1, 10, 20])
+def test_where_there_is_no_room_for_a_timeline_there_is_none(width):
+    lines = shown(made((1, "pin", 15, 0), (SECOND, "pin", 15, 1)), width).split("\n")
+    assert max(map(cell_len, lines)) <= width and not any("┴" in line for line in lines)
+
+
+@pytest.mark.parametrize("columns", [60, 132])
+def test_a_pipe_is_as_wide_as_columns_says(monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert show.console().width == columns
+    show_tables([("The tables of a run", ["word", "words"], [["one", "two " * 100]])])
+    assert columns - 10 < max(map(cell_len, capsys.readouterr().out.split("\n"))) <= columns
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

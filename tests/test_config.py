@@ -1,9 +1,11 @@
 """Every YAML file of the repository loads, every choice that fits composes, and every mistake is named with its file and key."""
 
+import contextlib
 import itertools
 import os
 import re
 import subprocess
+import time
 
 import pytest
 from chain import edit
@@ -235,7 +237,14 @@ WRONG = {
     "decay": (TRAINING, keys(weight_decay=200.0), ["weight_decay: 200.0 at learning_rate 0.006"]),
     "betas zero": (TRAINING, keys(betas=[0.0, 0.0]), ["betas: [0.0, 0.0]", "[0.9, 0.95]"]),
     "no time": (TRAINING, keys(max_time="00:00:00"), ['max_time: "00:00:00" leaves no time', "null"]),
-    "seed": (TRAINING, keys(seed=2**32), ["seed", "4294967295"]),
+    "seed": (TRAINING, keys(seed=2**32 - 1), ["seed", "4294967294"]),
+    "more than there can be": (PARAMS, keys(assess__tokens=10**13), ["assess.tokens", "less than or equal to 1000000000000"]),
+    "years": (TRAINING, keys(max_time="9999999:00:00"), ["max_time", 'such as "00:05:00"']),
+    "no pause": (OPERATIONS, keys(reconcile_every=0), ["reconcile_every", "greater than or equal to 0.1"]),
+    "a pause for ever": (OPERATIONS, keys(reconcile_every=1e300), ["reconcile_every", "less than or equal to 86400"]),
+    "blank prompt": (PARAMS, keys(evaluate__prompts=["a", ""]), ["evaluate.prompts.1: must be a text of more than blanks"]),
+    "half of a character": (PARAMS, replaced("max_new_tokens: 64", 'max_new_tokens: 64\n  "\\uD83D": "\\uD83D\\uDE00"'), [
+        "holds half of a character", "\\U0001F600"]),
     "sample longer than the context": (TRAINING, keys(sample_prompts=["x = 1\n" * 100]), [
         "sample_prompts.0: is 500 tokens at least", "the model sees 256", MODEL]),
     "infinite rate": (TRAINING, replaced("learning_rate: 6.0e-3", "learning_rate: .inf"), ["learning_rate", "finite"]),
@@ -364,6 +373,20 @@ def test_a_split_pattern_may_be_written_out(root):
     from pipeline.core.schema import SPLIT_PATTERNS
     keys(split_pattern=SPLIT_PATTERNS["gpt-2"])(root, TOKENIZER)
     load(root)
+
+
+def test_a_config_is_read_within_a_second(root):
+    """Right or wrong. The processor's time counts: on a busy machine others take the rest."""
+    def seconds() -> float:
+        began = time.process_time()
+        with contextlib.suppress(UserError):
+            load(root)
+        return time.process_time() - began
+
+    assert min(seconds() for _ in range(3)) < 1
+    only_source(license=DROP, path=DROP)(root, CORPUS)
+    keys(vocab_size=300)(root, MODEL)
+    assert min(seconds() for _ in range(3)) < 1
 
 
 def test_all_faults_are_shown_at_once(root):

@@ -96,6 +96,22 @@ def test_speed_is_measured(tiny_tokenizer):
     assert first > 0 and rate > 0 and numbers == "32-true, as configured"
 
 
+def test_the_time_of_a_training_is_told_by_a_row_of_it(monkeypatch):
+    """Four steps of two rows: eight times a row and four times the optimizer, on the cores there are."""
+    config = shaped(vocab_size=512, context_length=64, d_model=64, n_layers=1, n_heads=2, d_ff=256)
+    config.data = config.data.model_copy(update={"block_size": 64, "batch_size": 2})
+    config.training = config.training.model_copy(update={"max_steps": 4})
+    measured, threads = iter([0.5, 0.25]), torch.get_num_threads()
+    monkeypatch.setattr(plan, "least", lambda work: (work() and None) or next(measured))
+    try:
+        torch.set_num_threads(2)
+        assert plan.eager_seconds(config) == (None if torch.cuda.is_available() else (8 * 0.5 + 4 * 0.25) / 2)
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.undo()
+    assert 0.02 < plan.least(lambda: sum(range(2_000_000))) < 2
+
+
 @pytest.mark.parametrize("tokens, profile, dropout, steps", [
     (1e6, "robo-nano-5m", "0.2", "500"), (10e6, "robo-tiny-25m", "0.1", "1000"), (30e6, "robo-small-50m", "0", "2000"),
     (60e6, "robo-medium-80m", "0", "3000")])
@@ -110,8 +126,8 @@ def test_the_plan_of_a_fresh_project(tmp_path):
     root = make_chain(tmp_path / "chain")
     said = robo(root, "plan", "--no-measure", PYTHONPROFILEIMPORTTIME="1")
     assert not re.findall(r"^import time.*\| +(torch|prefect|mlflow|llama_cpp|transformers)$", said, re.MULTILINE), "each takes longer than the plan"
-    for words in ("99,264 parameters", "6 steps of 2 x 256 x 2", "1,024 tokens: 6,144 tokens; epochs are known when data/processed/pack.json is there",
-                  "Nothing was built here yet", "data/raw not there yet", "quantize@Q4_K_M"):
+    for words in ("99,264 parameters", "6 steps of 2 x 256 x 2", "1,024 tokens: 6,144 tokens",
+                  "epochs are known when data/processed/pack.json is there", "Nothing was built here yet", "data/raw not there yet", "quantize@Q4_K_M"):
         assert words in said, words
     edit(root, "configs/models/small.yaml", d_ff=100)
     edit(root, "configs/training/small.yaml", min_lr=1.0)

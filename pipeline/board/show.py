@@ -5,6 +5,7 @@ gets those.
 """
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from pipeline.board.run import Run
 from pipeline.board.words import Row
 
 PIPE_WIDTH = 100
+LEAST_LANE = 8                              # columns of the timeline
 SHOWN_ERRORS, SHOWN_LINES, SHOWN_ROWS = 3, 20, 40
 ERROR_LENGTH = 300                          # characters of its text
 AROUND = 1                                  # lines of the program shown before and after the one with the error
@@ -27,9 +29,10 @@ COLORS = {"pin": "green", "input": "cyan", "pwm": "yellow", "error": "bold red"}
 
 
 def console() -> Console:
-    """As wide as the terminal, 100 columns into a file or pipe."""
+    """As wide as the terminal; into a file or pipe as COLUMNS says, else 100 columns."""
     found = Console(highlight=False, markup=False, emoji=False)
-    return found if found.is_terminal else Console(width=PIPE_WIDTH, highlight=False, markup=False, emoji=False)
+    width = shutil.get_terminal_size((PIPE_WIDTH, 0)).columns
+    return found if found.is_terminal else Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def text_for(out: Console, said: str, style: str = "") -> Text:
@@ -101,6 +104,8 @@ def timeline(out: Console, rows: list[Row], end: int) -> None:
     room = max(12, min(24, out.width // 4))
     labels = max((min(room, len(row.label)) for row in rows), default=0)
     width = out.width - labels - 2
+    if width < LEAST_LANE:      # nothing could be seen on it; the words stand above
+        return
     for row in rows:
         name = row.label if len(row.label) <= labels else f"{row.label[:labels - 1]}…"
         lane = text_for(out, drawn(row, end, width), COLORS.get(row.kind, ""))

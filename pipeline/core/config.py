@@ -5,6 +5,7 @@ A stage does not get these models but a `StageConfig`, which hands out just the 
 changes a stage's result cannot be missing from the graph: reading it fails at once.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -24,9 +25,25 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from pipeline.core.errors import UserError, suggestion
 from pipeline.core.paths import PROCESSED
 from pipeline.core.prompt import as_served
-from pipeline.core.schema import BLOCK, IN_WORDS, Corpus, Data, File, Model, Operations, Params, Serving, Tokenizer, Training, pieces, split_name
+from pipeline.core.schema import (
+    BLOCK,
+    IN_WORDS,
+    MOST,
+    Corpus,
+    Data,
+    File,
+    Model,
+    Operations,
+    Params,
+    Serving,
+    Tokenizer,
+    Training,
+    pieces,
+    split_name,
+)
 
 UINT16_VOCAB = 65_535
+LONG_FILE = 32_000          # bytes, which take half a second
 QUOTED = re.compile(r"'([^']+)'")
 
 SomeFile = TypeVar("SomeFile", bound=File)
@@ -53,17 +70,28 @@ def read(path: Path) -> str:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def halves(content, key: str = "") -> list[str]:
+    """Keys of the texts that no file takes: with half of a character in them, as the escape "\\uD83D" gives."""
+    if isinstance(content, str):
+        return [key] if re.search("[\ud800-\udfff]", content) else []
+    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    return [found for step, value in inner for found in halves(value, f"{key}.{step}" if key else str(step))]
+
+
 def read_yaml(path: Path):
     """Raises UserError for a file that cannot be read or broken YAML, with the line."""
     text = read(path)
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        content = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
         raise UserError(f"{path}:{where} not valid YAML: {error.problem or error.context}") from None
     except (YAMLError, ValueError, RecursionError) as error:    # odd characters, impossible dates, endless brackets
         raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    if found := halves(content):
+        raise UserError(f"{path}: {', '.join(found)}: holds half of a character; write the character itself, or its whole number such as \\U0001F600")
+    return content
 
 
 def schemas_in(annotation) -> list[type[File]]:
@@ -105,7 +133,7 @@ def in_words(shape: dict) -> str:
         return f"a list, each of it {in_words(shape.get('items', {}))}"
     named = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text", "null": "null"}
     bounds = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    limits = " and ".join(f"{words} {shape[bound]}" for bound, words in bounds.items() if bound in shape)
+    limits = " and ".join(f"{words} {shape[bound]}" for bound, words in bounds.items() if shape.get(bound, MOST) != MOST)
     return f"{named.get(shape.get('type'), 'keys and values')}{limits and f' {limits}'}"
 
 
@@ -120,13 +148,19 @@ def wanted(schema: type[File], key: str, fields: list[FieldInfo]) -> str:
     return f"; must be {' or '.join(dict.fromkeys(said))}"
 
 
-def example(path: Path, key: str) -> str:
-    """What stands for a missing key in another config of the same folder, where that is short; else nothing."""
+def neighbours(path: Path) -> dict[Path, dict]:
+    """What the other configs of the same folder hold, but for those that take longer to read than an example is worth."""
+    found = {}
     for other in sorted(path.parent.glob("*.yaml") if path.parent.parent.name == "configs" else []):
-        try:
-            value = read_yaml(other) if other != path else None
-        except UserError:
-            continue
+        with contextlib.suppress(UserError, OSError):
+            if other != path and other.stat().st_size <= LONG_FILE:
+                found[other] = read_yaml(other)
+    return found
+
+
+def example(others: dict[Path, dict], key: str) -> str:
+    """What stands for a missing key in another config, where that is short; else nothing."""
+    for other, value in others.items():
         for step in key.split("."):
             value = value.get(step) if isinstance(value, dict) else None
         if value is not None and len(said := json.dumps(value)) <= 60:
@@ -169,7 +203,8 @@ def parse(path: Path, schema: type[SomeFile]) -> SomeFile:
         # ints are fine where floats are asked for, as YAML users expect; pydantic's strict mode allows that
         return schema.model_validate(content)
     except ValidationError as error:
-        said = [explain(schema, fault) + (example(path, locate(schema, fault["loc"])[0]) if fault["type"] == "missing" else "")
+        others = neighbours(path) if any(fault["type"] == "missing" for fault in error.errors()) else {}
+        said = [explain(schema, fault) + (example(others, locate(schema, fault["loc"])[0]) if fault["type"] == "missing" else "")
                 for fault in error.errors()]
         raise UserError("\n".join(f"{path}: {fault}" for fault in said)) from None
 

@@ -36,6 +36,7 @@ EXAM_SETS: tuple[str, ...] = get_args(ExamSet)
 COPYLEFT = re.compile(r"\b(A?GPL(v?\d)?|LGPL(v?\d)?|GNU (Affero |Lesser )?General Public|CC[ -]BY[ -]NC|non-?commercial use)\b", re.IGNORECASE)
 
 LONGEST_NAME = 128          # characters; a file's may have 255 bytes
+MOST = 10**12               # of whatever is counted; the libraries' own numbers end at 9 * 10**18
 LONGEST_CONTEXT = 131_072   # tokens; no model of a size that fits this chain reads more
 NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
 # MLflow wants none of / : . % " ' and Docker no capitals; Ollama takes 80 characters, with `-unfinished` while a model is tried.
@@ -45,7 +46,7 @@ SHA256 = r"^[0-9a-f]{64}$"
 CORPUS_FOLDER = r"^corpora/[^/.][^/]*(/[^/.][^/]*)*$"
 BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 CHECKPOINT = r"^(checkpoints/[^/.][^/]*|(models:/)?[a-zA-Z0-9][a-zA-Z0-9._-]*/[0-9]+)$"
-CLOCK = r"^[0-9]{2,}:[0-5][0-9]:[0-5][0-9]$"
+CLOCK = r"^[0-9]{2,6}:[0-5][0-9]:[0-5][0-9]$"
 IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'",
             MODEL_NAME: "must be a name of at most 64 small letters, digits, '_' and '-', such as robo-v1-5: Ollama, MLflow and Docker take it",
             WORDS: "must be a text of more than blanks", SHA256: "must be 64 hexadecimal digits in lower case",
@@ -59,6 +60,7 @@ Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
 Text = Annotated[str, Field(pattern=WORDS)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]              # of learning; a step of 1 is larger than any weight
+Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
 def twice(values: list) -> list:
@@ -77,8 +79,8 @@ class File(BaseModel):
 # --- params.yaml ------------------------------------------------------------------------------------------------------
 
 class Prepare(File):
-    min_bytes: Annotated[int, Field(ge=1)]              # shorter files are rejected
-    max_bytes: Annotated[int, Field(ge=1)]              # longer files are rejected
+    min_bytes: Count                                    # shorter files are rejected
+    max_bytes: Count                                    # longer files are rejected
     max_long_share: Annotated[float, Field(gt=0, le=1)] # of the characters in lines of more than 400; more is a table or a bundle
     max_data_share: Annotated[float, Field(gt=0, le=1)] # of the code in numbers and bytes literals; more is a font or an image
     max_overlap: Annotated[float, Field(gt=0, le=1)]    # of a held-out file's lines in one training package; more is a near duplicate
@@ -103,16 +105,16 @@ class Quantize(File):
 
 
 class Assess(File):
-    tokens: Annotated[int, Field(ge=256)]               # validation tokens that each GGUF file is measured on
+    tokens: Annotated[int, Field(ge=256, le=MOST)]      # validation tokens that each GGUF file is measured on
     max_loss: Annotated[float, Field(ge=0)]             # percent of F16's bits per byte that the recommended type may lose
     max_lost_tasks: Annotated[float, Field(ge=0, le=1)] # share of the exam's tasks passed by F16 that it may pass fewer
 
 
 class Exam(File):
     prompt: str                                         # in which a request is asked: {request}, and {board} where that is wanted
-    max_new_tokens: Annotated[int, Field(ge=1)]         # of an answer
+    max_new_tokens: Count                               # of an answer
     sets: Annotated[list[ExamSet], Field(min_length=1)]
-    completions: Annotated[int, Field(ge=0)]            # beginnings of held-out programs that are gone on with
+    completions: Annotated[int, Field(ge=0, le=MOST)]   # beginnings of held-out programs that are gone on with
 
 
 class Params(File):
@@ -230,7 +232,7 @@ def of_text(special: str, pattern: str) -> bool:
 
 class Tokenizer(File):
     algorithm: Literal["bpe"]
-    vocab_size: Annotated[int, Field(ge=300)]           # 256 bytes and the special tokens must fit
+    vocab_size: Annotated[int, Field(ge=300, le=MOST)]  # 256 bytes and the special tokens must fit
     training_files: Annotated[list[str], Field(min_length=1)]
     special_tokens: SpecialTokens
     split_pattern: str
@@ -259,9 +261,9 @@ class Data(File):
     train_path: str
     val_path: str
     block_size: Annotated[int, Field(ge=8, le=LONGEST_CONTEXT)]             # tokens in a sample = context_length
-    stride: Annotated[int, Field(ge=1)]                 # tokens between the starts of two samples
+    stride: Count                                       # tokens between the starts of two samples
     dtype: Literal["uint16", "uint32"]
-    batch_size: Annotated[int, Field(ge=1)]             # samples in a micro-batch
+    batch_size: Count                                   # samples in a micro-batch
     num_workers: Annotated[int, Field(ge=0, le=64)]     # processes that read
     tasks_share: Annotated[float, Field(ge=0, le=1)]    # of the samples; the others are raw text
     tasks_loss: Literal["answer", "all"]                # what of a pair is learned
@@ -273,13 +275,13 @@ class Data(File):
 
 class Model(File):
     architecture: Literal["gpt2", "llama", "qwen3"] = "gpt2"       # what the reference's profiles mean, which have neither this key
-    vocab_size: Annotated[int, Field(ge=300)]
+    vocab_size: Annotated[int, Field(ge=300, le=MOST)]
     context_length: Annotated[int, Field(ge=8, le=LONGEST_CONTEXT)]
-    d_model: Annotated[int, Field(ge=8)]
-    n_layers: Annotated[int, Field(ge=1)]
-    n_heads: Annotated[int, Field(ge=1)]
-    n_kv_heads: Annotated[int, Field(ge=1)] | None = None   # grouped-query heads; gpt2 has none
-    d_ff: Annotated[int, Field(ge=8)]
+    d_model: Annotated[int, Field(ge=8, le=MOST)]
+    n_layers: Count
+    n_heads: Count
+    n_kv_heads: Count | None = None                         # grouped-query heads; gpt2 has none
+    d_ff: Annotated[int, Field(ge=8, le=MOST)]
     tie_embeddings: bool = True                         # nor this one
     bias: bool | None = None                            # of gpt2's linear layers and norms; left out: as GPT-2 has them
     dropout: Fraction                                   # inside the feed-forward layer, and the default of the other three
@@ -317,20 +319,20 @@ class Training(File):
     grad_clip_norm: Annotated[float, Field(gt=0)] | None
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
     force_precision: bool                               # take bf16-mixed even on a CPU that is slow at it
-    accumulate_grad_batches: Annotated[int, Field(ge=1)]
-    max_steps: Annotated[int, Field(ge=1)]              # optimizer steps; the smallest of the three limits wins
-    max_tokens: Annotated[int, Field(ge=1)] | None      # no step is begun that would exceed them
+    accumulate_grad_batches: Count
+    max_steps: Count                                    # optimizer steps; the smallest of the three limits wins
+    max_tokens: Count | None                            # no step is begun that would exceed them
     max_time: Annotated[str, Field(pattern=CLOCK)] | None       # HH:MM:SS in training, over all resumed runs
-    eval_every: Annotated[int, Field(ge=1)]             # optimizer steps
-    patience: Annotated[int, Field(ge=1)] | None        # evaluations without a better val loss, after which training stops
+    eval_every: Count                                   # optimizer steps
+    patience: Count | None                              # evaluations without a better val loss, after which training stops
     keep: Literal["best", "last"]                       # which weights become models/trained; best is by val loss
     sample_prompts: list[Text]                          # the model goes on with each at every evaluation
-    checkpoint_every: Annotated[int, Field(ge=1)]       # optimizer steps
+    checkpoint_every: Count                             # optimizer steps
     compile: bool
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1)]     # as llama.cpp takes it too
-    devices: Annotated[int, Field(ge=1)]
+    seed: Annotated[int, Field(ge=0, le=2**32 - 2)]     # as llama.cpp takes it too, for which one more means another seed each time
+    devices: Count
     strategy: Literal["auto", "ddp", "fsdp"]
-    num_nodes: Annotated[int, Field(ge=1)]
+    num_nodes: Count
 
     def rules(self) -> list[tuple[bool, str]]:
         muon = self.optimizer == "muon"
@@ -359,7 +361,7 @@ class Parameters(File):
     top_k: Annotated[int, Field(ge=1, le=100)]
     repeat_penalty: Annotated[float, Field(ge=1, le=2)]
     num_predict: Annotated[int, Field(ge=1, le=4096)]
-    num_ctx: Annotated[int, Field(ge=8)]
+    num_ctx: Annotated[int, Field(ge=8, le=MOST)]
     stop: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
 
@@ -393,9 +395,9 @@ class Gates(File):
 class Operations(File):
     promotion: Literal["manual", "auto"]                # auto: a version that passes every gate becomes the champion by itself
     gates: Gates
-    reconcile_every: Annotated[float, Field(gt=0)]      # seconds
+    reconcile_every: Annotated[float, Field(ge=0.1, le=86_400)] # seconds
     drift_after: Annotated[float, Field(ge=0)]          # seconds
-    keep: Annotated[int, Field(ge=1)]                   # versions in Ollama, the serving one among them
+    keep: Count                                         # versions in Ollama, the serving one among them
     notify_block: Annotated[str, Field(pattern=BLOCK)] | None       # of Prefect
 
     def rules(self) -> list[tuple[bool, str]]:

@@ -138,5 +138,5 @@ def main(config) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.core import stage         # `run` is the board's here
+    from pipeline.core import stage  # `run` is the board's here
     stage.run("curriculum", main)

@@ -49,7 +49,7 @@ class Reading:
 
 def read_tokens(path: Path, dtype: str, eos: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and targets, (N,) each, of the first `count` tokens of a packed file; the text starts as a document does, after eos."""
-    targets = np.fromfile(path, dtype=np.dtype(dtype).newbyteorder("<"), count=count).astype(np.int64)
+    targets = np.memmap(path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r")[:count].astype(np.int64)     # fromfile makes room for them all
     return np.concatenate(([eos], targets[:-1])), targets
 
 
@@ -133,6 +133,11 @@ def assess(quants: list[str], tokens: int, max_loss: float, max_lost_tasks: floa
                "prompts": answered["completions"], "tasks": answered["tasks"], "f16_bits_per_byte": round(f16, 6), "types": types}
 
 
+def won(guided: dict) -> str:
+    """How much nearer to float16 the importance matrix brought a type; nothing where every tensor fell back to float16 itself."""
+    return f"{1 - guided['kl_with'] / guided['kl_without']:.1%}" if guided["kl_without"] else "-"
+
+
 def table(metrics: dict, max_loss: float, max_lost_tasks: float) -> str:
     """The report, in Markdown."""
     types, best = metrics["types"], metrics["recommended"]
@@ -159,8 +164,8 @@ def table(metrics: dict, max_loss: float, max_lost_tasks: float) -> str:
                   (f"Types of 5 bits and below were written with and without it, and the one whose next-token distributions are nearer to float16's "
                    f"on the last {next(iter(guided.values()))['tokens']:,} validation tokens was kept. KL in nats."), "",
                   "| type | KL without | KL with | won | bits per weight without | with | used |", "|---|--:|--:|--:|--:|--:|---|"]
-        lines += [f"| {name} | {g['kl_without']:.4g} | {g['kl_with']:.4g} | {1 - g['kl_with'] / g['kl_without']:.1%} | {g['bits_without']:.2f} | "
-                  f"{g['bits_with']:.2f} | {'yes' if g['used'] else 'no'} |" for name, g in guided.items()]
+        lines += [f"| {name} | {g['kl_without']:.4g} | {g['kl_with']:.4g} | {won(g)} | {g['bits_without']:.2f} | {g['bits_with']:.2f} | "
+                  f"{'yes' if g['used'] else 'no'} |" for name, g in guided.items()]
     lines += ["", "## What was really written", "",
               "The k-quants hold rows in blocks of 256. Where a row's width is no multiple of that, llama.cpp takes a larger type. "
               "Widths of 256, 512 and 768 lose nothing.", "",

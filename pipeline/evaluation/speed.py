@@ -36,7 +36,8 @@ def run(path: Path) -> dict:
     before, found = peak_bytes(), {"prompt": {}, "generation": {}}
     for threads in THREADS:
         with LlamaFile(path, threads=threads, as_served=True) as file:
-            length = min(PROMPT_TOKENS, file.context - NEW_TOKENS - 1)
+            new = min(NEW_TOKENS, file.context // 4)        # both must fit the shortest context there may be
+            length = min(PROMPT_TOKENS, file.context - new)
             ids = (file.encode("from machine import Pin\n") * length)[:length]
             prompt, generation, started = [], [], time.perf_counter()
             while len(prompt) < TIMES and (not prompt or time.perf_counter() - started < ENOUGH_SECONDS):
@@ -44,10 +45,10 @@ def run(path: Path) -> dict:
                 begun = time.perf_counter()
                 file.feed(ids)
                 read = time.perf_counter()
-                for token in ids[:NEW_TOKENS]:      # which token it is makes no difference
+                for token in ids[:new]:     # which token it is makes no difference
                     file.feed([token])
                 prompt.append(length / (read - begun))
-                generation.append(min(length, NEW_TOKENS) / (time.perf_counter() - read))
+                generation.append(new / (time.perf_counter() - read))
             found["prompt"][str(threads)], found["generation"][str(threads)] = round(max(prompt)), round(max(generation))
     return {**found, "memory": peak_bytes() - before}
 
@@ -55,7 +56,7 @@ def run(path: Path) -> dict:
 def measure(path: Path) -> dict:
     """run() in a process of its own."""
     from pipeline.core.stage import own_environment  # here, as that process measures its memory
-    done = subprocess.run([sys.executable, "-m", "pipeline.evaluation.speed", path], check=True, capture_output=True, encoding="utf-8",
+    done = subprocess.run([sys.executable, "-m", "pipeline.evaluation.speed", path], check=True, stdout=subprocess.PIPE, encoding="utf-8",
                           env=own_environment())
     return json.loads(done.stdout)
 

@@ -22,6 +22,8 @@ FLASH_ATTENTION_OFF = 0             # llama_flash_attn_type
 # llama.cpp's threads wait for each other by spinning: on a busy machine two are 4 to 14 times slower than one at these sizes, and the
 # quantize stages run side by side.
 THREADS = 1
+AT_ONCE = 512                       # tokens of a text that run together, as servers have it: without flash attention they take that times the
+                                    # context of memory for each head, so a context of 100,000 at once would take more than there is
 PROMPT = "from machine import Pin\n"
 REPEAT_LAST_N = 64                  # tokens back that repeat_penalty looks, Ollama's default
 
@@ -81,7 +83,8 @@ class LlamaFile:
             trained = llama_cpp.llama_model_n_ctx_train(self.model)
             self.context = min(context or trained, trained)
             options = llama_cpp.llama_context_default_params()
-            options.n_ctx = options.n_batch = options.n_ubatch = self.context
+            options.n_ctx = options.n_batch = self.context
+            options.n_ubatch = min(self.context, AT_ONCE)
             options.n_threads = options.n_threads_batch = threads
             if not as_served:
                 options.type_k = options.type_v = F32

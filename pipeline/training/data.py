@@ -7,6 +7,7 @@ out. Pairs are never cut: a window holds as many whole ones as fit, one after th
 
 import math
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ class Order(Sampler[int]):
         self.samples, self.batch_size, self.start, self.rank, self.world = samples, batch_size, start, rank, world
 
     def __len__(self) -> int:
-        return self.samples
+        return min(self.samples, sys.maxsize)       # Python's len() knows no more
 
     def __iter__(self) -> Iterator[int]:
         for own in range(self.start, self.samples):
