@@ -127,7 +127,8 @@ def test_the_plan_of_a_fresh_project(tmp_path):
     said = robo(root, "plan", "--no-measure", PYTHONPROFILEIMPORTTIME="1")
     assert not re.findall(r"^import time.*\| +(torch|prefect|mlflow|llama_cpp|transformers)$", said, re.MULTILINE), "each takes longer than the plan"
     for words in ("99,264 parameters", "6 steps of 2 x 256 x 2", "1,024 tokens: 6,144 tokens",
-                  "epochs are known when data/processed/pack.json is there", "Nothing was built here yet", "data/raw not there yet", "quantize@Q4_K_M"):
+                  "epochs are known when data/processed/pack.json is there", "Nothing was built here yet", "data/raw not there yet",
+                  "quantize@Q4_K_M"):
         assert words in said, words
     edit(root, "configs/models/small.yaml", d_ff=100)
     edit(root, "configs/training/small.yaml", min_lr=1.0)
