@@ -18,6 +18,7 @@ from pipeline.core.memory import keep_freed
 from pipeline.core.paths import METRICS, REPORTS, SIDECAR, TOKENIZER, TRAINED
 from pipeline.core.stage import SAFE_PATH
 from pipeline.core.timings import TRAINING, write_timings
+from pipeline.training import slurm
 from pipeline.training.resume import RESUME
 from pipeline.training.stop import Stop
 
@@ -186,7 +187,11 @@ def main(config, stop: Stop) -> None:
     check_packed(model, data, sidecar)
     if sha256(TOKENIZER) != sidecar["tokenizer_sha256"]:
         raise UserError(f"{TOKENIZER}: not the tokenizer that {SIDECAR} was packed with; run `dvc repro`")
-    train(model, config.training.as_dict(), data, sidecar, stop, load_tokenizer())
+    t = config.training.as_dict()
+    if config.slurm and not slurm.is_task():
+        slurm.train_there(config.slurm, t["num_nodes"], t["devices"], f"{config.operations}: slurm", stop)
+    else:
+        train(model, t, data, sidecar, stop, load_tokenizer())
 
 
 if __name__ == "__main__":
