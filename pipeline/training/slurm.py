@@ -24,8 +24,8 @@ from pipeline.training.stop import Stop
 
 INSIDE = "ROBO_SLURM_TASK"  # set in the job's own processes
 LEAD = 120                  # seconds before the limit that the warning is asked for; Slurm sends it up to a minute earlier
-PATIENCE = 120              # seconds that the other processes of a job have when one has ended
-LOOK = 5                    # seconds between two looks at a job that waits
+PATIENCE = 60               # seconds that the other processes of a job have when one has ended
+LOOK = 2                    # seconds until the first look at a job that waits; each further one after twice as long, a minute at most
 RESUMED = {"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "TIMEOUT"}    # ends that are none of the training's
 TRIES = 2                   # jobs in a row that came to no checkpoint, after which it is given up
 
@@ -79,7 +79,8 @@ def check(asked: list[str], where: str) -> None:
     try:
         answer = ask("srun", "--test-only", *asked, "true")
     except FileNotFoundError:
-        raise UserError(f"{where}: there is no srun on this machine; start the run where the cluster's jobs are submitted, or set slurm: null") from None
+        raise UserError(f"{where}: there is no srun on this machine; start the run where jobs of the cluster are submitted, or set "
+                        "slurm: null") from None
     if answer.returncode:
         kind = TemporaryError if "Unable to contact slurm controller" in answer.stdout else UserError
         raise kind(f"{where}: Slurm refuses the job: {refusal(answer.stdout)}")
@@ -97,13 +98,14 @@ def follow(command: list[str], cpus: int, stop: Stop) -> int:
     # the job leaves with a checkpoint; one that still waits it takes back.
     srun = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
                             preexec_fn=lambda: die_with_parent(signal.SIGUSR1))
-    told, look = None, time.monotonic() + LOOK
+    told, pause, look = None, LOOK, time.monotonic() + LOOK
     while srun.poll() is None:
         if stop.signal:
             cancel()
             return srun.wait()
         if time.monotonic() > look:
-            look = time.monotonic() + LOOK
+            pause = min(2 * pause, 60)
+            look = time.monotonic() + pause
             if (waits := [job for job in jobs() if job[1] == "PENDING"]) and waits[-1] != told:
                 told = waits[-1]
                 say(f"job {told[0]} waits in Slurm's queue: {told[2]}")
@@ -126,7 +128,7 @@ def train_there(slurm: Slurm, nodes: int, devices: int, where: str, stop: Stop) 
     stop.deferred = True
     if left := jobs():
         say(f"cancels {shortened([f'job {job[0]}' for job in left])} of a run that was killed")
-        while jobs():
+        while jobs() and not stop.signal:
             cancel()
             time.sleep(1)
     say(f"as a job of Slurm on {nodes} node{'s' if nodes > 1 else ''} with {devices} process{'es' if devices > 1 else ''} each")
@@ -139,7 +141,7 @@ def train_there(slurm: Slurm, nodes: int, devices: int, where: str, stop: Stop) 
         if status == 0:
             return
         job, state, reason = (jobs("--states=all") or [["?", "UNKNOWN", "None"]])[-1]
-        how = f"job {job} ended as {state}" + (f" ({reason})" if reason != "None" else "")
+        how = f"job {job} ended" + ("" if status == EX_TEMPFAIL else f" as {state}" + (f" ({reason})" if reason != "None" else ""))
         if state == "CANCELLED":
             raise UserError(f"{how}: somebody cancelled it; run again to go on from its last checkpoint")
         if state not in RESUMED and status != EX_TEMPFAIL:
@@ -148,4 +150,4 @@ def train_there(slurm: Slurm, nodes: int, devices: int, where: str, stop: Stop) 
         if in_vain == TRIES:
             raise UserError(f"{how}, as did the one before, without a new checkpoint: give it more than slurm.time {slurm.time} in {where}, or a "
                             "lower checkpoint_every in the training config")
-        say(f"{how}; the training goes on in another")
+        say(f"{how}; the training goes on in another job")

@@ -12,7 +12,7 @@ import shutil
 import warnings
 from pathlib import Path
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import read_json, sha256, write_json
 from pipeline.core.memory import keep_freed
 from pipeline.core.paths import METRICS, REPORTS, SIDECAR, TOKENIZER, TRAINED
@@ -65,7 +65,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     """Trains and writes `out`, metrics and samples; returns the figures of the run.
 
     The dicts hold the keys of the model, training and data configs and of pack.json; `tokenizer` may be None without sample_prompts.
-    Raises UserError on divergence, too little memory, weights in init_from that do not fit, more devices than there are, or a
+    Raises UserError on divergence, too little memory, another process's end, weights in init_from that do not fit, more devices than there are, or a
     precision that this machine is no good at; SystemExit when a signal came, see `Stop`.
     """
     import lightning as L
@@ -82,7 +82,8 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     from pipeline.training.precision import choose, cpu_has_bfloat16
 
     keep_freed()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")      # about loggers and workers that we leave out on purpose
     world = t["devices"] * t["num_nodes"]
     tokens_per_step = data["batch_size"] * data["block_size"] * t["accumulate_grad_batches"] * world
@@ -146,6 +147,9 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     try:
         trainer.fit(module, loaders, ckpt_path=checkpoint[0] if checkpoint else None, weights_only=True)
     except (RuntimeError, MemoryError) as error:
+        if world > 1 and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):      # gloo's have no class of their own
+            raise TemporaryError("another process of the training is gone, or cannot be reached; run again to go on from the last checkpoint. "
+                                 f"({str(error).splitlines()[0][:200]})") from None
         if not NO_MEMORY.search(str(error)) and not isinstance(error, MemoryError):
             raise
         remedy = smaller(data["batch_size"], t["accumulate_grad_batches"])
