@@ -15,7 +15,9 @@ from safetensors.torch import load_file
 from slurm_cluster import NODES, start_slurm
 from stages import copy_configs, module_of, stage_environment
 
-from pipeline.core.config import read_yaml
+from flows import doctor
+from pipeline import advice
+from pipeline.core.config import load, read_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256, write_json
 from pipeline.core.schema import Slurm
@@ -102,6 +104,24 @@ def test_without_slurm_the_message_says_so(tmp_path, monkeypatch):
         slurm.check([], WHERE)
 
 
+def test_before_a_run_slurm_is_asked_and_not_this_machine(desk, tmp_path, tiny_tokenizer, monkeypatch):
+    """Doctor and whoever is about to train: how many devices there are here is none of their business."""
+    root = make_packed(tmp_path / "run", tiny_tokenizer, num_nodes=2)
+    monkeypatch.chdir(root)
+    advice.check_machine(load())
+    [finding] = doctor.cluster(load())
+    assert finding.how == "good" and finding.said.endswith("nodes: 2 idle; it takes a job of 2 x 1 processes")
+    number = desk.ask("sbatch", "--parsable", f"--job-name={slurm.job_name()}", "--output=/dev/null", "--begin=now+1hour", "--wrap=true").strip()
+    _, job = doctor.cluster(load())
+    assert job.said == f"{number} of this folder is pending: BeginTime" and job.mend.startswith(f"scancel {number}")
+    desk.ask("scancel", number)
+    edit(root, "configs/training/small.yaml", devices=64)
+    [finding] = doctor.cluster(load())
+    with pytest.raises(UserError) as error:
+        advice.check_machine(load())
+    assert finding.how == "bad" and finding.said == str(error.value) == f"{WHERE}: slurm: Slurm refuses the job: {finding.said.split(': ')[-1]}"
+
+
 # --- a queue that is full ---------------------------------------------------------------------------------------------
 
 @pytest.fixture
@@ -129,6 +149,7 @@ def test_a_job_that_waits_is_taken_back_with_its_run(full, tmp_path, tiny_tokeni
     assert "Traceback" not in said and (kind == signal.SIGKILL or "and its job cancelled; run again" in said)
 
 
+@pytest.mark.slow
 def test_a_job_of_a_killed_run_does_not_write_beside_the_next(desk, tmp_path, tiny_tokenizer, monkeypatch):
     root = make_packed(tmp_path / "run", tiny_tokenizer)
     monkeypatch.chdir(root)
