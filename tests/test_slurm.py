@@ -202,7 +202,7 @@ def test_two_nodes_give_the_weights_of_one_whatever_ends_their_jobs(desk, tmp_pa
         raise
     said = end(process, 0)
     assert said.count("the training goes on in another job") == 2 and "Traceback" not in said, said
-    left = int(re.search(r"error: training was stopped by the time limit of its job at step (\d+)", said)[1])
+    left = int(re.search(r"error: training was stopped by SIGUSR1, which warns of its job's end, at step (\d+)", said)[1])
     assert left in range(before, before + 5) and f"going on from step {left} " in said and f"job {first} ended; " in said, said
     assert said.count("parameters on CPU x 2") == 3 and "parameters on CPU," in end(alone, 0)
     weights = [load_file(root / "models/trained/model.safetensors") for root in (one, two)]

@@ -26,8 +26,10 @@ INSIDE = "ROBO_SLURM_TASK"  # set in the job's own processes
 LEAD = 120                  # seconds before the limit that the warning is asked for; Slurm sends it up to a minute earlier
 PATIENCE = 60               # seconds that the other processes of a job have when one has ended
 LOOK = 2                    # seconds until the first look at a job that waits; each further one after twice as long, a minute at most
-RESUMED = {"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "TIMEOUT"}    # ends that are none of the training's
-TRIES = 2                   # jobs in a row that came to no checkpoint, after which it is given up
+# Ends that are none of the training's, as states or reasons; what is completing still has a node that does not answer.
+RESUMED = {"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "TIMEOUT", "COMPLETING", "NodeDown", "JobLaunchFailure"}
+TRIES = 4                   # jobs in a row that came to no checkpoint, after which it is given up
+PAUSE = 60                  # seconds before the second try, twice and three times as long before the others: Slurm's SlurmdTimeout is 300 s
 
 
 def is_task() -> bool:
@@ -47,6 +49,16 @@ def jobs(*more: str) -> list[list[str]]:
     """[number, state, reason] of each of our jobs in the queue, the oldest first; with --states=all also those that ended of late."""
     said = ask("squeue", "--noheader", f"--user={getpass.getuser()}", f"--name={job_name()}", "--sort=i", "--format=%i|%T|%r", *more).stdout
     return [line.split("|") for line in said.splitlines() if line.count("|") == 2]
+
+
+def last_job() -> tuple[str, str, str]:
+    """Number, state and reason of the newest job, once its nodes are cleared."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        found = (jobs("--states=all") or [["?", "UNKNOWN", "None"]])[-1]
+        if found[1] != "COMPLETING" or time.monotonic() > until:
+            return tuple(found)
+        time.sleep(0.5)
 
 
 def cancel() -> None:
@@ -120,7 +132,7 @@ def checkpoints() -> set[Path]:
 def train_there(slurm: Slurm, nodes: int, devices: int, where: str, stop: Stop) -> None:
     """Trains as a job, and as another one where that ends before the training does. `where` names the settings, for messages.
 
-    Raises UserError where Slurm refuses the job or it ends twice without having come further, SystemExit where the training failed
+    Raises UserError where Slurm refuses the job, or jobs end again and again without a step further, SystemExit where the training failed
     (which has said why) or a signal came.
     """
     asked = options(slurm, nodes, devices)
@@ -140,14 +152,17 @@ def train_there(slurm: Slurm, nodes: int, devices: int, where: str, stop: Stop) 
             raise SystemExit(f"error: training was stopped by {stop.signal}, and its job cancelled; run again to go on from its last checkpoint")
         if status == 0:
             return
-        job, state, reason = (jobs("--states=all") or [["?", "UNKNOWN", "None"]])[-1]
-        how = f"job {job} ended" + ("" if status == EX_TEMPFAIL else f" as {state}" + (f" ({reason})" if reason != "None" else ""))
+        job, state, reason = last_job()
+        how = f"job {job} ended" + ("" if status == EX_TEMPFAIL else f" as {state}{'' if reason == 'None' else f' ({reason})'}")
         if state == "CANCELLED":
             raise UserError(f"{how}: somebody cancelled it; run again to go on from its last checkpoint")
-        if state not in RESUMED and status != EX_TEMPFAIL:
-            raise SystemExit(status) if status < 128 else UserError(f"{how}, by signal {status - 128}")
+        if status != EX_TEMPFAIL and not {state, reason} & RESUMED:
+            raise SystemExit(status) if status < 128 else UserError(f"{how}, with status {status}")
         in_vain = 0 if checkpoints() != before else in_vain + 1
         if in_vain == TRIES:
-            raise UserError(f"{how}, as did the one before, without a new checkpoint: give it more than slurm.time {slurm.time} in {where}, or a "
+            raise UserError(f"{how}, the {TRIES}th in a row without a new checkpoint. Where Slurm's time was too short, raise time in {where}, or "
                             "lower checkpoint_every in the training config")
-        say(f"{how}; the training goes on in another job")
+        say(f"{how}; the training goes on in another job{f' in {PAUSE * in_vain} s' if in_vain else ''}")
+        until = time.monotonic() + PAUSE * in_vain
+        while time.monotonic() < until and not stop.signal:
+            time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""SIGTERM, Ctrl-C, and SIGUSR1, by which a cluster warns of a job's time limit: one checkpoint at the next step's end, one message, a status
+"""SIGTERM, Ctrl-C, and SIGUSR1, by which a cluster warns of a job's end: one checkpoint at the next step's end, one message, a status
 other than 0, and no output after that.
 
 Lightning would leave in the middle of an accumulation, save nothing and end with status 0; and while it does not train, a signal
@@ -14,8 +14,8 @@ import sys
 
 from pipeline.core.stage import EX_TEMPFAIL
 
-LIMIT = "the time limit of its job"
-SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C", signal.SIGUSR1: LIMIT}
+WARNING = "SIGUSR1, which warns of its job's end,"
+SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C", signal.SIGUSR1: WARNING}
 
 
 class Stop:
@@ -56,4 +56,4 @@ class Stop:
             how = f"at step {self.step}; run again to go on from there" if self.step else "before its first checkpoint; run again to start anew"
             if not self.quiet:
                 print(f"error: training was stopped by {self.signal} {how}", file=sys.stderr, flush=True)
-            raise SystemExit(EX_TEMPFAIL if self.signal == LIMIT else 1)
+            raise SystemExit(EX_TEMPFAIL if self.signal == WARNING else 1)
