@@ -85,6 +85,18 @@ def test_what_srun_is_asked_for(tmp_path, monkeypatch):
     assert slurm.options(Slurm(time="00:02:00", cpus=1, gpus=False), 1, 1)[-3:] == ["--time=00:02:00", "--signal=USR1@60", "--wait=60"]
 
 
+@pytest.mark.parametrize("status, state, reason, again", [       # as Slurm 22.05 told of each
+    (75, "FAILED", "NonZeroExitCode", True),                # warned of the limit, or another process is gone
+    (75, "NODE_FAIL", "NodeDown", True), (137, "NODE_FAIL", "NodeDown", True), (137, "COMPLETING", "NodeDown", True),
+    (233, "FAILED", "JobLaunchFailure", True),              # a node that had died before the job came
+    (143, "TIMEOUT", "TimeLimit", True),
+    (1, "FAILED", "NonZeroExitCode", False),                # the training has diverged, or the like
+    (137, "OUT_OF_MEMORY", "OutOfMemory", False),
+])
+def test_which_ends_leave_a_training_that_goes_on(status, state, reason, again):
+    assert slurm.goes_on(status, state, reason) is again
+
+
 @pytest.mark.parametrize("settings, nodes, said", [
     ({"partition": "nope"}, 1, "Slurm refuses the job: invalid partition specified: nope; Invalid partition name specified"),
     ({}, 3, "Slurm refuses the job: Requested node configuration is not available"),

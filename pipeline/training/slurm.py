@@ -125,6 +125,11 @@ def follow(command: list[str], cpus: int, stop: Stop) -> int:
     return srun.returncode
 
 
+def goes_on(status: int, state: str, reason: str) -> bool:
+    """Whether a job that ended so leaves a training that another job can end."""
+    return status == EX_TEMPFAIL or bool({state, reason} & RESUMED)
+
+
 def checkpoints() -> set[Path]:
     return set(RESUME.glob("*/step-*.ckpt"))
 
@@ -156,7 +161,7 @@ def train_there(slurm: Slurm, nodes: int, devices: int, where: str, stop: Stop) 
         how = f"job {job} ended" + ("" if status == EX_TEMPFAIL else f" as {state}{'' if reason == 'None' else f' ({reason})'}")
         if state == "CANCELLED":
             raise UserError(f"{how}: somebody cancelled it; run again to go on from its last checkpoint")
-        if status != EX_TEMPFAIL and not {state, reason} & RESUMED:
+        if not goes_on(status, state, reason):
             raise SystemExit(status) if status < 128 else UserError(f"{how}, with status {status}")
         in_vain = 0 if checkpoints() != before else in_vain + 1
         if in_vain == TRIES:
