@@ -276,6 +276,7 @@ WRONG = {
     "prompt longer than the context": (PARAMS, keys(evaluate__prompts=["x", "x = 1\n" * 100]), ["evaluate.prompts.1: is 500 tokens at least", MODEL]),
     "endless completion": (PARAMS, keys(evaluate__max_new_tokens=10**9), ["evaluate.max_new_tokens", "4096"]),
     "outtype twice": (PARAMS, keys(export__outtypes=["f16", "f32", "f16"]), ["export.outtypes: f16 stands twice"]),
+    "too short a job": (OPERATIONS, keys(slurm={"cpus": 1, "gpus": False, "time": "00:04:59"}), ['slurm.time: "00:04:59" leaves no time']),
     "auto without a gate": (OPERATIONS, keys(promotion="auto", **{f"gates__{gate}": None for gate in Gates.model_fields}), [
         "promotion: auto", "set a gate"]),
     "exam prompt": (PARAMS, keys(exam__prompt="# {requst}\n"), ["exam.prompt", "{request}"]),

@@ -82,7 +82,8 @@ def test_what_srun_is_asked_for(tmp_path, monkeypatch):
     asked = slurm.options(Slurm(partition="gpu", account="lab", time="04:00:00", cpus=8, gpus=True, options=["--mem=64G"]), 2, 4)
     assert asked == [f"--job-name={slurm.job_name()}", "--nodes=2", "--ntasks-per-node=4", "--cpus-per-task=8", "--partition=gpu",
                      "--account=lab", "--time=04:00:00", "--gpus-per-node=4", "--signal=USR1@120", "--wait=60", "--mem=64G"]
-    assert slurm.options(Slurm(time="00:02:00", cpus=1, gpus=False), 1, 1)[-3:] == ["--time=00:02:00", "--signal=USR1@60", "--wait=60"]
+    assert slurm.options(Slurm(cpus=1, gpus=False), 1, 1)[1:] == ["--nodes=1", "--ntasks-per-node=1", "--cpus-per-task=1", "--signal=USR1@120",
+                                                                 "--wait=60"]
 
 
 @pytest.mark.parametrize("status, state, reason, again", [       # as Slurm 22.05 told of each

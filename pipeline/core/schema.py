@@ -59,6 +59,11 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]              # of learning; a step of 1 is larger than any weight
 
 
+def minutes(clock: str) -> int:
+    hours, past, _ = map(int, clock.split(":"))
+    return 60 * hours + past
+
+
 def twice(values: list) -> list:
     """Those that stand there more than once."""
     return sorted({value for value in values if values.count(value) > 1})
@@ -399,5 +404,10 @@ class Operations(File):
     slurm: Slurm | None = None                          # the training runs where the run was started
 
     def rules(self) -> list[tuple[bool, str]]:
-        return [(self.promotion == "manual" or any(limit is not None for limit in self.gates.model_dump().values()),
-                 "promotion: auto with every gate null would serve whatever was built; set a gate, or promotion: manual")]
+        time = self.slurm and self.slurm.time
+        return [
+            (self.promotion == "manual" or any(limit is not None for limit in self.gates.model_dump().values()),
+             "promotion: auto with every gate null would serve whatever was built; set a gate, or promotion: manual"),
+            (time is None or minutes(time) >= 5,
+             f'slurm.time: "{time}" leaves no time to train before Slurm\'s warning, two minutes before the end; "04:00:00" is usual'),
+        ]

@@ -23,7 +23,7 @@ from pipeline.training.resume import RESUME
 from pipeline.training.stop import Stop
 
 INSIDE = "ROBO_SLURM_TASK"  # set in the job's own processes
-LEAD = 120                  # seconds before the limit that the warning is asked for; Slurm sends it up to a minute earlier
+LEAD = 120                  # seconds before the limit that the warning is asked for; Slurm sends it up to half a minute earlier
 PATIENCE = 60               # seconds that the other processes of a job have when one has ended
 LOOK = 2                    # seconds until the first look at a job that waits; each further one after twice as long, a minute at most
 # Ends that are none of the training's, as states or reasons; what is completing still has a node that does not answer.
@@ -66,16 +66,10 @@ def cancel() -> None:
     ask("scancel", f"--user={getpass.getuser()}", f"--name={job_name()}")
 
 
-def seconds(clock: str) -> int:
-    hours, minutes, rest = map(int, clock.split(":"))
-    return (hours * 60 + minutes) * 60 + rest
-
-
 def options(slurm: Slurm, nodes: int, devices: int) -> list[str]:
     """What srun is asked for."""
-    lead = min(LEAD, seconds(slurm.time) // 2) if slurm.time else LEAD
     asked = {"job-name": job_name(), "nodes": nodes, "ntasks-per-node": devices, "cpus-per-task": slurm.cpus, "partition": slurm.partition,
-             "account": slurm.account, "time": slurm.time, "gpus-per-node": devices if slurm.gpus else None, "signal": f"USR1@{lead}",
+             "account": slurm.account, "time": slurm.time, "gpus-per-node": devices if slurm.gpus else None, "signal": f"USR1@{LEAD}",
              "wait": PATIENCE}
     return [f"--{key}={value}" for key, value in asked.items() if value is not None] + slurm.options
 
