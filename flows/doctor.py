@@ -180,6 +180,24 @@ def ollama(config: Config, root: Path) -> Iterator[Finding]:
         yield Finding("aliases", "note", said, "robo promote VERSION")
 
 
+def cluster(config: Config) -> Iterator[Finding]:
+    """What Slurm has, where the training is a job, and whether it would take one."""
+    from pipeline.training import slurm
+    settings, t, where = config.operations.slurm, config.training, f"{config.paths['operations']}: slurm"
+    assert settings is not None
+    try:
+        slurm.check(slurm.options(settings, t.num_nodes, t.devices), where)
+    except UserError as error:
+        yield Finding("slurm", "bad", str(error), "mend the file that it names, or ask who runs the cluster (sinfo shows what there is)")
+        return
+    nodes = slurm.ask("sinfo", "--noheader", "--format=%D %T", *([f"--partition={settings.partition}"] if settings.partition else [])).stdout
+    yield Finding("slurm", "good", f"{slurm.ask('sinfo', '--version').stdout.removeprefix('slurm').strip()}, nodes: "
+                  f"{', '.join(nodes.splitlines())}; it takes a job of {t.num_nodes} x {t.devices} processes")
+    for number, state_of, reason in slurm.jobs():
+        yield Finding("job", "note", f"{number} of this folder is {state_of.lower()}{'' if reason == 'None' else f': {reason}'}",
+                      f"scancel {number}, where no run of yours waits for it")
+
+
 def disk(root: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(root).free
     yield Finding("disk", "good" if free > FREE_BYTES else "bad", f"{free / 1e9:.0f} GB free", "" if free > FREE_BYTES else "dvc gc --workspace")
@@ -207,6 +225,7 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
              ("trainings", checkpoints(root))]
     if config:
         parts += [("files", files()), ("sweeps", sweeps(config)), ("ollama", ollama(config, root))]
+        parts += [("slurm", cluster(config))] if config.operations.slurm else []
     for name, findings in parts:
         try:
             yield from findings

@@ -104,12 +104,16 @@ def check_memory(config: Config) -> None:
 
 
 def check_machine(config: Config) -> None:
-    """Raises UserError, naming file and key, where this machine cannot train what is asked for, or would crawl.
+    """Raises UserError, naming file and key, where this machine cannot train what is asked for, or would crawl, or a cluster refuses to.
 
     For whoever is about to train: the config itself is right, and a model that was trained elsewhere in it is served here all the same.
     """
-    check_memory(config)
     t = config.training
+    if config.operations.slurm:
+        from pipeline.training import slurm
+        slurm.check(slurm.options(config.operations.slurm, t.num_nodes, t.devices), f"{config.paths['operations']}: slurm")
+        return
+    check_memory(config)
     if t.precision in ("auto", "32-true") and t.devices == 1:       # every machine can; torch takes seconds to import
         return
     from pipeline.training import devices, precision

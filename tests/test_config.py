@@ -179,6 +179,10 @@ WRONG = {
     "section is a number": (PARAMS, keys(prepare=3), ["prepare: must hold keys and values, not 3"]),
     "gate": (OPERATIONS, keys(gates__max_loss=3), ["gates.max_loss: unknown key", "max_val_loss"]),
     "promotion": (OPERATIONS, keys(promotion="automatic"), ["promotion: 'automatic' is not known", "auto"]),
+    "option of srun": (OPERATIONS, keys(slurm={"cpus": 1, "gpus": False, "options": ["-N2"]}), [
+        "slurm.options.0: must be an option of srun", "'-N2'"]),
+    "time of a job": (OPERATIONS, keys(slurm={"cpus": 1, "gpus": False, "time": "4h"}), ["slurm.time: must be hours, minutes and seconds"]),
+    "key inside slurm": (OPERATIONS, keys(slurm={"cpus": 1, "gpu": False}), ["slurm.gpus: missing", "slurm.gpu: unknown key", "did you mean 'gpus'"]),
     "keep": (OPERATIONS, keys(keep=0), ["keep: ", "greater than or equal to 1"]),
     "key inside serving.parameters": (SERVING, keys(parameters__num_predicts=3), [
         "parameters.num_predicts: unknown key", "did you mean 'num_predict'"]),
@@ -283,6 +287,7 @@ WRONG = {
     "prompt longer than the context": (PARAMS, keys(evaluate__prompts=["x", "x = 1\n" * 100]), ["evaluate.prompts.1: is 500 tokens at least", MODEL]),
     "endless completion": (PARAMS, keys(evaluate__max_new_tokens=10**9), ["evaluate.max_new_tokens", "4096"]),
     "outtype twice": (PARAMS, keys(export__outtypes=["f16", "f32", "f16"]), ["export.outtypes: f16 stands twice"]),
+    "too short a job": (OPERATIONS, keys(slurm={"cpus": 1, "gpus": False, "time": "00:04:59"}), ['slurm.time: "00:04:59" leaves no time']),
     "auto without a gate": (OPERATIONS, keys(promotion="auto", **{f"gates__{gate}": None for gate in Gates.model_fields}), [
         "promotion: auto", "set a gate"]),
     "exam prompt": (PARAMS, keys(exam__prompt="# {requst}\n"), ["exam.prompt", "{request}"]),

@@ -340,7 +340,7 @@ class Section:
 
 
 class StageConfig:
-    """The Config as the stage `name` may read it."""
+    """The Config as the stage `name` may read it, and `slurm`, where it may run."""
 
     def __init__(self, config: Config, name: str):
         declared: dict[str, list[str] | None] = {}
@@ -350,3 +350,4 @@ class StageConfig:
                 declared[file] = None if keys is None else (declared.get(file) or []) + keys
         for section, path in config.paths.items():
             setattr(self, section, Section(getattr(config, section), str(path), declared, name))
+        self.slurm = config.operations.slurm        # where a stage runs, which changes nothing in what it writes

@@ -46,6 +46,7 @@ SHA256 = r"^[0-9a-f]{64}$"
 CORPUS_FOLDER = r"^corpora/[^/.][^/]*(/[^/.][^/]*)*$"
 BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 CHECKPOINT = r"^(checkpoints/[^/.][^/]*|(models:/)?[a-zA-Z0-9][a-zA-Z0-9._-]*/[0-9]+)$"
+OPTION = r"^--[a-z][a-z-]*(=\S+)?$"
 CLOCK = r"^[0-9]{2,6}:[0-5][0-9]:[0-5][0-9]$"
 IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'",
             MODEL_NAME: "must be a name of at most 64 small letters, digits, '_' and '-', such as robo-v1-5: Ollama, MLflow and Docker take it",
@@ -54,6 +55,7 @@ IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'",
             CHECKPOINT: "must be a folder like models/trained directly under checkpoints/, the only one that dvc.yaml watches, "
                         "or a registered version such as robo-micropython/3",
             BLOCK: "must be a Prefect block as TYPE/NAME, such as slack-webhook/team; a URL is a secret and goes into ROBO_NOTIFY_URL",
+            OPTION: "must be an option of srun in its long form, such as --mem=64G",
             CLOCK: 'must be hours, minutes and seconds such as "00:05:00"'}
 
 Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
@@ -61,6 +63,11 @@ Text = Annotated[str, Field(pattern=WORDS)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]              # of learning; a step of 1 is larger than any weight
 Count = Annotated[int, Field(ge=1, le=MOST)]
+
+
+def minutes(clock: str) -> int:
+    hours, past, _ = map(int, clock.split(":"))
+    return 60 * hours + past
 
 
 def twice(values: list) -> list:
@@ -392,6 +399,16 @@ class Gates(File):
     min_api_rate: Annotated[float, Field(ge=0, le=1)] | None        # share of the board's names in those programs that exist there
 
 
+class Slurm(File):
+    """The cluster that trains: what `srun` is asked for, beside the nodes and devices of the training config."""
+    partition: Name | None = None                       # left out: Slurm's default, as for the account and the time
+    account: Name | None = None
+    time: Annotated[str, Field(pattern=CLOCK)] | None = None        # of one job; a training that takes longer goes on in the next
+    cpus: Annotated[int, Field(ge=1)]                   # of each device
+    gpus: bool                                          # whether devices are GPUs, of which each job gets as many per node
+    options: list[Annotated[str, Field(pattern=OPTION)]] = []       # more of srun's
+
+
 class Operations(File):
     promotion: Literal["manual", "auto"]                # auto: a version that passes every gate becomes the champion by itself
     gates: Gates
@@ -399,7 +416,13 @@ class Operations(File):
     drift_after: Annotated[float, Field(ge=0)]          # seconds
     keep: Count                                         # versions in Ollama, the serving one among them
     notify_block: Annotated[str, Field(pattern=BLOCK)] | None       # of Prefect
+    slurm: Slurm | None = None                          # the training runs where the run was started
 
     def rules(self) -> list[tuple[bool, str]]:
-        return [(self.promotion == "manual" or any(limit is not None for limit in self.gates.model_dump().values()),
-                 "promotion: auto with every gate null would serve whatever was built; set a gate, or promotion: manual")]
+        time = self.slurm.time if self.slurm else None
+        return [
+            (self.promotion == "manual" or any(limit is not None for limit in self.gates.model_dump().values()),
+             "promotion: auto with every gate null would serve whatever was built; set a gate, or promotion: manual"),
+            (time is None or minutes(time) >= 5,
+             f'slurm.time: "{time}" leaves no time to train before Slurm\'s warning, two minutes before the end; "04:00:00" is usual'),
+        ]

@@ -1,4 +1,5 @@
-"""SIGTERM and Ctrl-C: one checkpoint at the next step's end, one message, a status other than 0, and no output after that.
+"""SIGTERM, Ctrl-C, and SIGUSR1, by which a cluster warns of a job's end: one checkpoint at the next step's end, one message, a status
+other than 0, and no output after that.
 
 Lightning would leave in the middle of an accumulation, save nothing and end with status 0; and while it does not train, a signal
 would end us in a traceback or be forgotten. So from the first line to the last output the signals are ours. What arrives while
@@ -9,8 +10,12 @@ a parent and a flow that stops its children send two.
 
 import multiprocessing
 import signal
+import sys
 
-SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
+from pipeline.core.stage import EX_TEMPFAIL
+
+WARNING = "SIGUSR1, which warns of its job's end,"
+SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C", signal.SIGUSR1: WARNING}
 
 
 class Stop:
@@ -49,4 +54,6 @@ class Stop:
         """Leaves if a signal has come, by SystemExit. What swallowed one raised by `receive` meets it here again."""
         if self.signal:
             how = f"at step {self.step}; run again to go on from there" if self.step else "before its first checkpoint; run again to start anew"
-            raise SystemExit(1 if self.quiet else f"error: training was stopped by {self.signal} {how}")
+            if not self.quiet:
+                print(f"error: training was stopped by {self.signal} {how}", file=sys.stderr, flush=True)
+            raise SystemExit(EX_TEMPFAIL if self.signal == WARNING else 1)

@@ -12,12 +12,13 @@ import shutil
 import warnings
 from pathlib import Path
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import read_json, sha256, write_json
 from pipeline.core.memory import keep_freed
 from pipeline.core.paths import METRICS, PAIRS, PAIRS_INDEX, REPORTS, SIDECAR, TOKENIZER, TRAINED
 from pipeline.core.stage import SAFE_PATH
 from pipeline.core.timings import TRAINING, write_timings
+from pipeline.training import slurm
 from pipeline.training.resume import RESUME
 from pipeline.training.stop import Stop
 
@@ -72,7 +73,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     """Trains and writes `out`, metrics and samples; returns the figures of the run.
 
     The dicts hold the keys of the model, training and data configs and of pack.json; `tokenizer` may be None without sample_prompts.
-    Raises UserError on divergence, too little memory, weights in init_from that do not fit, more devices than there are, or a
+    Raises UserError on divergence, too little memory, another process's end, weights in init_from that do not fit, more devices than there are, or a
     precision that this machine is no good at; SystemExit when a signal came, see `Stop`.
     """
     import lightning as L
@@ -89,7 +90,8 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     from pipeline.training.precision import choose, cpu_has_bfloat16
 
     keep_freed()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")      # about loggers and workers that we leave out on purpose
     world = t["devices"] * t["num_nodes"]
     tokens_per_step = data["batch_size"] * data["block_size"] * t["accumulate_grad_batches"] * world
@@ -156,6 +158,9 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     try:
         trainer.fit(module, loaders, ckpt_path=checkpoint[0] if checkpoint else None, weights_only=True)
     except (RuntimeError, MemoryError) as error:
+        if world > 1 and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):      # gloo's have no class of their own
+            raise TemporaryError("another process of the training is gone, or cannot be reached; run again to go on from the last checkpoint. "
+                                 f"({str(error).splitlines()[0][:200]})") from None
         if not NO_MEMORY.search(str(error)) and not isinstance(error, MemoryError):
             raise
         remedy = smaller(data["batch_size"], t["accumulate_grad_batches"])
@@ -197,7 +202,11 @@ def main(config, stop: Stop) -> None:
     check_packed(model, data, sidecar)
     if sha256(TOKENIZER) != sidecar["tokenizer_sha256"]:
         raise UserError(f"{TOKENIZER}: not the tokenizer that {SIDECAR} was packed with; run `dvc repro`")
-    train(model, config.training.as_dict(), data, sidecar, stop, load_tokenizer())
+    t = config.training.as_dict()
+    if config.slurm and not slurm.is_task():
+        slurm.train_there(config.slurm, t["num_nodes"], t["devices"], f"{config.operations}: slurm", stop)
+    else:
+        train(model, t, data, sidecar, stop, load_tokenizer())
 
 
 if __name__ == "__main__":
