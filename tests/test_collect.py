@@ -22,10 +22,12 @@ from stages import REPOSITORY, copy_configs, files_under, run_stage
 
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import read_jsonl
-from pipeline.core.paths import LEFT_OUT
-from pipeline.core.schema import FolderSource, SdistSource
-from pipeline.data import collect as module
-from pipeline.data.collect import collect, matches, safe_path, sdist_files
+from pipeline.core.paths import LEFT_OUT, LICENSES
+from pipeline.core.schema import FolderSource, PackageSource
+from pipeline.data.collect import collect
+from pipeline.data.sources import archive, bounds
+from pipeline.data.sources import folder as folders
+from pipeline.data.sources.bounds import matches, safe_path
 
 JSON = "application/vnd.pypi.simple.v1+json"
 CODE = b"import machine\nprint(machine.freq())\n"
@@ -66,9 +68,9 @@ def zipped(*members, method=zipfile.ZIP_DEFLATED) -> bytes:
 
 
 def taken(content: bytes, include=("*.py",), exclude=()) -> dict[str, bytes]:
-    """What sdist_files hands out of an archive of these bytes."""
+    """What is handed out of a source distribution of these bytes."""
     Path("archive").write_bytes(content)
-    return dict(sdist_files(Path("archive"), lambda path: matches(path, list(include), list(exclude))))
+    return dict(archive.files(Path("archive"), lambda path: matches(path, list(include), list(exclude)), top=True))
 
 
 # --- a package index --------------------------------------------------------------------------------------------------
@@ -129,8 +131,8 @@ def index(monkeypatch):
     server.server_close()
 
 
-def sdist(digest, name="robo", version="1.0", include=("*.py",), exclude=(), split="train"):
-    return SdistSource(kind="sdist", name=name, version=version, sha256=digest, license="MIT", split=split, include=list(include),
+def sdist(digest, name="robo", version="1.0", include=("*.py",), exclude=(), split="train", kind="sdist"):
+    return PackageSource(kind=kind, name=name, version=version, sha256=digest, license="MIT", split=split, include=list(include),
                        exclude=list(exclude))
 
 
@@ -215,6 +217,20 @@ def test_a_zip_gives_the_same_as_a_tar(index):
     assert len(list(Path("data/raw/robo").rglob("*.*"))) == 1
 
 
+def test_a_wheel_is_read_like_a_source_distribution(index):
+    wheel = zipped(("robo/__init__.py", CODE), ("blink.py", b"b = 1\n"), ("robo-1.0.dist-info/METADATA", b"Name: robo\n"),
+                   ("robo-1.0.dist-info/licenses/LICENSE", b"MIT"))
+    for ending in ("-cp311-cp311-linux_x86_64.whl", "-py3-none-any.whl"):
+        digest = index.add("robo", wheel if "none" in ending else zipped(("other.py", CODE)), ending=ending)
+    rows = collect([sdist(digest, kind="wheel")])
+    assert [(row["path"], row["kind"], row["version"]) for row in rows] == [("blink.py", "wheel", "1.0"), ("robo/__init__.py", "wheel", "1.0")]
+    assert [(row["path"], row["text"]) for row in read_jsonl(LICENSES)] == [("robo-1.0.dist-info/licenses/LICENSE", "MIT")]
+
+
+def test_a_wheel_may_be_as_harmful_as_an_archive(index, before):
+    fails([sdist(index.add("robo", zipped(("../evil.py", CODE)), ending="-py3-none-any.whl"), kind="wheel")], "unsafe file name")
+
+
 def test_licence_texts_are_kept_and_are_no_training_text(index):
     members = {"LICENSE": b"MIT\r\nsaid by A\r\n", "COPYING.md": b"GPL", "LICENSES/CC0-1.0.txt": b"CC0 \xff", "src/LICENSE": b"of a part",
                "license.py": CODE, "licensed.txt": b"no"}
@@ -291,10 +307,10 @@ def test_an_index_that_lies_about_a_file_is_caught(index, before):
 
 def test_a_damaged_download_in_the_cache_is_fetched_again(index):
     digest = index.add("robo", GOOD)
-    module.DOWNLOADS.mkdir(parents=True)
-    (module.DOWNLOADS / digest).write_bytes(GOOD[:50])
+    bounds.DOWNLOADS.mkdir(parents=True)
+    (bounds.DOWNLOADS / digest).write_bytes(GOOD[:50])
     collect([sdist(digest)])
-    assert (module.DOWNLOADS / digest).read_bytes() == GOOD
+    assert (bounds.DOWNLOADS / digest).read_bytes() == GOOD
 
 
 def test_no_such_version(index, before):
@@ -307,7 +323,7 @@ def test_no_such_project(index, before):
 
 def test_only_a_wheel(index, before):
     index.add("robo", GOOD, ending="-py3-none-any.whl")
-    fails([sdist("0" * 64)], "no source distribution of this version")
+    fails([sdist("0" * 64)], "no source distribution of this version, but there is `kind: wheel`")
 
 
 @pytest.mark.parametrize("kind, body", [(JSON, b'{"files": 3}'), (JSON, b"[]"), (JSON, b"<html>"), ("application/pdf", b"%PDF"),
@@ -440,7 +456,7 @@ def test_sparse_files_are_passed_over():
 
 
 def test_a_tar_bomb_is_stopped_before_it_fills_anything(monkeypatch):
-    monkeypatch.setattr(module, "MAX_TOTAL_BYTES", 2**20)
+    monkeypatch.setattr(bounds, "MAX_TOTAL_BYTES", 2**20)
     zeros = bytes(2**21)
     with pytest.raises(UserError, match=r"claims 2097152 bytes|more than 1 MiB"):
         taken(targz(member("robo-1.0/a.bin", zeros), member("robo-1.0/a.py")))
@@ -451,7 +467,7 @@ def test_a_tar_bomb_is_stopped_before_it_fills_anything(monkeypatch):
 
 
 def test_one_huge_file_is_refused_unread():
-    huge = bytes(module.MAX_FILE_BYTES + 1)
+    huge = bytes(bounds.MAX_FILE_BYTES + 1)
     for content in (targz(member("robo-1.0/a.py", huge)), zipped(("robo-1.0/a.py", huge))):
         with pytest.raises(UserError, match=r"a.py has 4194305 bytes; at most 4194304"):
             taken(content)
@@ -502,7 +518,7 @@ def test_a_huge_header_is_not_kept_in_memory(kind):
 
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE])
 def test_too_many_members_of_any_kind(monkeypatch, kind):
-    monkeypatch.setattr(module, "MAX_FILES", 50)
+    monkeypatch.setattr(bounds, "MAX_FILES", 50)
     with pytest.raises(UserError, match="more than 50 files"):
         taken(targz(*(member(f"robo-1.0/{n}", b"" if kind == tarfile.REGTYPE else None, kind, "x") for n in range(51))))
     with pytest.raises(UserError, match="more than 50 files"):
@@ -673,13 +689,13 @@ def test_a_folder_of_odd_files_alone(before):
 def test_dvc_passes_over_what_collect_passes_over():
     """What an editor left there would else be a change, or, as a link to nowhere, the end of every command of DVC."""
     ignored = [line.removeprefix("\\") for line in (REPOSITORY / ".dvcignore").read_text().splitlines()]
-    assert set(module.LEAVINGS) <= set(ignored)
+    assert set(folders.LEAVINGS) <= set(ignored)
 
 
 def test_a_folder_with_too_much(before, monkeypatch):
     folder_of_one()
     code(Path("corpora/mine/b.py"))
-    monkeypatch.setattr(module, "MAX_FILES", 1)
+    monkeypatch.setattr(bounds, "MAX_FILES", 1)
     fails([folder()], "more than 1 files")
 
 

@@ -145,16 +145,25 @@ class Source(File):
     include: Annotated[list[str], Field(min_length=1)]  # shell patterns over the path inside the source; * crosses folders
     exclude: list[str] = []
 
+    @property
+    def pinned(self) -> str | None:
+        """What of it is read, as provenance has it: a version or a commit; None for what lies under corpora/, which DVC watches."""
+        return None
+
 
 def is_copyleft(license: str) -> bool:
     """Whether an SPDX expression leaves nothing else to choose: `MIT OR GPL-2.0-only` does."""
     return all(COPYLEFT.search(choice) for choice in re.split(r"\bOR\b", license))
 
 
-class SdistSource(Source):
-    kind: Literal["sdist"]
+class PackageSource(Source):
+    kind: Literal["sdist", "wheel"]
     version: Text
     sha256: Annotated[str, Field(pattern=SHA256)]
+
+    @property
+    def pinned(self) -> str:
+        return self.version
 
 
 class FolderSource(Source):
@@ -176,7 +185,7 @@ def overlaps(sources: list[Source]) -> list[str]:
 
 
 class Corpus(File):
-    sources: Annotated[list[Annotated[SdistSource | FolderSource, Field(discriminator="kind")]], Field(min_length=1)]
+    sources: Annotated[list[Annotated[PackageSource | FolderSource, Field(discriminator="kind")]], Field(min_length=1)]
 
     def rules(self) -> list[tuple[bool, str]]:
         same, crossing = twice([package(source) for source in self.sources]), overlaps(self.sources)
