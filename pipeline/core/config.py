@@ -22,7 +22,22 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.core.errors import UserError, suggestion
 from pipeline.core.paths import PROCESSED
-from pipeline.core.schema import BLOCK, IN_WORDS, Corpus, Data, File, Model, Operations, Params, Serving, Tokenizer, Training, pieces, split_name
+from pipeline.core.schema import (
+    BLOCK,
+    IN_WORDS,
+    REPOSITORY,
+    Corpus,
+    Data,
+    File,
+    Model,
+    Operations,
+    Params,
+    Serving,
+    Tokenizer,
+    Training,
+    pieces,
+    split_name,
+)
 
 UINT16_VOCAB = 65_535
 QUOTED = re.compile(r"'([^']+)'")
@@ -148,7 +163,7 @@ def explain(schema: type[File], fault: dict) -> str:
     if kind == "string_pattern_mismatch":
         pattern = fault["ctx"]["pattern"]
         words = IN_WORDS.get(pattern, f"must match {pattern}")
-        return f"{key}: {words}" + ("" if pattern == BLOCK else f", not {given!r}")     # it may be the URL that must not be shown
+        return f"{key}: {words}" + ("" if pattern in (BLOCK, REPOSITORY) else f", not {given!r}")     # a URL may hold a password
     if kind == "value_error":       # a validator of ours, which says it all
         return f"{key}: {fault['ctx']['error']}"
     if kind in ("model_type", "model_attributes_type"):

@@ -39,12 +39,19 @@ MODEL_NAME = r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$"
 WORDS = r"\S"
 SHA256 = r"^[0-9a-f]{64}$"
 CORPUS_FOLDER = r"^corpora/[^/.][^/]*(/[^/.][^/]*)*$"
+REPOSITORY = r"^(https?://[^\s/@]+/[^\s@]+|[~./\w][^:@]*)$"
+COMMIT = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
+SUBFOLDER = r"^(\.|[^/.][^/]*(/[^/.][^/]*)*)$"
 BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 CHECKPOINT = r"^(checkpoints/[^/.][^/]*|(models:/)?[a-zA-Z0-9][a-zA-Z0-9._-]*/[0-9]+)$"
 CLOCK = r"^[0-9]{2,}:[0-5][0-9]:[0-5][0-9]$"
 IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'",
             MODEL_NAME: "must be a name of at most 64 small letters, digits, '_' and '-', such as robo-v1-5: Ollama, MLflow and Docker take it",
             WORDS: "must be a text of more than blanks", SHA256: "must be 64 hexadecimal digits in lower case",
+            REPOSITORY: "must be an address such as https://host/owner/name, without a password, or the path of a repository on this machine; "
+                        "clone what is reached by ssh, and give that path",
+            COMMIT: "must be the whole hash of a commit, 40 or 64 hexadecimal digits in lower case: names of branches move",
+            SUBFOLDER: "must be a folder inside the repository such as micropython/drivers",
             CORPUS_FOLDER: "must be a folder under corpora/, the only one that dvc.yaml watches",
             CHECKPOINT: "must be a folder like models/trained directly under checkpoints/, the only one that dvc.yaml watches, "
                         "or a registered version such as robo-micropython/3",
@@ -166,6 +173,17 @@ class PackageSource(Source):
         return self.version
 
 
+class GitSource(Source):
+    kind: Literal["git"]
+    url: Annotated[str, Field(pattern=REPOSITORY)]
+    commit: Annotated[str, Field(pattern=COMMIT)]
+    subfolder: Annotated[str, Field(pattern=SUBFOLDER)] = "."      # whose files are the source's; licences of the folders above are read too
+
+    @property
+    def pinned(self) -> str:
+        return self.commit
+
+
 class FolderSource(Source):
     kind: Literal["folder"]
     path: Annotated[str, Field(pattern=CORPUS_FOLDER, max_length=LONGEST_NAME)]
@@ -185,7 +203,7 @@ def overlaps(sources: list[Source]) -> list[str]:
 
 
 class Corpus(File):
-    sources: Annotated[list[Annotated[PackageSource | FolderSource, Field(discriminator="kind")]], Field(min_length=1)]
+    sources: Annotated[list[Annotated[PackageSource | GitSource | FolderSource, Field(discriminator="kind")]], Field(min_length=1)]
 
     def rules(self) -> list[tuple[bool, str]]:
         same, crossing = twice([package(source) for source in self.sources]), overlaps(self.sources)

@@ -9,7 +9,6 @@ The output is replaced as a whole, at the end, so a run that fails leaves the on
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +19,9 @@ from pipeline.core.files import read_jsonl, write_text
 from pipeline.core.paths import LEFT_OUT, LICENSES, RAW, REJECTED
 from pipeline.core.progress import bar
 from pipeline.data.sources import KINDS
-from pipeline.data.sources.bounds import Names, matches
+from pipeline.data.sources.bounds import LICENSE, Names, matches
 
 AT_ONCE = 8                         # downloads; a small one is mostly waiting for answers
-# Texts of licences, by name, at the top of a source, where wheels have them or in REUSE's folder; kept, but never as training text.
-LICENSE = re.compile(r"(?!.*\.py$)([^/]+\.dist-info/(licenses/)?)?((LICEN[CS]E|COPYING|NOTICE)([-._][^/]*)?|LICENSES/[^/]+)", re.IGNORECASE)
 SHOWN = 5                           # files left out that are named on the terminal
 DECIDED = {"license", "split", "include", "exclude"}       # what a person decides of a source; the rest says what it is
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.data.sources import archive, folder, index
+from pipeline.data.sources import archive, folder, git, index
 
 Files = Iterator[tuple[str, bytes, str | None]]
 
@@ -34,6 +34,12 @@ def own_files(source, place, wanted, left_out) -> Files:
         yield path, content, None
 
 
+def git_files(source, place, wanted, left_out) -> Files:
+    for path, content in git.files(source, place, wanted, left_out):
+        yield path, content, None
+
+
 KINDS = {"sdist": Kind(fetch_package, package_files),
          "wheel": Kind(fetch_package, package_files),
+         "git": Kind(git.fetch, git_files),
          "folder": Kind(lambda source: Path(source.path), own_files)}
