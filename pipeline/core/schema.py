@@ -41,6 +41,7 @@ SHA256 = r"^[0-9a-f]{64}$"
 CORPUS_FOLDER = r"^corpora/[^/.][^/]*(/[^/.][^/]*)*$"
 REPOSITORY = r"^(https?://[^\s/@]+/[^\s@]+|[~./\w][^:@]*)$"
 COMMIT = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
+HUB = r"^[\w.-]+/[\w.-]+$"
 SUBFOLDER = r"^(\.|[^/.][^/]*(/[^/.][^/]*)*)$"
 BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 CHECKPOINT = r"^(checkpoints/[^/.][^/]*|(models:/)?[a-zA-Z0-9][a-zA-Z0-9._-]*/[0-9]+)$"
@@ -51,6 +52,7 @@ IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'",
             REPOSITORY: "must be an address such as https://host/owner/name, without a password, or the path of a repository on this machine; "
                         "clone what is reached by ssh, and give that path",
             COMMIT: "must be the whole hash of a commit, 40 or 64 hexadecimal digits in lower case: names of branches move",
+            HUB: "must be a data set of the Hugging Face hub as OWNER/NAME",
             SUBFOLDER: "must be a folder inside the repository such as micropython/drivers",
             CORPUS_FOLDER: "must be a folder under corpora/, the only one that dvc.yaml watches",
             CHECKPOINT: "must be a folder like models/trained directly under checkpoints/, the only one that dvc.yaml watches, "
@@ -190,6 +192,26 @@ class FolderSource(Source):
     split: Literal["train", "val", "test", "auto"]      # auto: prepare divides its files among all three, by groups that belong together
 
 
+class Columns(File):
+    text: Text
+    license: Text | None = None                         # a row's own licence, or a list of them
+    path: Text | None = None                            # what the row's file was called
+
+
+class DatasetSource(Source):
+    kind: Literal["dataset"]
+    columns: Columns
+    path: Annotated[str, Field(pattern=CORPUS_FOLDER, max_length=LONGEST_NAME)] | None = None      # .parquet, .jsonl, .arrow, or a folder of one
+    hub: Annotated[str, Field(pattern=HUB)] | None = None
+    revision: Annotated[str, Field(pattern=COMMIT)] | None = None
+    subset: Text | None = None                          # which the hub calls a configuration
+    part: Text = "train"                                # of those that the data set was divided into by others
+
+    @property
+    def pinned(self) -> str | None:
+        return self.revision
+
+
 def package(source: Source) -> str:
     """The name that the package index knows a source by: it takes `My.Package` and `my-package` for one."""
     return re.sub(r"[-_.]+", "-", source.name).lower()
@@ -203,12 +225,15 @@ def overlaps(sources: list[Source]) -> list[str]:
 
 
 class Corpus(File):
-    sources: Annotated[list[Annotated[PackageSource | GitSource | FolderSource, Field(discriminator="kind")]], Field(min_length=1)]
+    sources: Annotated[list[Annotated[PackageSource | GitSource | DatasetSource | FolderSource, Field(discriminator="kind")]], Field(min_length=1)]
 
     def rules(self) -> list[tuple[bool, str]]:
         same, crossing = twice([package(source) for source in self.sources]), overlaps(self.sources)
         return [
             (not same, f"sources: two are the same package: {', '.join(same)}"),
+            *(((source.path is None) != (source.hub is None) and (source.hub is None) == (source.revision is None),
+               f"sources.{i}: a data set has either `path`, or `hub` with the `revision`, a commit, that is read")
+              for i, source in enumerate(self.sources) if isinstance(source, DatasetSource)),
             *((not is_copyleft(source.license), f"sources.{i}.license: {source.license} asks the same of what is made from the text, and prepare "
                "would reject every file that says so; leave this source out")
               for i, source in enumerate(self.sources)),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.data.sources import archive, folder, git, index
+from pipeline.data.sources import archive, dataset, folder, git, index
 
 Files = Iterator[tuple[str, bytes, str | None]]
 
@@ -42,4 +42,5 @@ def git_files(source, place, wanted, left_out) -> Files:
 KINDS = {"sdist": Kind(fetch_package, package_files),
          "wheel": Kind(fetch_package, package_files),
          "git": Kind(git.fetch, git_files),
+         "dataset": Kind(dataset.fetch, dataset.files),
          "folder": Kind(lambda source: Path(source.path), own_files)}

@@ -22,6 +22,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.stage import follow, own_environment
 
 LIMITS = {resource.RLIMIT_DATA: 2 * 2**30, resource.RLIMIT_FSIZE: 2**30}
+# What would take memory beside the work: an arena of the allocator for each thread, and libraries that `datasets` imports if it can
+LEAN = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1", "USE_TORCH": "0", "USE_TF": "1", "USE_JAX": "0"}
 START = "import sys; sys.path.insert(0, sys.argv[1]); from pipeline.data.sources.confined import serve; serve()"
 
 
@@ -72,7 +74,8 @@ def confined(where: str) -> Iterator[Callable]:
     Raises the UserError that it raises, and one that names `where` when it needs too much or crashes.
     """
     root = Path(pipeline.__file__).parent.parent
-    with subprocess.Popen([sys.executable, "-c", START, str(root)], env=own_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen([sys.executable, "-c", START, str(root)], env=own_environment() | LEAN,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         def do(function: Callable, *arguments) -> Iterator:
             try:
                 pickle.dump((function, where, arguments), child.stdin)
