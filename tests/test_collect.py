@@ -236,7 +236,7 @@ def test_licence_texts_are_kept_and_are_no_training_text(index):
                "license.py": CODE, "licensed.txt": b"no"}
     digest = index.add("robo", targz(*(member(f"robo-1.0/{name}", content) for name, content in members.items())))
     Path("corpora/mine").mkdir(parents=True)
-    Path("corpora/mine/a.py").write_bytes(CODE)
+    Path("corpora/mine/a.py").write_bytes(b"a = 1\n")
     Path("corpora/mine/Licence.txt").write_text("of the folder")
     rows = collect([sdist(digest), folder()])
     assert [row["path"] for row in rows] == ["a.py", "license.py"]
@@ -684,6 +684,16 @@ def test_a_folder_of_odd_files_alone(before):
     Path("corpora/mine").mkdir(parents=True)
     code(Path("corpora/mine/aux.py"))
     fails([folder()], "sources.0 (mine)", "no file matches include ['*.py']", "aux.py: unsafe file name", "rename it")
+
+
+def test_two_sources_with_the_same_files(before):
+    for name in ("mine", "copy"):
+        Path("corpora", name).mkdir(parents=True)
+        code(Path("corpora", name, f"{name}.py"))
+    both = [folder(), folder("corpora/copy", "copy")]
+    fails(both, "sources: mine and copy hold the same files; leave one of them out")
+    Path("corpora/copy/more.py").write_text("more = 1\n")
+    assert len(collect(both)) == 3
 
 
 def test_dvc_passes_over_what_collect_passes_over():

@@ -20,6 +20,7 @@ from pipeline.core.paths import LEFT_OUT, LICENSES, RAW, REJECTED
 from pipeline.core.progress import bar
 from pipeline.data.sources import KINDS
 from pipeline.data.sources.bounds import LICENSE, Names, matches
+from pipeline.data.sources.documents import converted
 
 AT_ONCE = 8                         # downloads; a small one is mostly waiting for answers
 SHOWN = 5                           # files left out that are named on the terminal
@@ -33,6 +34,17 @@ def pin(source) -> str:
 
 def wanted(source) -> Callable[[str], bool]:
     return lambda path: bool(LICENSE.fullmatch(path)) or matches(path, source.include, source.exclude)
+
+
+def same_files(provenance: list[dict]) -> None:
+    """Raises UserError where two sources hold just the same files, so that their text would count for one of them by chance."""
+    held: dict[str, set[str]] = {}
+    for row in provenance:
+        held.setdefault(row["source"], set()).add(row["sha256"])
+    seen: dict[frozenset, str] = {}
+    for source, hashes in held.items():
+        if (other := seen.setdefault(frozenset(hashes), source)) != source:
+            raise UserError(f"sources: {other} and {source} hold the same files; leave one of them out")
 
 
 def collect(sources: list, out: Path = RAW) -> list[dict]:
@@ -64,6 +76,10 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
                             licenses.append({"source": source.name, "version": source.pinned, "license": source.license, "path": path,
                                              "text": content.decode(errors="replace").replace("\r\n", "\n").strip()})
                             continue
+                        path, content, reason = converted(path, content)
+                        if reason:
+                            odd[path] = reason
+                            continue
                         names.add(f"{source.name}/{path}")
                         target = unfinished / source.name / path
                         target.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +95,7 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
                 except UserError as error:
                     raise type(error)(f"sources.{number} ({source.name}): {error}") from error
                 progress.update()
+        same_files(provenance)
         for file, rows in (("provenance.jsonl", provenance), (LICENSES.name, licenses), (LEFT_OUT.name, left_out)):
             rows.sort(key=lambda row: (row["source"], row["path"]))
             if rows or file != LEFT_OUT.name:
