@@ -16,7 +16,6 @@ import gzip
 import hashlib
 import json
 import os
-import re
 import shutil
 import stat
 import struct
@@ -33,6 +32,7 @@ from pipeline.core.errors import TemporaryError, UserError, suggestion
 from pipeline.core.files import read_jsonl, sha256, write_text
 from pipeline.core.paths import LEFT_OUT, LICENSES, RAW, REJECTED, STATE
 from pipeline.core.progress import bar
+from pipeline.data import licences
 
 DOWNLOADS = STATE / "downloads"
 MAX_FILES = 20_000                  # members of one archive, folders and links too; files in one folder
@@ -43,8 +43,6 @@ AT_ONCE = 8                         # downloads; a small one is mostly waiting f
 ANSWER_SECONDS = (10, 60)           # to connect to the package index, and between two pieces of what it sends
 # What tarfile, zipfile and what they stand on raise for a damaged archive; RuntimeError stands for encryption and endless nesting.
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError, LookupError, RuntimeError, struct.error)
-# Texts of licences, by name, at the top of a source or in REUSE's folder; only these files' text is kept, never as training text.
-LICENSE = re.compile(r"(?!.*\.py$)((LICEN[CS]E|COPYING|NOTICE)([-._][^/]*)?|LICENSES/[^/]+)", re.IGNORECASE)
 LEAVINGS = (".#*", "#*#", "*~", ".*.sw?", "._*")       # what editors and Macs put beside a file; .dvcignore says the same
 SHOWN = 5                           # files left out that are named on the terminal
 RESERVED = {"con", "prn", "aux", "nul", *(f"{n}{i}" for n in ("com", "lpt") for i in range(1, 10))}
@@ -301,9 +299,9 @@ def folder_files(folder: Path, wanted: Callable[[str], bool], left_out: dict[str
 # --- the stage --------------------------------------------------------------------------------------------------------
 
 def collect(sources: list, out: Path = RAW) -> list[dict]:
-    """Writes out/SOURCE/PATH for every file, out/provenance.jsonl (source, kind, version, path, license, split, sha256, bytes) and
-    out/licenses.jsonl (source, version, license, path, text) with every licence text that a source ships; where files of a folder had to
-    be left out, also out/left_out.jsonl (source, kind, version, path, license, split, reason). Returns the provenance.
+    """Writes out/SOURCE/PATH for every file, out/provenance.jsonl (source, kind, version, path, license, declared by the package, split,
+    sha256, bytes) and out/licenses.jsonl (source, version, license, path, text) with every file that a source ships about licences; where
+    files of a folder had to be left out, also out/left_out.jsonl (source, kind, version, path, license, split, reason). Returns the provenance.
 
     Raises UserError, and leaves no output, when a source cannot be had whole or none of its files is wanted.
     """
@@ -327,9 +325,12 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
                     else:
                         files, place, version = partial(folder_files, left_out=odd), Path(source.path), None
                     about = {"source": source.name, "kind": source.kind, "version": version}
-                    licenses += [{"source": source.name, "version": version, "license": source.license, "path": path,
-                                  "text": content.decode(errors="replace").replace("\r\n", "\n").strip()}
-                                 for path, content in files(place, LICENSE.fullmatch)]
+                    said = {path: content.decode(errors="replace").replace("\r\n", "\n").strip()
+                            for path, content in files(place, licences.ABOUT.fullmatch)}
+                    metadata = {path: said.pop(path) for path in list(said) if licences.METADATA.fullmatch(path)}
+                    declared = next(filter(None, map(licences.declared, metadata.values())), None)
+                    licenses += [{"source": source.name, "version": version, "license": source.license, "path": path, "text": text}
+                                 for path, text in said.items()]
                     before = len(provenance)
                     for path, content in files(place, lambda path, source=source: matches(path, source.include, source.exclude)):
                         names.add(f"{source.name}/{path}")
@@ -337,7 +338,7 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
                         target.parent.mkdir(parents=True, exist_ok=True)
                         target.write_bytes(content)
                         provenance.append({
-                            **about, "path": path, "license": source.license, "split": source.split,
+                            **about, "path": path, "license": source.license, "declared": declared, "split": source.split,
                             "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)})
                     left_out += [{**about, "path": printable(path), "license": source.license, "split": source.split, "reason": reason}
                                  for path, reason in odd.items()]
