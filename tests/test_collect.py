@@ -180,8 +180,8 @@ def test_fetches_once_and_writes_what_was_asked_with_its_provenance(index, html)
         content = Path("data/raw", row["source"], row["path"]).read_bytes()
         assert row["sha256"] == hashlib.sha256(content).hexdigest() and row["bytes"] == len(content)
     assert [{key: value for key, value in row.items() if key not in ("sha256", "bytes")} for row in (rows[0], rows[2])] == [
-        {"source": "mine", "kind": "folder", "version": None, "path": "a.py", "license": "Apache-2.0", "split": "val"},
-        {"source": "robo", "kind": "sdist", "version": "1.0", "path": "src/b.py", "license": "MIT", "split": "train"}]
+        {"source": "mine", "kind": "folder", "version": None, "path": "a.py", "license": "Apache-2.0", "declared": None, "split": "val"},
+        {"source": "robo", "kind": "sdist", "version": "1.0", "path": "src/b.py", "license": "MIT", "declared": None, "split": "train"}]
     assert index.asked == ["/simple/robo/", "/files/robo/robo-1.0.tar.gz"]
 
     first = files_under(Path("data/raw"))
@@ -233,7 +233,8 @@ def test_a_wheel_may_be_as_harmful_as_an_archive(index, before):
 
 def test_licence_texts_are_kept_and_are_no_training_text(index):
     members = {"LICENSE": b"MIT\r\nsaid by A\r\n", "COPYING.md": b"GPL", "LICENSES/CC0-1.0.txt": b"CC0 \xff", "src/LICENSE": b"of a part",
-               "license.py": CODE, "licensed.txt": b"no"}
+               "REUSE.toml": b"of REUSE", "src/b.py.license": b"beside", "license.py": CODE, "licensed.txt": b"no",
+               "PKG-INFO": b"Name: robo\nLicense: Apache 2.0\nClassifier: License :: OSI Approved :: MIT License\n\nA story.\n"}
     digest = index.add("robo", targz(*(member(f"robo-1.0/{name}", content) for name, content in members.items())))
     Path("corpora/mine").mkdir(parents=True)
     Path("corpora/mine/a.py").write_bytes(b"a = 1\n")
@@ -243,7 +244,9 @@ def test_licence_texts_are_kept_and_are_no_training_text(index):
     kept = [json.loads(line) for line in Path("data/raw/licenses.jsonl").read_text().splitlines()]
     assert [(row["source"], row["path"], row["text"]) for row in kept] == [
         ("mine", "Licence.txt", "of the folder"), ("robo", "COPYING.md", "GPL"), ("robo", "LICENSE", "MIT\nsaid by A"),
-        ("robo", "LICENSES/CC0-1.0.txt", "CC0 \ufffd")]
+        ("robo", "LICENSES/CC0-1.0.txt", "CC0 \ufffd"), ("robo", "REUSE.toml", "of REUSE"), ("robo", "src/LICENSE", "of a part"),
+        ("robo", "src/b.py.license", "beside")]
+    assert [row["declared"] for row in rows] == [None, "Apache-2.0"], "what the package's metadata say"
     assert kept[1]["version"] == "1.0" and kept[1]["license"] == "MIT"
 
 

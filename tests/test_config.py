@@ -185,7 +185,13 @@ WRONG = {
     "kind unknown": (CORPUS, only_source(kind="foldr"), ["sources.1.kind: 'foldr' is not known", "did you mean 'folder'"]),
     "kind missing": (CORPUS, only_source(kind=DROP), ["sources.1.kind: missing; must be one of sdist, wheel"]),
     "license blank": (CORPUS, only_source(license=" "), ["sources.1.license: must be a text of more than blanks"]),
-    "license copyleft": (CORPUS, only_source(license="GPL-3.0-only"), ["sources.1.license: GPL-3.0-only asks the same", "leave this source out"]),
+    "license copyleft": (CORPUS, only_source(license="GPL-3.0-only"), [
+        "sources.1.license: GPL-3.0-only is of the category Copyleft", "prepare.licenses lets pass only", "leave this source out"]),
+    "license unknown": (CORPUS, only_source(license="Apache2"), [
+        "sources.1.license: 'Apache2' is no SPDX licence identifier; did you mean 'Apache-2.0'?"]),
+    "license broken": (CORPUS, only_source(license="MIT AND ("), ["sources.1.license: 'MIT AND (' is no SPDX licence expression; right are MIT"]),
+    "license unstated": (CORPUS, only_source(license="LicenseRef-mine"), ["LicenseRef-mine is of the category Unstated License"]),
+    "licence category unknown": (PARAMS, keys(prepare__licenses=["Permisive"]), ["prepare.licenses.0", "did you mean 'Permissive'"]),
     "source is a text": (CORPUS, keys(sources__0="periph"), ["sources.0: must hold keys and values, not 'periph'"]),
     "no source": (CORPUS, keys(sources=[]), ["sources", "at least 1"]),
     "split missing a source": (CORPUS, only_source(split="train"), ["sources", "train, val and test"]),

@@ -12,7 +12,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl
 from pipeline.data.prepare import HELD_OUT, clean, data_share, divide, join_near_duplicates, judge, prepare, units
 
-DIALS = {"min_bytes": 20, "max_bytes": 5000, "max_line_length": 100, "max_data_share": 0.5, "max_overlap": 0.5}
+DIALS = {"min_bytes": 20, "max_bytes": 5000, "max_line_length": 100, "max_data_share": 0.5, "max_overlap": 0.5,
+         "licenses": ["Permissive", "Public Domain"]}
 SPLIT_OF = {"lib": "train", "more": "train", "held": "val", "last": "test", "mine": "auto"}
 GOOD = "import machine\n\n\ndef blink_{}(pin):\n    pin.on()\n"
 
@@ -26,9 +27,10 @@ def raw_files(root: Path, files: dict[str, str | bytes]) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content if isinstance(content, bytes) else content.encode())
         rows.append({"source": source, "kind": "sdist", "version": None if source == "lib" else "1.0", "path": path, "license": "MIT",
-                     "split": SPLIT_OF[source], "sha256": "0", "bytes": len(content)})
+                     "declared": None, "split": SPLIT_OF[source], "sha256": "0", "bytes": len(content)})
     rows.sort(key=lambda row: (row["source"], row["path"]))
     (root / "provenance.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (root / "licenses.jsonl").write_text("")
     return root
 
 
@@ -55,9 +57,9 @@ REASONS = {
     "not UTF-8": "name = 'Müller' # of the long kind\n".encode("latin-1"),
     "JSON, not code": '{"name": "blink", "urls": [["blink.py", "github:me/blink.py"]], "deps": []}\n',
     "data, not code": "FONT = (" + "0x1F, 0x2E,\n" * 30 + ")\n",
-    "licence: the text mentions 'GPL": '"""Blinks. Released under the GPLv3."""\nimport machine\n',
-    "licence: the text mentions 'GNU Lesser General Public'": '# GNU Lesser General Public License\nimport machine\n',
-    "licence: the text mentions 'CC-BY-NC'": "# CC-BY-NC-SA, see the site\nimport machine\n",
+    "licence: claimed MIT, found GPL-3.0-only (line 1": '"""Blinks. Released under the GPLv3."""\nimport machine\n',
+    "licence: claimed MIT, found LGPL-2.0-or-later (line 1": '# GNU Lesser General Public License\nimport machine\n',
+    "licence: claimed MIT, found CC-BY-NC-SA-4.0 (line 1": "# CC-BY-NC-SA, see the site\nimport machine\n",
 }
 
 

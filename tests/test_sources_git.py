@@ -124,10 +124,12 @@ def test_the_pinned_commit_is_read_and_not_the_branch(repo, workplace):
         ("drivers/big.py", git.ELSEWHERE), ("drivers/vendored", git.SUBMODULE)]
 
 
-def test_a_subfolder_brings_the_licences_above_it(repo, workplace):
-    at = commit(repo, FILES)
-    assert [row["path"] for row in collect([source(workplace / "repo", at, "drivers")])] == ["deep/b.py", "led.py"]
-    assert sorted(row["text"] for row in read_jsonl(LICENSES)) == ["MIT by A", "of drivers"]
+@pytest.mark.parametrize("subfolder, paths, license", [("drivers", ["deep/b.py", "led.py"], "of drivers"), ("drivers/deep", ["b.py"], "of drivers"),
+                                                       ("other", ["c.py"], "MIT by A")])
+def test_a_subfolder_brings_the_nearest_licence_above_it(repo, workplace, subfolder, paths, license):
+    at = commit(repo, FILES | {"other": {"c.py": CODE}})
+    assert [row["path"] for row in collect([source(workplace / "repo", at, subfolder)])] == paths
+    assert [(row["path"], row["text"]) for row in read_jsonl(LICENSES)] == [("LICENSE", license)]
 
 
 def test_over_http_once_then_from_what_was_kept(repo, address, workplace):

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from pipeline.core import licenses
 from pipeline.core.errors import UserError, suggestion
 from pipeline.core.paths import PROCESSED
 from pipeline.core.schema import (
@@ -237,6 +238,10 @@ def rules(c: Config) -> list[str]:
         (d.block_size == m.context_length,
          f"{at['data']}: block_size: {d.block_size}, but {at['model']}: context_length is {m.context_length}; make them equal, "
          "or choose another data config in params.yaml"),
+        *((licenses.passes(source.license, c.params.prepare.licenses),
+           f"{at['corpus']}: sources.{i}.license: {source.license} is of the category {' and '.join(licenses.categories(source.license))}, and "
+           f"params.yaml: prepare.licenses lets pass only {', '.join(c.params.prepare.licenses)}; leave this source out")
+          for i, source in enumerate(c.corpus.sources) if not licenses.fault(source.license)),
         (tok.vocab_size == m.vocab_size,
          f"{at['model']}: vocab_size: {m.vocab_size}, but {at['tokenizer']}: vocab_size is {tok.vocab_size}; make them equal"),
         (d.dtype != "uint16" or tok.vocab_size <= UINT16_VOCAB,

@@ -13,7 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.core import licenses
 from pipeline.core.go_template import faults
+from pipeline.core.licenses import CATEGORIES
 
 # llama.cpp knows pre-tokenizers by name and has their patterns built in, so ours must be one of those (llama-vocab.cpp).
 # Where llama.cpp applies several patterns in turn (starcoder splits digits first) one pattern cannot say the same.
@@ -27,9 +29,6 @@ QUANTS = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_
           "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K")
 REFERENCE = "F16"           # the type that the others are held against
 EXAM_SETS = ("people", "values", "wordings", "compositions")    # folders of exam/
-
-# A licence that asks the same of what is made from the text. `prepare` rejects every file that names one.
-COPYLEFT = re.compile(r"\b(A?GPL(v?\d)?|LGPL(v?\d)?|GNU (Affero |Lesser )?General Public|CC[ -]BY[ -]NC|non-?commercial use)\b", re.IGNORECASE)
 
 LONGEST_NAME = 128          # characters; a file's may have 255 bytes
 LONGEST_CONTEXT = 131_072   # tokens; no model of a size that fits this chain reads more
@@ -82,6 +81,7 @@ class File(BaseModel):
 # --- params.yaml ------------------------------------------------------------------------------------------------------
 
 class Prepare(File):
+    licenses: Annotated[list[Literal[CATEGORIES]], Field(min_length=1)]     # categories of licences that a file may stand under
     min_bytes: Annotated[int, Field(ge=1)]              # shorter files are rejected
     max_bytes: Annotated[int, Field(ge=1)]              # longer files are rejected
     max_line_length: Annotated[int, Field(ge=80)]       # in characters; longer lines are data, not code
@@ -149,7 +149,7 @@ class Params(File):
 
 class Source(File):
     name: Name
-    license: Text                                       # SPDX identifier
+    license: Text                                       # SPDX expression: what the source is said to stand under
     split: Literal["train", "val", "test"]              # whole packages only, so that none stands on both sides
     include: Annotated[list[str], Field(min_length=1)]  # shell patterns over the path inside the source; * crosses folders
     exclude: list[str] = []
@@ -158,11 +158,6 @@ class Source(File):
     def pinned(self) -> str | None:
         """What of it is read, as provenance has it: a version or a commit; None for what lies under corpora/, which DVC watches."""
         return None
-
-
-def is_copyleft(license: str) -> bool:
-    """Whether an SPDX expression leaves nothing else to choose: `MIT OR GPL-2.0-only` does."""
-    return all(COPYLEFT.search(choice) for choice in re.split(r"\bOR\b", license))
 
 
 class PackageSource(Source):
@@ -234,9 +229,7 @@ class Corpus(File):
             *(((source.path is None) != (source.hub is None) and (source.hub is None) == (source.revision is None),
                f"sources.{i}: a data set has either `path`, or `hub` with the `revision`, a commit, that is read")
               for i, source in enumerate(self.sources) if isinstance(source, DatasetSource)),
-            *((not is_copyleft(source.license), f"sources.{i}.license: {source.license} asks the same of what is made from the text, and prepare "
-               "would reject every file that says so; leave this source out")
-              for i, source in enumerate(self.sources)),
+            *((not fault, f"sources.{i}.license: {fault}") for i, fault in enumerate(licenses.fault(source.license) for source in self.sources)),
             (not crossing, f"sources: one folder in two splits makes held-out figures too good: {'; '.join(crossing)}"),
             ({s.split for s in self.sources} >= {"train", "val", "test"} or "auto" in {s.split for s in self.sources},
              "sources: each of the splits train, val and test needs one source at least; a folder with `split: auto` is divided among all three"),

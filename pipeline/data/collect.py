@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl, write_text
 from pipeline.core.paths import LEFT_OUT, LICENSES, RAW, REJECTED
 from pipeline.core.progress import bar
+from pipeline.data import licences
 from pipeline.data.sources import KINDS
-from pipeline.data.sources.bounds import LICENSE, Names, matches
+from pipeline.data.sources.bounds import Names, matches
 from pipeline.data.sources.documents import converted
 
 AT_ONCE = 8                         # downloads; a small one is mostly waiting for answers
@@ -32,8 +32,36 @@ def pin(source) -> str:
     return source.model_dump_json(exclude=DECIDED)
 
 
-def wanted(source) -> Callable[[str], bool]:
-    return lambda path: bool(LICENSE.fullmatch(path)) or matches(path, source.include, source.exclude)
+def about(source) -> dict:
+    return {"source": source.name, "kind": source.kind, "version": source.pinned}
+
+
+def read(source, place: Path | None, out: Path, names: Names) -> tuple[list[dict], dict[str, str], dict[str, str]]:
+    """Writes a source's files to out/SOURCE; returns their provenance, the texts about licences by path, and why files were left out."""
+    rows, said, left_out = [], {}, {}
+
+    def wanted(path: str) -> bool:
+        return bool(licences.ABOUT.fullmatch(path)) or matches(path, source.include, source.exclude)
+
+    for path, content, license in KINDS[source.kind].files(source, place, wanted, left_out):
+        if licences.ABOUT.fullmatch(path):          # kept, but never as training text
+            said[path] = content.decode(errors="replace").replace("\r\n", "\n").strip()
+            continue
+        path, content, reason = converted(path, content)
+        if reason:
+            left_out[path] = reason
+            continue
+        names.add(f"{source.name}/{path}")
+        target = out / source.name / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        rows.append({**about(source), "path": path, "license": license or source.license, "declared": None, "split": source.split,
+                     "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)})
+    metadata = [said.pop(path) for path in list(said) if licences.METADATA.fullmatch(path)]
+    if declared := next(filter(None, map(licences.declared, metadata)), None):
+        for row in rows:
+            row["declared"] = declared
+    return rows, said, left_out
 
 
 def same_files(provenance: list[dict]) -> None:
@@ -48,9 +76,9 @@ def same_files(provenance: list[dict]) -> None:
 
 
 def collect(sources: list, out: Path = RAW) -> list[dict]:
-    """Writes out/SOURCE/PATH for every file, out/provenance.jsonl (source, kind, version, path, license, split, sha256, bytes) and
-    out/licenses.jsonl (source, version, license, path, text) with every licence text that a source ships; where files of a folder had to
-    be left out, also out/left_out.jsonl (source, kind, version, path, license, split, reason). Returns the provenance.
+    """Writes out/SOURCE/PATH for every file, out/provenance.jsonl (source, kind, version, path, license, declared by the package, split,
+    sha256, bytes) and out/licenses.jsonl (source, version, license, path, text) with every file that a source ships about licences; where
+    files of a folder had to be left out, also out/left_out.jsonl (source, kind, version, path, license, split, reason). Returns the provenance.
 
     Raises UserError, and leaves no output, when a source cannot be had whole or none of its files is wanted.
     """
@@ -67,33 +95,18 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
         with bar(len(sources), "collect", " sources") as progress:
             for number, source in enumerate(sources):
                 progress.set_postfix_str(source.name, refresh=False)
-                odd: dict[str, str] = {}
                 try:
-                    about = {"source": source.name, "kind": source.kind, "version": source.pinned}
-                    before = len(provenance)
-                    for path, content, license in KINDS[source.kind].files(source, fetched[pin(source)].result(), wanted(source), odd):
-                        if LICENSE.fullmatch(path):
-                            licenses.append({"source": source.name, "version": source.pinned, "license": source.license, "path": path,
-                                             "text": content.decode(errors="replace").replace("\r\n", "\n").strip()})
-                            continue
-                        path, content, reason = converted(path, content)
-                        if reason:
-                            odd[path] = reason
-                            continue
-                        names.add(f"{source.name}/{path}")
-                        target = unfinished / source.name / path
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        target.write_bytes(content)
-                        provenance.append({
-                            **about, "path": path, "license": license or source.license, "split": source.split,
-                            "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)})
-                    left_out += [{**about, "path": printable(path), "license": source.license, "split": source.split, "reason": reason}
-                                 for path, reason in odd.items()]
-                    if len(provenance) == before:
+                    rows, said, odd = read(source, fetched[pin(source)].result(), unfinished, names)
+                    if not rows:
                         raise UserError(f"no file matches include {list(source.include)}"
                                         + "".join(f"\n  {printable(path)}: {reason}" for path, reason in odd.items()))
                 except UserError as error:
                     raise type(error)(f"sources.{number} ({source.name}): {error}") from error
+                provenance += rows
+                licenses += [{"source": source.name, "version": source.pinned, "license": source.license, "path": path, "text": text}
+                             for path, text in said.items()]
+                left_out += [{**about(source), "path": printable(path), "license": source.license, "split": source.split, "reason": reason}
+                             for path, reason in odd.items()]
                 progress.update()
         same_files(provenance)
         for file, rows in (("provenance.jsonl", provenance), (LICENSES.name, licenses), (LEFT_OUT.name, left_out)):

@@ -1,9 +1,11 @@
 """Turns raw files into three clean JSONL corpora, with provenance on every line and a reason for every file left out.
 
-A document passes one filter after another; the first that objects names the reason. New filters (secrets, deeper licence checks) are
-one more entry in FILTERS. Splits are by source package, as the corpus config says: files of one author on both sides of a split make
-held-out figures look better than they are. So do ports of one package to another name, which share most of their lines: of two such
-files the held-out one goes, as of two equal ones.
+A document passes one filter after another; the first that objects names the reason. New filters are one more entry in FILTERS. Its licence
+is judged last (licences.py), by what stands in it, beside it and above it.
+
+Splits are by source package, as the corpus config says: files of one author on both sides of a split make held-out figures look better
+than they are. So do ports of one package to another name, which share most of their lines: of two such files the held-out one goes, as of
+two equal ones.
 
 Whoever has a single folder has no packages to hold out. With `split: auto` its files are divided by groups instead, which are what packages
 are elsewhere: a subfolder stays together, and so do files that share most of their lines.
@@ -18,13 +20,14 @@ import re
 import tokenize
 import warnings
 from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_jsonl, write_json
-from pipeline.core.paths import LEFT_OUT, METRICS, PROCESSED, RAW, SPLITS
+from pipeline.core.paths import LEFT_OUT, LICENSES, METRICS, PROCESSED, RAW, SPLITS
 from pipeline.core.progress import is_live
-from pipeline.core.schema import COPYLEFT
+from pipeline.data import licences
 
 SHORT = 12          # characters; a shorter line is everybody's
 HELD_OUT = 0.1      # share of the text of folders with `split: auto` that val and test get each
@@ -89,12 +92,7 @@ def mostly_data(text, dials):
         return f"not Python: {getattr(error, 'msg', error)}"
 
 
-def licence_conflict(text, dials):
-    found = COPYLEFT.search(text)
-    return f"licence: the text mentions {found[0]!r}" if found else None
-
-
-FILTERS = (too_short, too_long, long_lines, not_python, is_json, mostly_data, licence_conflict)
+FILTERS = (too_short, too_long, long_lines, not_python, is_json, mostly_data)
 
 
 def lines(text: str) -> list[str]:
@@ -195,13 +193,25 @@ def split_folders(documents: list[dict], packages: set[str], dials: dict) -> lis
     return [{"group": group, "split": splits[group]} for group in groups]
 
 
+@cache
+def shipped(raw: str) -> dict[str, dict[str, str]]:
+    """The licence files of each source, by their paths in it."""
+    files = defaultdict(dict)
+    for row in read_jsonl(Path(raw) / LICENSES.name):
+        files[row["source"]][row["path"]] = row["text"]
+    return files
+
+
 def judge(row: dict, raw: str, dials: dict) -> dict:
-    """Adds `text` and `reason` (empty when the document is good) to a row of provenance."""
+    """Adds `text` and `reason` (empty when the document is good) to a row of provenance; `license` becomes that of the file itself."""
     try:
         text = clean((Path(raw) / row["source"] / row["path"]).read_bytes().decode("utf-8"))
     except UnicodeDecodeError:
         return {"text": "", "reason": "not UTF-8"}
-    return {"text": text, "reason": next((r for f in FILTERS if (r := f(text, dials))), "")}
+    if reason := next((r for f in FILTERS if (r := f(text, dials))), ""):
+        return {"text": text, "reason": reason}
+    license, reason = licences.judge(row["path"], text, row["license"], shipped(raw)[row["source"]], row["declared"], dials["licenses"])
+    return {"text": text, "license": license, "reason": reason}
 
 
 def order(row: dict) -> tuple:
@@ -239,7 +249,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
         files = {"train": train_file, "val": val_file, "test": test_file}
         turns = sorted(range(len(rows)), key=lambda n: order(rows[n]))
         for n, judged in zip(turns, documents.select(turns), strict=True):
-            document, text, reason = rows[n], judged["text"], judged["reason"]
+            document, text, reason = rows[n] | {"license": judged["license"]}, judged["text"], judged["reason"]
             name = f"{document['source']}/{document['path']}"
             digest = hashlib.sha256(text.encode()).digest()
             if not reason and digest in seen:

@@ -1,7 +1,6 @@
 """What a source may hold at most, and which names its files may have, the same for every kind."""
 
 import fnmatch
-import re
 import unicodedata
 from pathlib import PurePosixPath
 
@@ -14,8 +13,6 @@ MAX_FILES = 20_000                  # members of one archive, folders and links 
 MAX_FILE_BYTES = 4 * 2**20          # one file that the config asks for
 MAX_TOTAL_BYTES = 512 * 2**20       # one archive, unpacked
 MAX_HEADER_BYTES = 2**20            # a member's name and attributes
-# Texts of licences, by name, at the top of a source, where wheels have them or in REUSE's folder; kept, but never as training text.
-LICENSE = re.compile(r"(?!.*\.py$)([^/]+\.dist-info/(licenses/)?)?((LICEN[CS]E|COPYING|NOTICE)([-._][^/]*)?|LICENSES/[^/]+)", re.IGNORECASE)
 RESERVED = {"con", "prn", "aux", "nul", *(f"{n}{i}" for n in ("com", "lpt") for i in range(1, 10))}
 
 

@@ -1,16 +1,16 @@
 """Rows of a data set: Parquet, JSON lines or Arrow under corpora/, or one on the Hugging Face hub at a pinned revision, through `datasets`.
 
 Streamed, so size is no matter of memory; and in a process of its own (confined.py), since a few kilobytes of Parquet can claim to unpack to
-gigabytes. A row becomes a file: one without text, without a licence where there is a column for it, or under a copyleft licence is left
-out, with the reason. `datasets` runs no code of a data set's since version 4.
+gigabytes. A row becomes a file. One without text, or whose own licence is none, is left out, with the reason; whether its licence passes
+is asked by prepare, as of every file. `datasets` runs no code of a data set's since version 4.
 """
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pipeline.core import licenses
 from pipeline.core.errors import TemporaryError, UserError, suggestion
-from pipeline.core.schema import is_copyleft
 from pipeline.data.sources import bounds
 from pipeline.data.sources.bounds import safe_path
 from pipeline.data.sources.confined import confined, out_of_memory
@@ -83,10 +83,14 @@ def local(path: Path) -> tuple[str, dict, int]:
     return name, {"data_files": [str(each) for each in found], "split": "train", **options}, sum(each.stat().st_size for each in found)
 
 
-def license_of(value, given: bool) -> str | None:
-    """The SPDX expression that a row gives; several at once all hold. Empty where it should give one; None: it has no column for it."""
-    values = value if isinstance(value, list) else [value]
-    return " AND ".join(str(each).strip() for each in values if each) if given else None
+def license_of(value) -> str:
+    """What a row gives as an SPDX expression; several at once all hold. Raises UserError where it is none."""
+    given = [str(each).strip() for each in (value if isinstance(value, list) else [value]) if each]
+    if not given:
+        raise UserError("licence: the row names none")
+    if fault := next(filter(None, map(licenses.fault, given)), ""):
+        raise UserError(f"licence: {fault}")
+    return licenses.joined(given)
 
 
 def files(source, path: Path | None, wanted: Callable[[str], bool], left_out: dict[str, str]) -> Iterator[tuple[str, bytes, str | None]]:
@@ -101,23 +105,24 @@ def files(source, path: Path | None, wanted: Callable[[str], bool], left_out: di
             if number >= MAX_ROWS:
                 raise UserError(f"more than {MAX_ROWS} rows")
             row = dict(zip(asked, values, strict=True))
-            text, license = row["text"], license_of(row.get("license"), bool(columns.license))
+            text, license, file = row["text"], None, f"{number // 1000:04d}/{number:07d}.py"
             if text is not None and not isinstance(text, str):
                 raise UserError(f"{where}: row {number}: column {columns.text!r} holds {type(text).__name__}, and text is needed")
-            total += len(text or "")
+            content = (text or "").encode("utf-8", "surrogatepass")
+            total += len(content)
             if total > most:
                 raise UserError(f"{where}: unpacks to more than {most // 2**20} MiB")
-            file, reason = f"{number // 1000:04d}/{number:07d}.py", ""
             try:
+                if not content:
+                    raise UserError("no text")
+                if len(content) > bounds.MAX_FILE_BYTES:
+                    raise UserError(f"has {len(content)} bytes; at most {bounds.MAX_FILE_BYTES} are taken")
                 if columns.path:
                     file = f"{number:07d}/{safe_path(str(row['path']))}"
+                if columns.license:
+                    license = license_of(row["license"])
             except UserError as error:
-                reason = str(error)
-            content = (text or "").encode("utf-8", "surrogatepass")
-            reason = reason or ("no text" if not text else f"has {len(content)} bytes; at most {bounds.MAX_FILE_BYTES} are taken"
-                                if len(content) > bounds.MAX_FILE_BYTES else "licence: the row names none" if license == "" else
-                                f"licence: the row's is {license}" if license and is_copyleft(license) else "")
-            if reason:
-                left_out[file] = reason
-            elif wanted(file):
+                left_out[file] = str(error)
+                continue
+            if wanted(file):
                 yield file, content, license

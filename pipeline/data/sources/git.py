@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import TemporaryError, UserError, closest, shortened
+from pipeline.data import licences
 from pipeline.data.sources import bounds
-from pipeline.data.sources.bounds import ANSWER_SECONDS, DOWNLOADS, LICENSE, safe_path
+from pipeline.data.sources.bounds import ANSWER_SECONDS, DOWNLOADS, safe_path
 from pipeline.data.sources.confined import confined, too_much
 
 POINTER = b"version https://git-lfs.github.com/spec/"
@@ -120,7 +121,7 @@ def listing(where: str, folder: str, commit: str, subfolder: str) -> Iterator[tu
         tree = Commit.from_string(raw(repo, commit.encode(), b"commit")).tree
         for part in PurePosixPath(subfolder).parts:
             there = entries(repo, tree)
-            yield from ((name, at) for name, (mode, at) in there.items() if stat.S_ISREG(mode) and LICENSE.fullmatch(name))
+            yield from ((name, at) for name, (mode, at) in there.items() if stat.S_ISREG(mode) and licences.TEXT.fullmatch(name))
             folders = sorted(name for name, (mode, _) in there.items() if stat.S_ISDIR(mode))
             if part not in folders:
                 close = closest(part, folders)
@@ -183,7 +184,8 @@ def files(source, repository: Path, wanted: Callable[[str], bool], left_out: dic
     Submodules and pointers to Git LFS go to `left_out`. Raises UserError for a repository that is damaged, too large or holds unsafe names.
     """
     with confined(source.url) as do:
-        there = sorted(do(listing, str(repository), source.commit, source.subfolder))
+        # of texts with one name the nearest counts, which comes last
+        there = sorted(dict(do(listing, str(repository), source.commit, source.subfolder)).items())
         left_out |= {path: SUBMODULE for path, name in there if name is None}
         asked, total = [(path, name) for path, name in there if name is not None and wanted(path)], 0
         found = do(contents, str(repository), [name for _, name in asked], bounds.MAX_FILE_BYTES)
