@@ -57,6 +57,16 @@ def rows(where: str, name: str, arguments: dict, columns: list[str]) -> Iterator
         raise UserError(f"{where}: cannot be read, or is damaged ({told})") from None
 
 
+def header(where: str, name: str, arguments: dict) -> Iterator[list[str]]:
+    """The names of the columns."""
+    import datasets
+    try:
+        loaded = datasets.load_dataset(name, streaming=True, **arguments)
+        yield loaded.column_names or list(next(iter(loaded)))
+    except Exception as error:
+        raise UserError(f"{where}: cannot be read, or is damaged, or holds no row ({type(error).__name__})") from None
+
+
 # --- here -------------------------------------------------------------------------------------------------------------
 
 def fetch(source) -> Path | None:
@@ -81,6 +91,12 @@ def local(path: Path) -> tuple[str, dict, int]:
                         f"ends in one of {', '.join(FORMATS)}")
     name, options = FORMATS[formats.pop()]
     return name, {"data_files": [str(each) for each in found], "split": "train", **options}, sum(each.stat().st_size for each in found)
+
+
+def columns(path: Path) -> list[str]:
+    name, arguments, _ = local(path)
+    with confined(str(path)) as do:
+        return next(do(header, name, arguments))
 
 
 def license_of(value) -> str:

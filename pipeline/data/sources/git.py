@@ -86,6 +86,22 @@ def bring(url: str, commit: str, into: str) -> Iterator:
     yield from ()
 
 
+def tip(where: str) -> Iterator[str]:
+    """The commit that a repository's HEAD is at."""
+    from dulwich.client import get_transport_and_path
+    from dulwich.repo import Repo
+    with explained(where):
+        if remote(where):
+            client, path = get_transport_and_path(where, quiet=True)
+            at = client.get_refs(path.encode()).refs.get(b"HEAD")
+        else:
+            with Repo(str(Path(where).expanduser())) as repo:
+                at = repo.get_refs().get(b"HEAD")
+        if at is None:
+            raise UserError(f"{where}: an empty repository, without a commit")
+        yield at.decode()
+
+
 def heads(refs: dict) -> str:
     named = [f"{name.decode(errors='replace').removeprefix('refs/heads/')} is at {at.decode()}" for name, at in sorted(refs.items())
              if at and name.startswith(b"refs/heads/")]
@@ -153,6 +169,11 @@ def contents(where: str, folder: str, names: list[bytes], most: int) -> Iterator
 
 
 # --- here -------------------------------------------------------------------------------------------------------------
+
+def newest(url: str) -> str:
+    with confined(url) as do:
+        return next(do(tip))
+
 
 def remote(url: str) -> bool:
     return url.startswith(("https://", "http://"))

@@ -3,6 +3,7 @@
 `pip download` would run a distribution's setup.py to learn its metadata, so the file is fetched here by its hash and read member by member.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,3 +71,22 @@ def fetch(name: str, version: str, digest: str, kind: str = "sdist", cache: Path
     finally:
         unfinished.unlink(missing_ok=True)
     return kept
+
+
+def newest(name: str, kind: str | None = None) -> dict:
+    """kind, name, version and sha256 of a package's newest release that is no preview and not withdrawn: its source distribution, where there
+    is one, else a wheel for all systems. Raises UserError where there is neither."""
+    from packaging.version import InvalidVersion, Version
+    with client(name) as index:
+        packages = index.get_project_page(name, timeout=ANSWER_SECONDS).packages
+        found = []
+        for each in packages:
+            usable = each.package_type == "sdist" or (each.package_type == "wheel" and each.filename.endswith("-none-any.whl"))
+            if usable and kind in (None, each.package_type) and not each.is_yanked and "sha256" in each.digests:
+                with contextlib.suppress(InvalidVersion):
+                    version = Version(each.version)
+                    found.append(((not version.is_prerelease, version, each.package_type == "sdist"), each))
+        if not found:
+            raise UserError(f"{name}: the package index has no {CALLED.get(kind, 'source distribution and no wheel for all systems')} with a sha256")
+        best = max(found, key=lambda item: item[0])[1]
+        return {"kind": best.package_type, "name": name, "version": best.version, "sha256": best.digests["sha256"]}
