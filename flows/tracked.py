@@ -25,7 +25,7 @@ def ask(config: Config, *arguments: str, about: list[str] = ()) -> list[str]:
 def missed(config: Config) -> list[str]:
     """One sentence for the inputs that git does not know yet, one for those that it is told to ignore; empty when there are none."""
     new = ask(config, "ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "--", *inputs(config))
-    own = [source.path for source in config.corpus.sources if source.kind == "folder"]
+    own = [source.path for source in config.corpus.sources if source.kind in ("folder", "dataset") and source.path]
     start = config.training.init_from or ""
     ignored = ask(config, "check-ignore", "-z", "--stdin", about=own + [start] * start.startswith("checkpoints/"))
     return [f"a sweep (`dvc exp run --queue`) sees only what git knows, so {shortened(names)} would be left out: {mend}" for names, mend in (

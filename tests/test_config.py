@@ -184,6 +184,13 @@ WRONG = {
     "key missing in a source": (CORPUS, only_source(path=DROP), ["sources.1.path: missing; must be a folder under corpora/"]),
     "kind unknown": (CORPUS, only_source(kind="foldr"), ["sources.1.kind: 'foldr' is not known", "did you mean 'folder'"]),
     "kind missing": (CORPUS, only_source(kind=DROP), ["sources.1.kind: missing; must be one of sdist, wheel"]),
+    "a branch for a commit": (CORPUS, only_source(kind="git", path=DROP, url="https://host/a/b", commit="main"),
+                              ["sources.1.commit: must be the whole hash of a commit", "names of branches move, not 'main'"]),
+    "a password in a URL": (CORPUS, only_source(kind="git", path=DROP, url="https://me:secret@host/a", commit="0" * 40),
+                            ["sources.1.url: must be an address such as https://host/owner/name, without a password", "give that path"]),
+    "a data set nowhere": (CORPUS, only_source(kind="dataset", path=DROP, columns={"text": "code"}),
+                           ["sources.1: a data set has either `path`, or `hub`"]),
+    "a data set without columns": (CORPUS, only_source(kind="dataset"), ["sources.1.columns: missing; must be keys and values"]),
     "license blank": (CORPUS, only_source(license=" "), ["sources.1.license: must be a text of more than blanks"]),
     "license copyleft": (CORPUS, only_source(license="GPL-3.0-only"), [
         "sources.1.license: GPL-3.0-only is of the category Copyleft", "prepare.licenses lets pass only", "leave this source out"]),
@@ -302,6 +309,7 @@ def test_wrong_input_is_named(root, case):
     assert file in message
     for word in words:
         assert word in message, message
+    assert "secret" not in message
     assert "Traceback" not in message and len(message) < 1000, "a message is to be read"
 
 

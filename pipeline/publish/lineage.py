@@ -214,7 +214,7 @@ def license_text(root: Path, sources: list) -> str:
         if row["source"] in read:
             holders.setdefault(row["text"].replace('"""', "'''"), []).append(f"{row['source']} ({row['path']})")   # a Modelfile quotes by three
     with_text = {holder.split()[0] for those in holders.values() for holder in those}
-    lines = [f"- {name} {getattr(source, 'version', '') or '(local)'}: {source.license}{'' if name in with_text else ', ships no licence text'}"
+    lines = [f"- {name} {source.pinned or '(local)'}: {source.license}{'' if name in with_text else ', ships no licence text'}"
              for name, source in read.items()]
     texts = [f"---- {', '.join(those)}\n\n{text}\n" for text, those in holders.items()]
     return "\n".join(["Trained on code from these sources, under their licences:", *lines, "", *texts])
