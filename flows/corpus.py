@@ -22,7 +22,7 @@ def add(config: Config, arguments) -> None:
     if len(arguments.what) != 1:
         raise UserError("robo corpus add: name one source: a package, a git repository, a folder or a data file")
     decided = {key: value for key in GIVEN if (value := getattr(arguments, key)) is not None}
-    said, found = propose.propose(config, arguments.what[0], decided, arguments.subfolder, arguments.text)
+    said, found = propose.propose(config, arguments.what[0], decided, arguments.subfolder, arguments.text, keep=not arguments.dry_run)
     say(f"{said['name']}: {said['license']}, split {said['split']}")
     for line in propose.in_words(found, config.params.prepare.max_overlap):
         say(f"  {line}")
@@ -87,4 +87,4 @@ def audit(config: Config, arguments) -> None:
                        [[reason, str(count), shortened(examples[reason], 2)] for reason, count in reasons.most_common()]))
     show_tables(tables)
     if silent:
-        say(f"{len(silent)} sources give nothing: {shortened(silent, 10)}")
+        say(f"sources that give nothing: {shortened(silent, 10)}")

@@ -77,8 +77,8 @@ def entry(given: str, subfolder: str = ".", text: str | None = None) -> dict:
     if git.remote(given) or (path / ".git").exists() or (path / "objects").is_dir():
         if git.remote(given) and "huggingface.co/datasets/" in given:
             raise UserError(f"{given}: a data set of the hub is written by hand: kind: dataset, hub: OWNER/NAME, revision: its commit, columns")
-        url = given if git.remote(given) else str(path)
-        found = {"kind": "git", "name": name_of(subfolder if subfolder != "." else given if git.remote(given) else str(path.resolve())),
+        url = given if git.remote(given) else str(path.resolve())       # whole, since a queued run works in a copy elsewhere
+        found = {"kind": "git", "name": name_of(subfolder if subfolder != "." else url),
                  "url": url, "commit": git.newest(url)}
         return found | ({"subfolder": subfolder} if subfolder != "." else {}) | {"include": INCLUDE, "exclude": SUPPORT}
     if subfolder != ".":
@@ -146,12 +146,12 @@ def read(source, dials: dict) -> Preview:
 
 def known(texts: dict[str, str], max_overlap: float, processed: Path = PROCESSED) -> dict[str, str] | None:
     """Of the texts that the built corpus holds already, exactly or nearly, which document or source does; None where nothing is built."""
-    files = [processed / f"{split}_corpus.jsonl" for split in SPLITS]
-    if not all(file.exists() for file in files):
+    built = [processed / f"{split}_corpus.jsonl" for split in SPLITS]
+    if not all(file.exists() for file in built):
         return None
     holders = {line: set() for text in texts.values() for line in prepare.lines(text)}
     exact, there = {text: path for path, text in texts.items()}, {}
-    for document in (document for file in files for document in read_jsonl(file)):
+    for document in (document for file in built for document in read_jsonl(file)):
         if document["text"] in exact:
             there[document["text"]] = f"duplicate of {document['source']}/{document['path']}"
         for line in holders.keys() & set(prepare.lines(document["text"])):
@@ -173,9 +173,13 @@ def dialects(texts: list[str]) -> Counter:
     return Counter(next((dialect for dialect, pattern in IMPORTS.items() if pattern.search(text)), "none told by imports") for text in texts)
 
 
+def files(count: int) -> str:
+    return f"{count} file{'s' * (count != 1)}"
+
+
 def in_words(found: Preview, max_overlap: float) -> list[str]:
     size = sum(len(text.encode()) for text in found.texts.values())
-    said = [f"{len(found.texts)} files of {size:,} bytes, about {tokens(list(found.texts.values())):,} tokens: "
+    said = [f"{files(len(found.texts))} of {size:,} bytes, about {tokens(list(found.texts.values())):,} tokens: "
             + ", ".join(f"{count} {dialect}" for dialect, count in dialects(list(found.texts.values())).most_common())]
     there = known(found.texts, max_overlap)
     if there is None:
@@ -184,7 +188,7 @@ def in_words(found: Preview, max_overlap: float) -> list[str]:
         said.append(f"{len(there)} of them it holds already: " + shortened([f"{path} ({why})" for path, why in sorted(there.items())]))
     if found.rejected:
         reasons = Counter(reason.split(":")[0] if not reason.startswith("licence") else reason for reason in found.rejected.values())
-        said.append(f"{len(found.rejected)} files more stay out: " + shortened([f"{count} {reason}" for reason, count in reasons.most_common()], 5))
+        said.append(f"left out: {files(len(found.rejected))}: " + shortened([f"{count} {reason}" for reason, count in reasons.most_common()], 5))
     return said
 
 
@@ -240,14 +244,17 @@ def repin(path: Path, corpus: Corpus, old, pins: dict[str, str]) -> None:
 
 # --- the commands -----------------------------------------------------------------------------------------------------
 
-def propose(config: Config, given: str, decided: dict, subfolder: str = ".", text: str | None = None) -> tuple[dict, Preview]:
-    """(the entry, what it would bring). `decided` are the keys that a person gave: name, license, split, include, exclude."""
+def propose(config: Config, given: str, decided: dict, subfolder: str = ".", text: str | None = None, keep: bool = True) -> tuple[dict, Preview]:
+    """(the entry, what it would bring). `decided` are the keys that a person gave: name, license, split, include, exclude; `keep` what was
+    copied under corpora/."""
     if fault := licenses.fault(decided.get("license", UNREAD)):
         raise UserError(f"--license: {fault}")
-    with undone(given):
+    with undone(given, keep):
         said = entry(given, subfolder, text)
         if said["kind"] in index.CALLED and "name" in decided:
             raise UserError(f"--name: a package goes by the name that the index knows it by: {given}")
+        if "include" in decided:        # whoever says what is wanted means all of it
+            said.pop("exclude", None)
         said |= {"split": "train", **decided}
         names = {package(source): source.name for source in config.corpus.sources}
         if (there := names.get(package(as_source(said | {"license": UNREAD})))) is not None:
@@ -267,18 +274,16 @@ def propose(config: Config, given: str, decided: dict, subfolder: str = ".", tex
 
 
 @contextmanager
-def undone(given: str) -> Iterator[None]:
-    """Takes back what bring_in() copied where the block fails."""
+def undone(given: str, keep: bool) -> Iterator[None]:
+    """Takes back what bring_in() copied where the block fails, or it is not to be kept."""
     target = Path("corpora", Path(given).expanduser().resolve().name)
-    before = target.exists()
+    before, done = target.exists(), False
     try:
         yield
-    except BaseException:
-        if not before and target.is_dir():
-            shutil.rmtree(target)
-        elif not before:
-            target.unlink(missing_ok=True)
-        raise
+        done = True
+    finally:
+        if not before and not (done and keep):
+            shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
 
 
 def moved(source, dials: dict) -> tuple[dict, str] | None:
@@ -296,5 +301,5 @@ def moved(source, dials: dict) -> tuple[dict, str] | None:
         raise UserError(f"{source.name}: says {new.license} now, and its licence here is {source.license}; decide, and write it yourself")
     before, after = ({row["path"]: row["sha256"] for row in each.rows} for each in (old, new))
     differ = sum(before[path] != after[path] for path in before.keys() & after.keys())
-    return pins, (f"{source.pinned} -> {pins.get('version') or pins['commit']}: {len(after.keys() - before.keys())} files new, "
+    return pins, (f"{source.pinned} -> {pins.get('version') or pins['commit']}: {files(len(after.keys() - before.keys()))} new, "
                   f"{len(before.keys() - after.keys())} gone, {differ} changed")
