@@ -1,7 +1,8 @@
 """Turns raw files into three clean JSONL corpora, with provenance on every line and a reason for every file left out.
 
-A document passes one filter after another; the first that objects names the reason. New filters are one more entry in FILTERS. Its licence
-is judged last (licences.py), by what stands in it, beside it and above it.
+Secrets go first (secrets.py), so that nothing after this has seen them. A document passes one filter after another; the first that objects
+names the reason. New filters are one more entry in FILTERS. Its licence is judged last (licences.py), by what stands in it, beside it and
+above it.
 
 Splits are by source package, as the corpus config says: files of one author on both sides of a split make held-out figures look better
 than they are. So do ports of one package to another name, which share most of their lines: of two such files the held-out one goes, as of
@@ -27,7 +28,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_jsonl, write_json
 from pipeline.core.paths import LEFT_OUT, LICENSES, METRICS, PROCESSED, RAW, SPLITS
 from pipeline.core.progress import is_live
-from pipeline.data import licences
+from pipeline.data import licences, secrets
 
 SHORT = 12          # characters; a shorter line is everybody's
 HELD_OUT = 0.1      # share of the text of folders with `split: auto` that val and test get each
@@ -203,15 +204,17 @@ def shipped(raw: str) -> dict[str, dict[str, str]]:
 
 
 def judge(row: dict, raw: str, dials: dict) -> dict:
-    """Adds `text` and `reason` (empty when the document is good) to a row of provenance; `license` becomes that of the file itself."""
+    """Adds `text`, `reason` (empty when the document is good) and `replaced` (secrets by kind) to a row of provenance; `license` becomes that
+    of the file itself."""
+    replaced, license = Counter(), row["license"]
     try:
-        text = clean((Path(raw) / row["source"] / row["path"]).read_bytes().decode("utf-8"))
+        text, replaced = secrets.replaced(clean((Path(raw) / row["source"] / row["path"]).read_bytes().decode("utf-8")))
+        reason = next((r for f in FILTERS if (r := f(text, dials))), "")
     except UnicodeDecodeError:
-        return {"text": "", "reason": "not UTF-8"}
-    if reason := next((r for f in FILTERS if (r := f(text, dials))), ""):
-        return {"text": text, "reason": reason}
-    license, reason = licences.judge(row["path"], text, row["license"], shipped(raw)[row["source"]], row["declared"], dials["licenses"])
-    return {"text": text, "license": license, "reason": reason}
+        text, reason = "", "not UTF-8"
+    if not reason:
+        license, reason = licences.judge(row["path"], text, license, shipped(raw)[row["source"]], row["declared"], dials["licenses"])
+    return {"text": text, "license": license, "reason": reason, "replaced": {kind: replaced[kind] for kind in secrets.KINDS}}
 
 
 def order(row: dict) -> tuple:
@@ -228,6 +231,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     if not is_live():
         datasets.disable_progress_bars()
     rows = sorted(read_jsonl(raw / "provenance.jsonl"), key=order)
+    secrets.scanner()       # once, for all the processes that the next line makes of this one
     documents = datasets.Dataset.from_list(rows).map(
         judge, fn_kwargs={"raw": str(raw), "dials": dials}, num_proc=min(os.cpu_count(), len(rows)), desc="prepare")
     divided = [n for n, row in enumerate(rows) if row["split"] == "auto"]
@@ -240,7 +244,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     held_out = documents.select([n for n, row in enumerate(rows) if row["split"] != "train"])
     taught = {line: set() for text in held_out["text"] for line in lines(text)}
     counts = {split: Counter() for split in SPLITS}
-    reasons, seen = Counter(), {}
+    reasons, replaced, seen = Counter(), Counter(), {}
     out.mkdir(parents=True, exist_ok=True)
     with (atomic(out / "train_corpus.jsonl") as train, atomic(out / "val_corpus.jsonl") as val,
           atomic(out / "test_corpus.jsonl") as test, atomic(out / "rejected.jsonl") as rejected,
@@ -261,6 +265,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
                 rejected_file.write(json.dumps({**document, "reason": reason}, ensure_ascii=False) + "\n")
                 continue
             seen[digest] = name
+            replaced.update({kind: number for kind, number in judged["replaced"].items() if number})
             if document["split"] == "train":
                 for line in taught.keys() & set(lines(text)):
                     taught[line].add(document.get("group", document["source"]))
@@ -275,7 +280,8 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
             raise UserError(f"no usable file for {' and '.join(empty)} (rejected: {why}). Add sources to the corpus config, or loosen "
                             "params.yaml: prepare")
     groups = {"groups": {split: len({rows[n]["group"] for n in good if rows[n]["split"] == split}) for split in SPLITS}} if divided else {}
-    return {**{split: dict(counts[split]) for split in SPLITS}, "rejected": dict(sorted(reasons.items())), **groups}
+    return {**{split: dict(counts[split]) for split in SPLITS}, "rejected": dict(sorted(reasons.items())),
+            "replaced": dict(sorted(replaced.items())), **groups}
 
 
 def main(config) -> None:
@@ -283,6 +289,8 @@ def main(config) -> None:
     write_json(METRICS / "prepare.json", counts)
     print("prepare: " + ", ".join(f"{s} {counts[s]['documents']} documents {counts[s]['bytes']:,} bytes" for s in SPLITS)
           + f", {sum(counts['rejected'].values())} rejected")
+    if counts["replaced"]:
+        print("replaced by placeholders: " + ", ".join(f"{number} {kind}{'s' * (number > 1)}" for kind, number in counts["replaced"].items()))
     if groups := counts.get("groups"):
         print(f"split: auto: {sum(groups.values())} groups of files (a subfolder, or files that share most of their lines): "
               + ", ".join(f"{split} {number}" for split, number in groups.items()))
