@@ -182,15 +182,17 @@ def people(text: str) -> list[tuple[int, int, str, str]]:
     return found
 
 
-FINDERS: tuple[Callable, ...] = (keys, named, addresses, people)
+FINDERS: tuple[Callable, ...] = (named, addresses, people, keys)      # of two that find the same, the first says what it is
 
 
 def replaced(text: str) -> tuple[str, Counter]:
     """The text with placeholders for what is nobody's business, and how many of each kind there were."""
-    pieces, counts, done = [], Counter(), 0
-    for start, end, kind, placeholder in sorted(span for find in FINDERS for span in find(text)):
-        if start >= done and text[start:end] != placeholder:
-            pieces += [text[done:start], placeholder]
-            counts[kind] += 1
-            done = end
-    return "".join((*pieces, text[done:])), counts
+    spans: list[tuple[int, int, str, str]] = []
+    for start, end, kind, placeholder in (span for find in FINDERS for span in find(text)):
+        if text[start:end] != placeholder and not any(a < end and start < b for a, b, *_ in spans):
+            spans.append((start, end, kind, placeholder))
+    pieces, done = [], 0
+    for start, end, _, placeholder in sorted(spans):
+        pieces += [text[done:start], placeholder]
+        done = end
+    return "".join((*pieces, text[done:])), Counter(kind for _, _, kind, _ in spans)
