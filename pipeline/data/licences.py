@@ -176,7 +176,7 @@ def stated(text: str) -> tuple[tuple[int, str], ...]:
             found += [(line.start(), said) for _, said in in_words(f"licence {line[1]}")] or [(line.start(), UNKNOWN)]
     for whole in identify_license(text):
         covered.append((whole.start, whole.end))
-        found.append((whole.start, whole.id if whole.id in licenses.known() else UNKNOWN))
+        found.append((whole.start, str(licenses.parsed(whole.id)) if whole.id in licenses.known() else UNKNOWN))
     rest = list(text)
     for a, b in covered:
         rest[a:b] = ["\n" if sign == "\n" else "." for sign in rest[a:b]]

@@ -20,7 +20,7 @@ from functools import cache
 from itertools import cycle, islice
 
 KINDS = ("key", "password", "network name", "e-mail address", "IP address", "phone number", "coordinate")
-NOBODYS = {"1.2.3.4", "4.3.2.1", "5.6.7.8", "8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222",
+NOBODYS = {"1.2.3.4", "4.3.2.1", "5.6.7.8", "123.45.67.89", "8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222",
            "208.67.220.220", "4.2.2.2", "114.114.114.114"}
 
 QUOTED = r"(?P<quote>[\"'])(?P<value>(?:(?!(?P=quote))[^\\\n]|\\.)+)(?P=quote)"
@@ -48,8 +48,10 @@ IN_URL = re.compile(r"(?<=://)(?P<user>[^\s/:@\"'{}<>%]+):(?P<value>[^\s/:@\"'{}
 PLACEHOLDER = re.compile(
     r".{0,2}|.*(?:your|你的|您的|<|>|x{3,}|\*{3,}|\.{3}|_{3,}|example|placeholder|replace|dummy|sample|secret|passw|passphrase|ssid|token|\{|\}|%[sdr]|"
     r"://|\$|(?<![a-z])(?:my[-_ ]|(?:change|insert|enter|foo|bar|todo|fixme|none|null|put|here|fill)(?![a-z]))).*|"
+    r".*[-_ ](?:key|id)|"
     r"(?:test|demo|key|wifi|wi-fi|wlan|network|admin|user|guest|default|pass|pwd|psk|open|wep|wpa\d?|string|str|bytes|text|hidden|input|name|value|"
     r"true|false|yes|no|ok|md5|sha\d*|basic|bearer|digest|utf-?8)(?:[-_ ]?\w{0,2})?", re.IGNORECASE | re.DOTALL)
+SERIES = re.compile(r"abcdef|123456|\\x01\\x02\\x03|(.)\1{5}", re.IGNORECASE)        # no key looks like that
 FILE = re.compile(r"[./].*|.*\.(?:txt|json|dat|py|pem|crt|cer|der|key|conf|cfg|ini|html?|csv|db|env)", re.IGNORECASE)
 
 # Each is looked for by what is rare in it, an @ or a long fraction, and what stands before that is looked at then: ten times as fast
@@ -86,9 +88,9 @@ def scanner():
 
 def filler(value: str) -> str:
     """What stands for a key: as long, since programs count the characters of one, and in hexadecimal where it was."""
-    if re.fullmatch(r"[0-9a-fA-F:-]+", value):
+    if re.fullmatch(r"(?:0x)?[0-9a-fA-F:-]+|(?:\\x[0-9a-fA-F]{2})+", value):
         digits = cycle("0123456789abcdef")
-        return re.sub(r"[0-9a-fA-F]", lambda digit: next(digits), value)
+        return re.sub(r"0x|\\x|[0-9a-fA-F]", lambda sign: sign[0] if len(sign[0]) > 1 else next(digits), value)
     return "".join(islice(cycle("your-key-"), len(value)))
 
 
@@ -99,7 +101,9 @@ def is_secret(kind: str, value: str, name: str) -> bool:
         return bool(HARDWARE.fullmatch(value)) or (len(value) <= 32 and not re.search(r"[?:;]|!$|\\n|  ", value))
     if re.search(r"\s", value) or FILE.fullmatch(value):
         return False
-    return len(value) >= 4 if kind == "password" else len(value) >= 8 and bool(re.search(r"\d", value))
+    if kind == "password":
+        return len(value) >= 4
+    return len(value) >= 8 and bool(re.search(r"\d", value)) and not SERIES.search(value)
 
 
 @cache
