@@ -14,7 +14,7 @@ def stages(outcomes: list[Outcome]) -> Table:
 
 def held_out() -> Table:
     figures = read_json(METRICS / "evaluate.json")
-    return "Held-out text, by packages the model never read", ["split", "bits per byte", "loss"], [
+    return "Text that was held out", ["split", "bits per byte", "loss"], [
         [split, f"{f['bits_per_byte']:.4f}", f"{f['loss']:.4f}"] for split, f in figures.items()]
 
 

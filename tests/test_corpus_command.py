@@ -124,10 +124,11 @@ def test_what_the_corpus_holds_already_is_said(index, capsys):
     for split in ("train", "val", "test"):
         Path(f"data/processed/{split}_corpus.jsonl").write_text(json.dumps({"source": "lamps", "path": f"{split}.py", "license": "MIT", "text":
                                                                             LED.decode() if split == "val" else "motor.off()\n"}) + "\n")
-    index.add("led", sdist(**{"more.py": LED + b"print('and nothing else is')\n", "other.py": CODE * 2}))
+    index.add("led", sdist(**{"more.py": LED + b"print('and nothing else is')\n", "other.py": CODE * 2 + b"mail = 'jane.doe@gmx.de'\n"}))
     robo("add", "led", "--dry-run")
     said = capsys.readouterr().out
     assert "2 of them it holds already: led.py (duplicate of lamps/val.py), more.py (near duplicate of lamps: 4 of 5 lines)" in said
+    assert "replaced by placeholders: 1 " in said and "jane" not in said
     assert "would be written" in said and added()["name"] != "led"
 
 

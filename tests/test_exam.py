@@ -13,6 +13,7 @@ from test_robobench import SOLUTION, TASK, task, write
 from tiny import CODE, DOCUMENTS, make_model
 
 from flows import exam as command
+from pipeline.board.compiler import refusal
 from pipeline.core.errors import UserError
 from pipeline.core.workers import each
 from pipeline.evaluation import answer, completions, contamination, exam, marks
@@ -185,7 +186,7 @@ def test_beginnings_compile_by_themselves_and_fit(tiny_tokenizer):
         found = completions.beginnings(texts, lambda text: tokenizer.encode(text).ids, len(texts), most)
         assert len(found) >= 4          # the unfinished one gives none
         for prompt in found:
-            assert completions.compiles(prompt) and len(tokenizer.encode(prompt).ids) <= most and prompt.endswith("\n")
+            assert not refusal(prompt) and len(tokenizer.encode(prompt).ids) <= most and prompt.endswith("\n")
             assert prompt.count("\n") <= max(len(text.splitlines()) // 3 or 1 for text in texts if text.startswith(prompt))
     assert completions.beginnings(texts, len, 0, 64) == []
 

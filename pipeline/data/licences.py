@@ -48,7 +48,7 @@ GRANTED = re.compile(r"licen[cs]|\bunder\b|\bterms\b|copyright|\(c\)|©|copyleft
                      r"\b(?:placed|choos\w+|taken|copied|ported|adapted|derived|borrowed|stolen|from|based on)\b", re.IGNORECASE)
 LATER = re.compile(r"\bor (?:\(?at your option\)?,? ?)?(?:any |a )?(?:later|newer|greater|above)\b", re.IGNORECASE)
 CHOICE = re.compile(r"\b(?:or|either|dual(?:ly)?|choice)\b", re.IGNORECASE)
-CLAUSE_END = re.compile(r"[.;:!?](?=\s|$)|\n\s*\n| - ")
+CLAUSE_END = re.compile(r"[.;!?](?=\s|$)|\n\s*\n| - ")
 
 VERSION = r"(?:,?[- ]?\(?v(?:ersion)?[ .]?)?[ -]?(?P<version>[1-9](?:\.\d)?)?(?P<later>\+)?"
 GNU_ORG = r"(?:https?://)?(?:www\.)?gnu\.org/\S*?/"
@@ -145,10 +145,11 @@ def in_words(text: str) -> list[tuple[int, str]]:
                 if any(a < name.end() and name.start() < b for a, b in taken):
                     continue                            # "Lesser General Public License" holds another name
                 taken.append(name.span())
-                before, after = (re.findall(r"\w+|[,(]", part) for part in (clause[:name.start()], clause[name.end():]))
+                line = (text[start:start + name.start()].rpartition("\n")[2], text[start + name.end():start + len(clause)].partition("\n")[0])
+                before, after = (re.findall(r"\w+|[,(]", part) for part in line)
                 alone = len(before) + len(after) <= 2 or (not before and after[0] in ",(")
                 if ((alone or GRANTED.search(clause)) and not TAKEN_BACK.search(clause[:name.start()])
-                        and not COMPARED.search(clause[name.end():])):
+                        and not COMPARED.search(text[start + name.end():start + len(clause)])):
                     named.append((name.start(), spdx_id(name, spdx, clause)))
         if len(named) > 1 and CHOICE.search(LATER.sub("", clause)):
             named = [(min(named)[0], " OR ".join(dict.fromkeys(each for _, each in sorted(named))))]
@@ -175,7 +176,7 @@ def stated(text: str) -> tuple[tuple[int, str], ...]:
             found += [(line.start(), said) for _, said in in_words(f"licence {line[1]}")] or [(line.start(), UNKNOWN)]
     for whole in identify_license(text):
         covered.append((whole.start, whole.end))
-        found.append((whole.start, whole.id if whole.id in licenses.known() else UNKNOWN))
+        found.append((whole.start, str(licenses.parsed(whole.id)) if whole.id in licenses.known() else UNKNOWN))
     rest = list(text)
     for a, b in covered:
         rest[a:b] = ["\n" if sign == "\n" else "." for sign in rest[a:b]]

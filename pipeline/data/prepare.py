@@ -1,7 +1,9 @@
 """Turns raw files into three clean JSONL corpora, with provenance on every line and a reason for every file left out.
 
-A document passes one filter after another; the first that objects names the reason. New filters are one more entry in FILTERS. Its licence
-is judged last (licences.py), by what stands in it, beside it and above it.
+Secrets go first (secrets.py), so that nothing after this has seen them. A document passes one filter after another; the first that objects
+names the reason. New filters are one more entry in FILTERS. None asks the running Python what it thinks of a text: each version of it thinks
+otherwise, and one commit shall give one corpus. What MicroPython is, MicroPython's compiler says. The licence is judged last (licences.py), by
+what stands in a file, beside it and above it.
 
 Splits are by source package, as the corpus config says: files of one author on both sides of a split make held-out figures look better
 than they are. So do ports of one package to another name, which share most of their lines: of two such files the held-out one goes, as of
@@ -11,26 +13,33 @@ Whoever has a single folder has no packages to hold out. With `split: auto` its 
 are elsewhere: a subfolder stays together, and so do files that share most of their lines.
 """
 
-import ast
 import hashlib
-import io
 import json
 import os
 import re
-import tokenize
-import warnings
 from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from pipeline.board.compiler import refusal
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_jsonl, write_json
 from pipeline.core.paths import LEFT_OUT, LICENSES, METRICS, PROCESSED, RAW, SPLITS
 from pipeline.core.progress import is_live
-from pipeline.data import licences
+from pipeline.data import licences, secrets
 
 SHORT = 12          # characters; a shorter line is everybody's
+LONG = 400          # characters; nobody reads a longer line, and few write one
 HELD_OUT = 0.1      # share of the text of folders with `split: auto` that val and test get each
+
+# The parts of a program, by signs that are the same in every edition of Unicode. Operators come one sign at a time: only lengths are asked for.
+PARTS = re.compile(r"""(?axs)
+    (?P<silent> \s+ | \#[^\n]*)
+    | (?P<string> (?P<prefix> \w*) (?P<quote> \'{3}|\"{3}|'|") (?:\\.|(?!(?P=quote)).)* (?P=quote))
+    | (?P<number> 0[xXoObB][\da-fA-F_]+ | \.?\d[\d_.]*(?:[eE][+-]?\d+)?)
+    | \w+ | .""")
+# A list or a dict of JSON's words alone, with nothing before or after it. Not json.loads: how deep it goes depends on Python's version.
+JSON = re.compile(r"""(?a)\s*[\[{](?:"(?:\\.|[^\\"\n])*"|[\[\]{}:,\s\d.eE+-]|true|false|null)*""")
 
 
 def clean(text: str) -> str:
@@ -45,13 +54,12 @@ def data_share(text: str) -> float:
     In characters, without blanks, comments and text strings.
     """
     literals = code = 0
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        is_string = token.type == tokenize.STRING
-        is_bytes = is_string and "b" in re.match(r"\w*", token.string)[0].lower()
-        if token.type == tokenize.NUMBER or is_bytes:
-            literals += len(token.string)
-        if token.type in (tokenize.NUMBER, tokenize.NAME, tokenize.OP) or is_bytes:
-            code += len(token.string)
+    for part in PARTS.finditer(text):
+        is_data = part.lastgroup == "number" or (part.lastgroup == "string" and "b" in part["prefix"].lower())
+        if is_data:
+            literals += len(part[0])
+        if is_data or part.lastgroup is None:
+            code += len(part[0])
     return literals / code if code else 0.0
 
 
@@ -64,35 +72,30 @@ def too_long(text, dials):
 
 
 def long_lines(text, dials):
-    return f"a line longer than {dials['max_line_length']} characters" if max(map(len, text.split("\n"))) > dials["max_line_length"] else None
+    """A table in one line of an otherwise good program is no reason to lose the program."""
+    share = sum(len(line) for line in text.split("\n") if len(line) > LONG) / len(text)
+    return f"long lines: {share:.0%} of its characters are in lines of more than {LONG}" if share > dials["max_long_share"] else None
 
 
-def not_python(text, dials):
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")     # of invalid escapes in other people's strings
-            ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return f"not Python: {getattr(error, 'msg', str(error)) or 'nested too deep'}"
-    return None
+def not_text(text, dials):
+    return "not text: it holds a NUL" if "\0" in text else None
 
 
 def is_json(text, dials):
-    """What a pattern such as `*` lets in: to Python it is an expression like others."""
-    try:
-        return "JSON, not code" if isinstance(json.loads(text), dict | list) else None
-    except (ValueError, RecursionError):
-        return None
+    """What a pattern such as `*` lets in: to MicroPython it is an expression like others."""
+    return "JSON, not code" if JSON.fullmatch(text) else None
+
+
+def not_micropython(text, dials):
+    said = refusal(text)
+    return f"not MicroPython: {said}" if said else None
 
 
 def mostly_data(text, dials):
-    try:
-        return "data, not code" if data_share(text) > dials["max_data_share"] else None
-    except (SyntaxError, tokenize.TokenError) as error:     # a backslash alone on a line: the compiler takes what tokenize refuses
-        return f"not Python: {getattr(error, 'msg', error)}"
+    return "data, not code" if data_share(text) > dials["max_data_share"] else None
 
 
-FILTERS = (too_short, too_long, long_lines, not_python, is_json, mostly_data)
+FILTERS = (too_short, too_long, long_lines, not_text, is_json, not_micropython, mostly_data)
 
 
 def lines(text: str) -> list[str]:
@@ -203,15 +206,17 @@ def shipped(raw: str) -> dict[str, dict[str, str]]:
 
 
 def judge(row: dict, raw: str, dials: dict) -> dict:
-    """Adds `text` and `reason` (empty when the document is good) to a row of provenance; `license` becomes that of the file itself."""
+    """Adds `text`, `reason` (empty when the document is good) and `replaced` (secrets by kind) to a row of provenance; `license` becomes that
+    of the file itself."""
+    replaced, license = Counter(), row["license"]
     try:
-        text = clean((Path(raw) / row["source"] / row["path"]).read_bytes().decode("utf-8"))
+        text, replaced = secrets.replaced(clean((Path(raw) / row["source"] / row["path"]).read_bytes().decode("utf-8")))
+        reason = next((r for f in FILTERS if (r := f(text, dials))), "")
     except UnicodeDecodeError:
-        return {"text": "", "reason": "not UTF-8"}
-    if reason := next((r for f in FILTERS if (r := f(text, dials))), ""):
-        return {"text": text, "reason": reason}
-    license, reason = licences.judge(row["path"], text, row["license"], shipped(raw)[row["source"]], row["declared"], dials["licenses"])
-    return {"text": text, "license": license, "reason": reason}
+        text, reason = "", "not UTF-8"
+    if not reason:
+        license, reason = licences.judge(row["path"], text, license, shipped(raw)[row["source"]], row["declared"], dials["licenses"])
+    return {"text": text, "license": license, "reason": reason, "replaced": {kind: replaced[kind] for kind in secrets.KINDS}}
 
 
 def order(row: dict) -> tuple:
@@ -228,6 +233,8 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     if not is_live():
         datasets.disable_progress_bars()
     rows = sorted(read_jsonl(raw / "provenance.jsonl"), key=order)
+    refusal("")     # so that the interpreter is there, compiled once, before several processes want it
+    secrets.scanner()       # and so are the rules
     documents = datasets.Dataset.from_list(rows).map(
         judge, fn_kwargs={"raw": str(raw), "dials": dials}, num_proc=min(os.cpu_count(), len(rows)), desc="prepare")
     divided = [n for n, row in enumerate(rows) if row["split"] == "auto"]
@@ -240,7 +247,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     held_out = documents.select([n for n, row in enumerate(rows) if row["split"] != "train"])
     taught = {line: set() for text in held_out["text"] for line in lines(text)}
     counts = {split: Counter() for split in SPLITS}
-    reasons, seen = Counter(), {}
+    reasons, replaced, seen = Counter(), Counter(), {}
     out.mkdir(parents=True, exist_ok=True)
     with (atomic(out / "train_corpus.jsonl") as train, atomic(out / "val_corpus.jsonl") as val,
           atomic(out / "test_corpus.jsonl") as test, atomic(out / "rejected.jsonl") as rejected,
@@ -261,6 +268,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
                 rejected_file.write(json.dumps({**document, "reason": reason}, ensure_ascii=False) + "\n")
                 continue
             seen[digest] = name
+            replaced.update({kind: number for kind, number in judged["replaced"].items() if number})
             if document["split"] == "train":
                 for line in taught.keys() & set(lines(text)):
                     taught[line].add(document.get("group", document["source"]))
@@ -275,7 +283,8 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
             raise UserError(f"no usable file for {' and '.join(empty)} (rejected: {why}). Add sources to the corpus config, or loosen "
                             "params.yaml: prepare")
     groups = {"groups": {split: len({rows[n]["group"] for n in good if rows[n]["split"] == split}) for split in SPLITS}} if divided else {}
-    return {**{split: dict(counts[split]) for split in SPLITS}, "rejected": dict(sorted(reasons.items())), **groups}
+    return {**{split: dict(counts[split]) for split in SPLITS}, "rejected": dict(sorted(reasons.items())),
+            "replaced": dict(sorted(replaced.items())), **groups}
 
 
 def main(config) -> None:
@@ -283,6 +292,8 @@ def main(config) -> None:
     write_json(METRICS / "prepare.json", counts)
     print("prepare: " + ", ".join(f"{s} {counts[s]['documents']} documents {counts[s]['bytes']:,} bytes" for s in SPLITS)
           + f", {sum(counts['rejected'].values())} rejected")
+    if counts["replaced"]:
+        print("replaced by placeholders: " + ", ".join(f"{number} {kind}{'s' * (number > 1)}" for kind, number in counts["replaced"].items()))
     if groups := counts.get("groups"):
         print(f"split: auto: {sum(groups.values())} groups of files (a subfolder, or files that share most of their lines): "
               + ", ".join(f"{split} {number}" for split, number in groups.items()))

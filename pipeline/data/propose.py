@@ -114,6 +114,7 @@ class Preview:
     rows: list[dict]                                        # provenance
     texts: dict[str, str] = field(default_factory=dict)     # by path, of the files that are usable
     rejected: dict[str, str] = field(default_factory=dict)  # by path, why
+    replaced: Counter = field(default_factory=Counter)      # secrets by kind
 
 
 def license_said(metadata: str | None, said: dict[str, str]) -> str | None:
@@ -138,6 +139,7 @@ def read(source, dials: dict) -> Preview:
         claim = found.license or source.license
         for row in rows:
             judged = prepare.judge(row | {"license": claim if row["license"] == UNREAD else row["license"]}, str(raw), dials)
+            found.replaced.update(judged["replaced"])
             (found.rejected if judged["reason"] else found.texts)[row["path"]] = judged["reason"] or judged["text"]
         left_out = raw / "left_out.jsonl"
         found.rejected |= {row["path"]: row["reason"] for row in read_jsonl(left_out)} if left_out.exists() else {}
@@ -186,6 +188,8 @@ def in_words(found: Preview, max_overlap: float) -> list[str]:
         said.append("not compared with the corpus, since none is built yet (`dvc repro prepare`)")
     elif there:
         said.append(f"{len(there)} of them it holds already: " + shortened([f"{path} ({why})" for path, why in sorted(there.items())]))
+    if kinds := +found.replaced:
+        said.append("replaced by placeholders: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()))
     if found.rejected:
         reasons = Counter(reason.split(":")[0] if not reason.startswith("licence") else reason for reason in found.rejected.values())
         said.append(f"left out: {files(len(found.rejected))}: " + shortened([f"{count} {reason}" for reason, count in reasons.most_common()], 5))

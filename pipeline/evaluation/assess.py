@@ -142,8 +142,9 @@ def table(metrics: dict, max_loss: float, max_lost_tasks: float) -> str:
     lines = ["# What each quantized file costs", "",
              (f"Measured on {metrics['tokens']:,} held-out tokens ({metrics['bytes']:,} bytes of text), where the float16 file needs "
               f"{metrics['f16_bits_per_byte']:.4f} bits per byte. KL is from float16's next-token distributions, in nats. "
-              f"{metrics['prompts']} completions each were given to mpy-cross. The tasks are the exam's, all its sets together, which says something "
-              f"of types beside each other and nothing of the model: see reports/exam.md. How fast each runs where it was built: {SPEEDS}."), "",
+              f"{metrics['prompts']} completions each were given to MicroPython's compiler. The tasks are the exam's, all its sets together, which "
+              "says something of types beside each other and nothing of the model: see reports/exam.md. "
+              f"How fast each runs where it was built: {SPEEDS}."), "",
              (f"**Recommended: {best}**, the smallest that loses at most {allowed}." if good else
               f"**No type loses at most {allowed}**; {best} is the nearest to that."), "",
              "| " + " | ".join(COLUMNS) + " |", "|---" + "|--:" * (len(COLUMNS) - 1) + "|"]

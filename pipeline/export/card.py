@@ -26,6 +26,10 @@ def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, 
     m, types = model, assessed["types"]
     licence = licenses.joined(source["license"] for source in splits["train"])
     heads = f"{m['n_heads']} heads" + (f" ({m['n_kv_heads']} for keys and values)" if m["n_kv_heads"] != m["n_heads"] else "")
+    taught = {source["source"] for source in splits["train"]}
+    divided = sorted({source["source"] for split, held in splits.items() for source in held if split != "train"} & taught)
+    sides = "Whole packages stand on one side of the split" + (f", but for {', '.join(divided)}: there it is whole groups of files, which are a "
+                                                               "subfolder or files that share most of their lines" if divided else "")
     training_bytes = sum(source["bytes"] for source in splits["train"])
     compiled = types[quant]["compiles"]
     sources = [[split, f"{s['source']} {s['version'] or '(local)'}", s["license"], s["documents"], f"{s['bytes']:,}", f"{s['share']:.1%}"]
@@ -48,7 +52,7 @@ def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, 
         front_matter(licence), f"# {name}",
         f"A language model of {trained['parameters']:,} parameters that continues MicroPython code, trained from nothing on the "
         "sources below. Made to run on one's own machine in llama.cpp and Ollama.",
-        "## Data", f"Whole packages stand on one side of the split. Licences of the training text: {licence}.",
+        "## Data", f"{sides}. Licences of the training text: {licence}.",
         table(["split", "source", "licence", "files", "bytes", "share of its split"], sources),
         "## Tokenizer",
         f"Byte-level BPE of {tokenizer['vocab_size']:,} tokens, split as llama.cpp's `{tokenizer['split_pattern']}`. "
@@ -60,7 +64,7 @@ def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, 
         "## Training",
         f"{trained['steps']:,} steps, {trained['tokens']:,} tokens; final loss {trained['loss']:.4f}, "
         f"on validation text {trained['val_loss']:.4f} nats per token.",
-        "## Evaluation", "On packages that the model never read:",
+        "## Evaluation", "On text that was held out:",
         table(["split", "bits per byte", "loss, nats per token"],
               [[split, f"{f['bits_per_byte']:.4f}", f"{f['loss']:.4f}"] for split, f in evaluated.items()]),
         f"The exported files are the trained model: mean KL to PyTorch float32 is {exported['kl_f32']:.2g} nats for the float32 GGUF, "
