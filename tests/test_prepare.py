@@ -117,6 +117,23 @@ def test_every_python_judges_the_same(tmp_path, version):
     assert [not row["reason"] for row in disagree] == list(PYTHONS_DISAGREE.values())
 
 
+def test_secrets_go_before_anything_is_written(tmp_path):
+    own = "# SPDX-License-Identifier: ISC\n# anna@beispiel-und-co.de\nPASSWORD = 'hunter2Blah'\n"
+    bad = "# Licensed under the GPL by anna@beispiel-und-co.de\nPASSWORD = 'hunter2Blah'\n"
+    raw = raw_files(tmp_path / "raw", BASE | {"lib/own.py": own, "lib/bad.py": bad})
+    counts = prepare(DIALS, raw, tmp_path / "out")
+    (row,) = [row for row in read_jsonl(tmp_path / "out/train_corpus.jsonl") if row["path"] == "own.py"]
+    assert row["text"] == "# SPDX-License-Identifier: ISC\n# user@example.com\nPASSWORD = 'your-password'\n" and row["license"] == "ISC"
+    assert counts["replaced"] == {"e-mail address": 1, "password": 1}, "of what is kept"
+    assert not any(b"hunter2" in content or b"beispiel" in content for content in files_under(tmp_path / "out").values())
+
+
+def test_the_policy_is_a_dial(tmp_path):
+    raw = raw_files(tmp_path / "raw", BASE | {"lib/gpl.py": "# Licensed under the GPL\nimport machine\n"})
+    assert prepare(DIALS, raw, tmp_path / "strict")["rejected"] == {"licence": 1}
+    assert not prepare(DIALS | {"licenses": [*DIALS["licenses"], "Copyleft"]}, raw, tmp_path / "open")["rejected"]
+
+
 def test_share_of_data():
     assert data_share("x = 1\n") == pytest.approx(1 / 3)
     assert data_share("# only 1 2 3\n'''text 4 5'''\n") == 0
