@@ -124,8 +124,14 @@ def board(arguments) -> None:
     board(arguments)
 
 
+def corpus(arguments) -> None:
+    """add a source to the corpus (a package, a git repository, a folder, a data file), move the pins of those there, or report on the built text"""
+    from flows.corpus import corpus
+    corpus(arguments)
+
+
 COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve": serve, "ui": ui, "doctor": doctor,
-            "board": board, "ask": ask, "exam": exam, "reconcile": reconcile, "promote": promote, "rollback": rollback}
+            "board": board, "ask": ask, "exam": exam, "corpus": corpus, "reconcile": reconcile, "promote": promote, "rollback": rollback}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -172,6 +178,18 @@ def make_parser() -> argparse.ArgumentParser:
             command.add_argument("--max-tokens", type=int, metavar="N", help="of an answer")
             command.add_argument("--report", metavar="FILE", help="write the tables and the failures there, as Markdown")
             command.add_argument("--json", metavar="FILE", help="write the figures and answers there")
+        if name == "corpus":
+            command.add_argument("action", choices=("add", "update", "audit"), help="update moves the pins of the named sources, or of all")
+            command.add_argument("what", nargs="*", help="add: a package, the https address or folder of a git repository, a folder, or a file that "
+                                 "ends in .parquet, .jsonl or .arrow; update: names of sources")
+            command.add_argument("--name", help="of the source; by default the package's, folder's or file's")
+            command.add_argument("--license", metavar="SPDX", help="as you read it; by default what the source says of itself")
+            command.add_argument("--split", choices=("train", "val", "test", "auto"), help="side of the split; train by default")
+            command.add_argument("--include", nargs="+", metavar="PATTERN", help="files to take, over the path inside the source; * crosses folders")
+            command.add_argument("--exclude", nargs="+", metavar="PATTERN", help="and not to take")
+            command.add_argument("--subfolder", metavar="FOLDER", default=".", help="of a git repository, instead of all of it")
+            command.add_argument("--text", metavar="COLUMN", help="of a data file, that holds the code")
+            command.add_argument("--dry-run", action="store_true", help="say what would change, and write nothing")
         if name in ("serve", "ui"):
             command.add_argument("--host", default=os.environ.get("ROBO_HOST") or LOCALHOST,
                                  help="address to listen on (or ROBO_HOST); any but this machine's own needs passwords, see docs/operations.md")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError, shortened
+from pipeline.core.schema import DatasetSource, FolderSource
 from pipeline.publish.lineage import git
 
 
@@ -26,7 +27,7 @@ def ask(config: Config, *arguments: str, about: Sequence[str] = ()) -> list[str]
 def missed(config: Config) -> list[str]:
     """One sentence for the inputs that git does not know yet, one for those that it is told to ignore; empty when there are none."""
     new = ask(config, "ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "--", *inputs(config))
-    own = [source.path for source in config.corpus.sources if source.kind == "folder"]
+    own = [source.path for source in config.corpus.sources if isinstance(source, FolderSource | DatasetSource) and source.path]
     start = config.training.init_from or ""
     ignored = ask(config, "check-ignore", "-z", "--stdin", about=own + [start] * start.startswith("checkpoints/"))
     return [f"a sweep (`dvc exp run --queue`) sees only what git knows, so {shortened(names)} would be left out: {mend}" for names, mend in (

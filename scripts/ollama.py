@@ -36,12 +36,12 @@ def find() -> Path | None:
 
 def llama_cpp_source(folder: Path) -> Path:
     """Unpacks the source distribution that requirements.lock pins, hash checked, and returns its llama.cpp."""
-    from pipeline.data.collect import fetch_sdist
+    from pipeline.data.sources.index import fetch
 
     lock = (ROOT / "requirements.lock").read_text()
     entry = re.search(r"^llama-cpp-python==(\S+) \\\n((?:\s+--hash=sha256:\w+.*\n)+)", lock, re.MULTILINE)
     assert entry, "requirements.lock pins llama-cpp-python"
-    archive = fetch_sdist("llama-cpp-python", entry[1], re.findall(r"sha256:(\w+)", entry[2])[0], CACHE / "downloads")
+    archive = fetch("llama-cpp-python", entry[1], re.findall(r"sha256:(\w+)", entry[2])[0], cache=CACHE / "downloads")
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
     return next(folder.glob("*/vendor/llama.cpp"))

@@ -4,10 +4,12 @@ built project (project.py); a real Ollama."""
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 from chain import call, make_chain
+from package_index import Index
 from project import make_project
 from real import find_ollama, free_port, start_ollama
 from ruamel.yaml import YAML
@@ -106,3 +108,14 @@ def ollama(tmp_path_factory):
     folder, host = tmp_path_factory.mktemp("ollama"), f"127.0.0.1:{free_port()}"
     with start_ollama(program, host, folder):
         yield host
+
+
+@pytest.fixture
+def index(monkeypatch):
+    """A package index on this machine, which the code under test asks."""
+    server = Index()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    monkeypatch.setenv("PIP_INDEX_URL", server.url)
+    yield server
+    server.shutdown()
+    server.server_close()

@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import http.server
 import io
 import json
 import os
@@ -18,17 +17,17 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from package_index import CODE, JSON, Answer, member, targz, zipped
 from stages import REPOSITORY, copy_configs, files_under, run_stage
 
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import read_jsonl
-from pipeline.core.paths import LEFT_OUT
-from pipeline.core.schema import FolderSource, SdistSource
-from pipeline.data import collect as module
-from pipeline.data.collect import collect, matches, safe_path, sdist_files
-
-JSON = "application/vnd.pypi.simple.v1+json"
-CODE = b"import machine\nprint(machine.freq())\n"
+from pipeline.core.paths import LEFT_OUT, LICENSES
+from pipeline.core.schema import FolderSource, PackageSource
+from pipeline.data.collect import collect
+from pipeline.data.sources import archive, bounds
+from pipeline.data.sources import folder as folders
+from pipeline.data.sources.bounds import matches, safe_path
 
 
 @pytest.fixture(autouse=True)
@@ -39,98 +38,14 @@ def workplace(tmp_path, monkeypatch):
     return tmp_path
 
 
-# --- archives ---------------------------------------------------------------------------------------------------------
-
-def member(name, content=CODE, kind=tarfile.REGTYPE, link="", **more):
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.size = kind, link, len(content or b"")
-    for key, value in more.items():
-        setattr(info, key, value)
-    return info, content
-
-
-def targz(*members, form=tarfile.PAX_FORMAT) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz", format=form) as tar:
-        for info, content in members:
-            tar.addfile(info, None if content is None else io.BytesIO(content))
-    return packed.getvalue()
-
-
-def zipped(*members, method=zipfile.ZIP_DEFLATED) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", method) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
-    return packed.getvalue()
-
-
 def taken(content: bytes, include=("*.py",), exclude=()) -> dict[str, bytes]:
-    """What sdist_files hands out of an archive of these bytes."""
+    """What is handed out of a source distribution of these bytes."""
     Path("archive").write_bytes(content)
-    return dict(sdist_files(Path("archive"), lambda path: matches(path, list(include), list(exclude))))
+    return dict(archive.files(Path("archive"), lambda path: matches(path, list(include), list(exclude)), top=True))
 
 
-# --- a package index --------------------------------------------------------------------------------------------------
-
-class Index(http.server.ThreadingHTTPServer):
-    """A package index (PEP 503 and 691): `files` maps project -> {file name: (content served, sha256 offered)}.
-
-    `asked` lists the paths asked for, `pages` holds other answers for a project's page, `status` is that of every answer.
-    """
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.files, self.asked, self.pages, self.status, self.html = {}, [], {}, 200, True
-        self.url = f"http://127.0.0.1:{self.server_port}/simple"
-
-    def add(self, name: str, content: bytes, version="1.0", ending=".tar.gz", offered=None) -> str:
-        digest = hashlib.sha256(content).hexdigest()
-        self.files.setdefault(name, {})[f"{name}-{version}{ending}"] = (content, offered or digest)
-        return digest
-
-
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        index = self.server
-        index.asked.append(self.path)
-        _, folder, project, file = (self.path + "/").split("/")[:4]
-        status, kind, body = index.status, "text/html", b""
-        listed = [(name, f"/files/{project}/{name}", digest) for name, (_, digest) in index.files.get(project, {}).items()]
-        if project not in index.files:
-            status = 404
-        elif folder == "simple" and project in index.pages:
-            kind, body = index.pages[project]
-        elif folder == "simple" and index.html:
-            body = "".join(f'<a href="{link}#sha256={digest}">{file}</a>' for file, link, digest in listed).encode()
-        elif folder == "simple":
-            kind = JSON
-            body = json.dumps({"meta": {"api-version": "1.0"}, "name": project, "files": [
-                {"filename": file, "url": link, "hashes": {"sha256": digest}} for file, link, digest in listed]}).encode()
-        else:
-            kind, body = "application/octet-stream", index.files[project][file][0]
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def index(monkeypatch):
-    server = Index()
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    monkeypatch.setenv("PIP_INDEX_URL", server.url)
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def sdist(digest, name="robo", version="1.0", include=("*.py",), exclude=(), split="train"):
-    return SdistSource(kind="sdist", name=name, version=version, sha256=digest, license="MIT", split=split, include=list(include),
+def sdist(digest, name="robo", version="1.0", include=("*.py",), exclude=(), split="train", kind="sdist"):
+    return PackageSource(kind=kind, name=name, version=version, sha256=digest, license="MIT", split=split, include=list(include),
                        exclude=list(exclude))
 
 
@@ -178,8 +93,8 @@ def test_fetches_once_and_writes_what_was_asked_with_its_provenance(index, html)
         content = Path("data/raw", row["source"], row["path"]).read_bytes()
         assert row["sha256"] == hashlib.sha256(content).hexdigest() and row["bytes"] == len(content)
     assert [{key: value for key, value in row.items() if key not in ("sha256", "bytes")} for row in (rows[0], rows[2])] == [
-        {"source": "mine", "kind": "folder", "version": None, "path": "a.py", "license": "Apache-2.0", "split": "val"},
-        {"source": "robo", "kind": "sdist", "version": "1.0", "path": "src/b.py", "license": "MIT", "split": "train"}]
+        {"source": "mine", "kind": "folder", "version": None, "path": "a.py", "license": "Apache-2.0", "declared": None, "split": "val"},
+        {"source": "robo", "kind": "sdist", "version": "1.0", "path": "src/b.py", "license": "MIT", "declared": None, "split": "train"}]
     assert index.asked == ["/simple/robo/", "/files/robo/robo-1.0.tar.gz"]
 
     first = files_under(Path("data/raw"))
@@ -215,19 +130,36 @@ def test_a_zip_gives_the_same_as_a_tar(index):
     assert len(list(Path("data/raw/robo").rglob("*.*"))) == 1
 
 
+def test_a_wheel_is_read_like_a_source_distribution(index):
+    wheel = zipped(("robo/__init__.py", CODE), ("blink.py", b"b = 1\n"), ("robo-1.0.dist-info/METADATA", b"Name: robo\n"),
+                   ("robo-1.0.dist-info/licenses/LICENSE", b"MIT"))
+    for ending in ("-cp311-cp311-linux_x86_64.whl", "-py3-none-any.whl"):
+        digest = index.add("robo", wheel if "none" in ending else zipped(("other.py", CODE)), ending=ending)
+    rows = collect([sdist(digest, kind="wheel")])
+    assert [(row["path"], row["kind"], row["version"]) for row in rows] == [("blink.py", "wheel", "1.0"), ("robo/__init__.py", "wheel", "1.0")]
+    assert [(row["path"], row["text"]) for row in read_jsonl(LICENSES)] == [("robo-1.0.dist-info/licenses/LICENSE", "MIT")]
+
+
+def test_a_wheel_may_be_as_harmful_as_an_archive(index, before):
+    fails([sdist(index.add("robo", zipped(("../evil.py", CODE)), ending="-py3-none-any.whl"), kind="wheel")], "unsafe file name")
+
+
 def test_licence_texts_are_kept_and_are_no_training_text(index):
     members = {"LICENSE": b"MIT\r\nsaid by A\r\n", "COPYING.md": b"GPL", "LICENSES/CC0-1.0.txt": b"CC0 \xff", "src/LICENSE": b"of a part",
-               "license.py": CODE, "licensed.txt": b"no"}
+               "REUSE.toml": b"of REUSE", "src/b.py.license": b"beside", "license.py": CODE, "licensed.txt": b"no",
+               "PKG-INFO": b"Name: robo\nLicense: Apache 2.0\nClassifier: License :: OSI Approved :: MIT License\n\nA story.\n"}
     digest = index.add("robo", targz(*(member(f"robo-1.0/{name}", content) for name, content in members.items())))
     Path("corpora/mine").mkdir(parents=True)
-    Path("corpora/mine/a.py").write_bytes(CODE)
+    Path("corpora/mine/a.py").write_bytes(b"a = 1\n")
     Path("corpora/mine/Licence.txt").write_text("of the folder")
     rows = collect([sdist(digest), folder()])
     assert [row["path"] for row in rows] == ["a.py", "license.py"]
     kept = [json.loads(line) for line in Path("data/raw/licenses.jsonl").read_text().splitlines()]
     assert [(row["source"], row["path"], row["text"]) for row in kept] == [
         ("mine", "Licence.txt", "of the folder"), ("robo", "COPYING.md", "GPL"), ("robo", "LICENSE", "MIT\nsaid by A"),
-        ("robo", "LICENSES/CC0-1.0.txt", "CC0 \ufffd")]
+        ("robo", "LICENSES/CC0-1.0.txt", "CC0 \ufffd"), ("robo", "REUSE.toml", "of REUSE"), ("robo", "src/LICENSE", "of a part"),
+        ("robo", "src/b.py.license", "beside")]
+    assert [row["declared"] for row in rows] == [None, "Apache-2.0"], "what the package's metadata say"
     assert kept[1]["version"] == "1.0" and kept[1]["license"] == "MIT"
 
 
@@ -291,10 +223,10 @@ def test_an_index_that_lies_about_a_file_is_caught(index, before):
 
 def test_a_damaged_download_in_the_cache_is_fetched_again(index):
     digest = index.add("robo", GOOD)
-    module.DOWNLOADS.mkdir(parents=True)
-    (module.DOWNLOADS / digest).write_bytes(GOOD[:50])
+    bounds.DOWNLOADS.mkdir(parents=True)
+    (bounds.DOWNLOADS / digest).write_bytes(GOOD[:50])
     collect([sdist(digest)])
-    assert (module.DOWNLOADS / digest).read_bytes() == GOOD
+    assert (bounds.DOWNLOADS / digest).read_bytes() == GOOD
 
 
 def test_no_such_version(index, before):
@@ -307,7 +239,7 @@ def test_no_such_project(index, before):
 
 def test_only_a_wheel(index, before):
     index.add("robo", GOOD, ending="-py3-none-any.whl")
-    fails([sdist("0" * 64)], "no source distribution of this version")
+    fails([sdist("0" * 64)], "no source distribution of this version, but there is `kind: wheel`")
 
 
 @pytest.mark.parametrize("kind, body", [(JSON, b'{"files": 3}'), (JSON, b"[]"), (JSON, b"<html>"), ("application/pdf", b"%PDF"),
@@ -440,7 +372,7 @@ def test_sparse_files_are_passed_over():
 
 
 def test_a_tar_bomb_is_stopped_before_it_fills_anything(monkeypatch):
-    monkeypatch.setattr(module, "MAX_TOTAL_BYTES", 2**20)
+    monkeypatch.setattr(bounds, "MAX_TOTAL_BYTES", 2**20)
     zeros = bytes(2**21)
     with pytest.raises(UserError, match=r"claims 2097152 bytes|more than 1 MiB"):
         taken(targz(member("robo-1.0/a.bin", zeros), member("robo-1.0/a.py")))
@@ -451,7 +383,7 @@ def test_a_tar_bomb_is_stopped_before_it_fills_anything(monkeypatch):
 
 
 def test_one_huge_file_is_refused_unread():
-    huge = bytes(module.MAX_FILE_BYTES + 1)
+    huge = bytes(bounds.MAX_FILE_BYTES + 1)
     for content in (targz(member("robo-1.0/a.py", huge)), zipped(("robo-1.0/a.py", huge))):
         with pytest.raises(UserError, match=r"a.py has 4194305 bytes; at most 4194304"):
             taken(content)
@@ -502,7 +434,7 @@ def test_a_huge_header_is_not_kept_in_memory(kind):
 
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE])
 def test_too_many_members_of_any_kind(monkeypatch, kind):
-    monkeypatch.setattr(module, "MAX_FILES", 50)
+    monkeypatch.setattr(bounds, "MAX_FILES", 50)
     with pytest.raises(UserError, match="more than 50 files"):
         taken(targz(*(member(f"robo-1.0/{n}", b"" if kind == tarfile.REGTYPE else None, kind, "x") for n in range(51))))
     with pytest.raises(UserError, match="more than 50 files"):
@@ -670,16 +602,26 @@ def test_a_folder_of_odd_files_alone(before):
     fails([folder()], "sources.0 (mine)", "no file matches include ['*.py']", "aux.py: unsafe file name", "rename it")
 
 
+def test_two_sources_with_the_same_files(before):
+    for name in ("mine", "copy"):
+        Path("corpora", name).mkdir(parents=True)
+        code(Path("corpora", name, f"{name}.py"))
+    both = [folder(), folder("corpora/copy", "copy")]
+    fails(both, "sources: mine and copy hold the same files; leave one of them out")
+    Path("corpora/copy/more.py").write_text("more = 1\n")
+    assert len(collect(both)) == 3
+
+
 def test_dvc_passes_over_what_collect_passes_over():
     """What an editor left there would else be a change, or, as a link to nowhere, the end of every command of DVC."""
     ignored = [line.removeprefix("\\") for line in (REPOSITORY / ".dvcignore").read_text().splitlines()]
-    assert set(module.LEAVINGS) <= set(ignored)
+    assert set(folders.LEAVINGS) <= set(ignored)
 
 
 def test_a_folder_with_too_much(before, monkeypatch):
     folder_of_one()
     code(Path("corpora/mine/b.py"))
-    monkeypatch.setattr(module, "MAX_FILES", 1)
+    monkeypatch.setattr(bounds, "MAX_FILES", 1)
     fails([folder()], "more than 1 files")
 
 

@@ -190,9 +190,22 @@ WRONG = {
     "key of the other kind": (CORPUS, only_source(sha256="0" * 64), ["sources.1.sha256: unknown key", "path"]),
     "key missing in a source": (CORPUS, only_source(path=DROP), ["sources.1.path: missing; must be a folder under corpora/"]),
     "kind unknown": (CORPUS, only_source(kind="foldr"), ["sources.1.kind: 'foldr' is not known", "did you mean 'folder'"]),
-    "kind missing": (CORPUS, only_source(kind=DROP), ["sources.1.kind: missing; must be sdist or folder"]),
+    "kind missing": (CORPUS, only_source(kind=DROP), ["sources.1.kind: missing; must be one of sdist, wheel"]),
+    "a branch for a commit": (CORPUS, only_source(kind="git", path=DROP, url="https://host/a/b", commit="main"),
+                              ["sources.1.commit: must be the whole hash of a commit", "names of branches move, not 'main'"]),
+    "a password in a URL": (CORPUS, only_source(kind="git", path=DROP, url="https://me:secret@host/a", commit="0" * 40),
+                            ["sources.1.url: must be an address such as https://host/owner/name, without a password", "give that path"]),
+    "a data set nowhere": (CORPUS, only_source(kind="dataset", path=DROP, columns={"text": "code"}),
+                           ["sources.1: a data set has either `path`, or `hub`"]),
+    "a data set without columns": (CORPUS, only_source(kind="dataset"), ["sources.1.columns: missing; must be keys and values"]),
     "license blank": (CORPUS, only_source(license=" "), ["sources.1.license: must be a text of more than blanks"]),
-    "license copyleft": (CORPUS, only_source(license="GPL-3.0-only"), ["sources.1.license: GPL-3.0-only asks the same", "leave this source out"]),
+    "license copyleft": (CORPUS, only_source(license="GPL-3.0-only"), [
+        "sources.1.license: GPL-3.0-only is of the category Copyleft", "prepare.licenses lets pass only", "leave this source out"]),
+    "license unknown": (CORPUS, only_source(license="Apache2"), [
+        "sources.1.license: 'Apache2' is no SPDX licence identifier; did you mean 'Apache-2.0'?"]),
+    "license broken": (CORPUS, only_source(license="MIT AND ("), ["sources.1.license: 'MIT AND (' is no SPDX licence expression; right are MIT"]),
+    "license unstated": (CORPUS, only_source(license="LicenseRef-mine"), ["LicenseRef-mine is of the category Unstated License"]),
+    "licence category unknown": (PARAMS, keys(prepare__licenses=["Permisive"]), ["prepare.licenses.0", "did you mean 'Permissive'"]),
     "source is a text": (CORPUS, keys(sources__0="periph"), ["sources.0: must hold keys and values, not 'periph'"]),
     "no source": (CORPUS, keys(sources=[]), ["sources", "at least 1"]),
     "split missing a source": (CORPUS, only_source(split="train"), ["sources", "train, val and test"]),
@@ -312,6 +325,7 @@ def test_wrong_input_is_named(root, case):
     assert file in message
     for word in words:
         assert word in message, message
+    assert "secret" not in message
     assert "Traceback" not in message and len(message) < 1000, "a message is to be read"
 
 

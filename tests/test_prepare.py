@@ -14,7 +14,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl
 from pipeline.data.prepare import HELD_OUT, clean, data_share, divide, join_near_duplicates, judge, prepare, units
 
-DIALS = {"min_bytes": 20, "max_bytes": 5000, "max_long_share": 0.25, "max_data_share": 0.5, "max_overlap": 0.5}
+DIALS = {"min_bytes": 20, "max_bytes": 5000, "max_long_share": 0.25, "max_data_share": 0.5, "max_overlap": 0.5,
+         "licenses": ["Permissive", "Public Domain"]}
 SPLIT_OF = {"lib": "train", "more": "train", "held": "val", "last": "test", "mine": "auto"}
 GOOD = "import machine\n\n\ndef blink_{}(pin):\n    pin.on()\n"
 
@@ -28,9 +29,10 @@ def raw_files(root: Path, files: dict[str, str | bytes]) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content if isinstance(content, bytes) else content.encode())
         rows.append({"source": source, "kind": "sdist", "version": None if source == "lib" else "1.0", "path": path, "license": "MIT",
-                     "split": SPLIT_OF[source], "sha256": "0", "bytes": len(content)})
+                     "declared": None, "split": SPLIT_OF[source], "sha256": "0", "bytes": len(content)})
     rows.sort(key=lambda row: (row["source"], row["path"]))
     (root / "provenance.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (root / "licenses.jsonl").write_text("")
     return root
 
 
@@ -57,9 +59,9 @@ REASONS = {
     "JSON, not code": '{"name": "blink", "urls": [["blink.py", "github:me/blink.py"]], "deps": []}\n',
     "JSON": "[\n" * 1200 + "]\n" * 1200,        # deeper than some versions of json.loads go
     "data, not code": "FONT = (" + "0x1F, 0x2E,\n" * 30 + ")\n",
-    "licence: the text mentions 'GPL": '"""Blinks. Released under the GPLv3."""\nimport machine\n',
-    "licence: the text mentions 'GNU Lesser General Public'": '# GNU Lesser General Public License\nimport machine\n',
-    "licence: the text mentions 'CC-BY-NC'": "# CC-BY-NC-SA, see the site\nimport machine\n",
+    "licence: claimed MIT, found GPL-3.0-only (line 1": '"""Blinks. Released under the GPLv3."""\nimport machine\n',
+    "licence: claimed MIT, found LGPL-2.0-or-later (line 1": '# GNU Lesser General Public License\nimport machine\n',
+    "licence: claimed MIT, found CC-BY-NC-SA-4.0 (line 1": "# CC-BY-NC-SA, see the site\nimport machine\n",
 }
 
 
@@ -113,6 +115,23 @@ def test_every_python_judges_the_same(tmp_path, version):
     assert json.loads(said) == [judge(row, str(raw), dials) for row in rows]
     disagree = json.loads(said)[-len(PYTHONS_DISAGREE):]
     assert [not row["reason"] for row in disagree] == list(PYTHONS_DISAGREE.values())
+
+
+def test_secrets_go_before_anything_is_written(tmp_path):
+    own = "# SPDX-License-Identifier: ISC\n# anna@beispiel-und-co.de\nPASSWORD = 'hunter2Blah'\n"
+    bad = "# Licensed under the GPL by anna@beispiel-und-co.de\nPASSWORD = 'hunter2Blah'\n"
+    raw = raw_files(tmp_path / "raw", BASE | {"lib/own.py": own, "lib/bad.py": bad})
+    counts = prepare(DIALS, raw, tmp_path / "out")
+    (row,) = [row for row in read_jsonl(tmp_path / "out/train_corpus.jsonl") if row["path"] == "own.py"]
+    assert row["text"] == "# SPDX-License-Identifier: ISC\n# user@example.com\nPASSWORD = 'your-password'\n" and row["license"] == "ISC"
+    assert counts["replaced"] == {"e-mail address": 1, "password": 1}, "of what is kept"
+    assert not any(b"hunter2" in content or b"beispiel" in content for content in files_under(tmp_path / "out").values())
+
+
+def test_the_policy_is_a_dial(tmp_path):
+    raw = raw_files(tmp_path / "raw", BASE | {"lib/gpl.py": "# Licensed under the GPL\nimport machine\n"})
+    assert prepare(DIALS, raw, tmp_path / "strict")["rejected"] == {"licence": 1}
+    assert not prepare(DIALS | {"licenses": [*DIALS["licenses"], "Copyleft"]}, raw, tmp_path / "open")["rejected"]
 
 
 def test_share_of_data():

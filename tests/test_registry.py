@@ -54,7 +54,10 @@ def test_everything_is_there(project, uri):
     params, config = run.data.params, Config(project)
     assert params["model.d_model"] == str(config.model.d_model) and params["training.learning_rate"] == str(config.training.learning_rate)
     assert params["serving.parameters.stop"] == '["<eos>"]'
-    assert params["corpus.sources.picozero.version"] == "0.6.1" and params["params.prepare.min_bytes"] == "64"
+    sources = config.corpus.sources
+    assert params["corpus.sources"] == str(len(sources)) and params["corpus.kinds.sdist"] == str(sum(each.kind == "sdist" for each in sources))
+    assert len(params["corpus.sha256"]) == 64 and params["params.prepare.min_bytes"] == "64"
+    assert [name for name in params if name.startswith("corpus.sources.")] == [], "which they are stands in a tag"
     assert run.data.metrics["evaluate.val.bits_per_byte"] == 1.2345 and run.data.metrics["prepare.rejected.too short"] == 3
     assert run.data.metrics["quantize.Q8_0.bytes"] == (project / "models/quantized/Q8_0.gguf").stat().st_size
     assert run.data.metrics["speed.tokens_per_second"] == 500 and not [name for name in run.data.metrics if "inference" in name]

@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from pipeline.core import licenses
 from pipeline.core.errors import UserError, suggestion
 from pipeline.core.paths import PROCESSED
 from pipeline.core.prompt import as_served
@@ -29,6 +30,7 @@ from pipeline.core.schema import (
     BLOCK,
     IN_WORDS,
     MOST,
+    REPOSITORY,
     Corpus,
     Data,
     File,
@@ -186,7 +188,7 @@ def explain(schema: type[File], fault: ErrorDetails) -> str:
     if kind == "string_pattern_mismatch":
         pattern = fault["ctx"]["pattern"]
         words = IN_WORDS.get(pattern, f"must match {pattern}")
-        return f"{key}: {words}" + ("" if pattern == BLOCK else f", not {given!r}")     # it may be the URL that must not be shown
+        return f"{key}: {words}" + ("" if pattern in (BLOCK, REPOSITORY) else f", not {given!r}")     # a URL may hold a password
     if kind == "value_error":       # a validator of ours, which says it all
         return f"{key}: {fault['ctx']['error']}"
     if kind in ("model_type", "model_attributes_type"):
@@ -267,6 +269,10 @@ def rules(c: Config) -> list[str]:
         (d.block_size == m.context_length,
          f"{at['data']}: block_size: {d.block_size}, but {at['model']}: context_length is {m.context_length}; make them equal, "
          "or choose another data config in params.yaml"),
+        *((licenses.passes(source.license, c.params.prepare.licenses),
+           f"{at['corpus']}: sources.{i}.license: {source.license} is of the category {' and '.join(licenses.categories(source.license))}, and "
+           f"params.yaml: prepare.licenses lets pass only {', '.join(c.params.prepare.licenses)}; leave this source out")
+          for i, source in enumerate(c.corpus.sources) if not licenses.fault(source.license)),
         (tok.vocab_size == m.vocab_size,
          f"{at['model']}: vocab_size: {m.vocab_size}, but {at['tokenizer']}: vocab_size is {tok.vocab_size}; make them equal"),
         (d.dtype != "uint16" or tok.vocab_size <= UINT16_VOCAB,

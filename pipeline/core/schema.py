@@ -14,7 +14,9 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.core import licenses
 from pipeline.core.go_template import faults
+from pipeline.core.licenses import Category
 from pipeline.core.prompt import OLLAMAS
 
 # llama.cpp knows pre-tokenizers by name and has their patterns built in, so ours must be one of those (llama-vocab.cpp).
@@ -32,9 +34,6 @@ REFERENCE = "F16"           # the type that the others are held against
 ExamSet = Literal["people", "values", "wordings", "compositions"]       # folders of exam/
 EXAM_SETS: tuple[str, ...] = get_args(ExamSet)
 
-# A licence that asks the same of what is made from the text. `prepare` rejects every file that names one.
-COPYLEFT = re.compile(r"\b(A?GPL(v?\d)?|LGPL(v?\d)?|GNU (Affero |Lesser )?General Public|CC[ -]BY[ -]NC|non-?commercial use)\b", re.IGNORECASE)
-
 LONGEST_NAME = 128          # characters; a file's may have 255 bytes
 MOST = 10**12               # of whatever is counted; the libraries' own numbers end at 9 * 10**18
 LONGEST_CONTEXT = 131_072   # tokens; no model of a size that fits this chain reads more
@@ -44,6 +43,10 @@ MODEL_NAME = r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$"
 WORDS = r"\S"
 SHA256 = r"^[0-9a-f]{64}$"
 CORPUS_FOLDER = r"^corpora/[^/.][^/]*(/[^/.][^/]*)*$"
+REPOSITORY = r"^(https?://[^\s/@]+/[^\s@]+|[~./\w][^:@]*)$"
+COMMIT = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
+HUB = r"^[\w.-]+/[\w.-]+$"
+SUBFOLDER = r"^(\.|[^/.][^/]*(/[^/.][^/]*)*)$"
 BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 CHECKPOINT = r"^(checkpoints/[^/.][^/]*|(models:/)?[a-zA-Z0-9][a-zA-Z0-9._-]*/[0-9]+)$"
 OPTION = r"^--[a-z][a-z-]*(=\S+)?$"
@@ -51,6 +54,11 @@ CLOCK = r"^[0-9]{2,6}:[0-5][0-9]:[0-5][0-9]$"
 IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'",
             MODEL_NAME: "must be a name of at most 64 small letters, digits, '_' and '-', such as robo-v1-5: Ollama, MLflow and Docker take it",
             WORDS: "must be a text of more than blanks", SHA256: "must be 64 hexadecimal digits in lower case",
+            REPOSITORY: "must be an address such as https://host/owner/name, without a password, or the path of a repository on this machine; "
+                        "clone what is reached by ssh, and give that path",
+            COMMIT: "must be the whole hash of a commit, 40 or 64 hexadecimal digits in lower case: names of branches move",
+            HUB: "must be a data set of the Hugging Face hub as OWNER/NAME",
+            SUBFOLDER: "must be a folder inside the repository such as micropython/drivers",
             CORPUS_FOLDER: "must be a folder under corpora/, the only one that dvc.yaml watches",
             CHECKPOINT: "must be a folder like models/trained directly under checkpoints/, the only one that dvc.yaml watches, "
                         "or a registered version such as robo-micropython/3",
@@ -86,6 +94,7 @@ class File(BaseModel):
 # --- params.yaml ------------------------------------------------------------------------------------------------------
 
 class Prepare(File):
+    licenses: Annotated[list[Category], Field(min_length=1)]        # categories of licences that a file may stand under
     min_bytes: Count                                    # shorter files are rejected
     max_bytes: Count                                    # longer files are rejected
     max_long_share: Annotated[float, Field(gt=0, le=1)] # of the characters in lines of more than 400; more is a table or a bundle
@@ -159,21 +168,36 @@ class Params(File):
 
 class Source(File):
     name: Name
-    license: Text                                       # SPDX identifier
+    license: Text                                       # SPDX expression: what the source is said to stand under
     split: Literal["train", "val", "test"]              # whole packages only, so that none stands on both sides
     include: Annotated[list[str], Field(min_length=1)]  # shell patterns over the path inside the source; * crosses folders
     exclude: list[str] = []
 
+    @property
+    def pinned(self) -> str | None:
+        """What of it is read, as provenance has it: a version or a commit; None for what lies under corpora/, which DVC watches."""
+        return None
 
-def is_copyleft(license: str) -> bool:
-    """Whether an SPDX expression leaves nothing else to choose: `MIT OR GPL-2.0-only` does."""
-    return all(COPYLEFT.search(choice) for choice in re.split(r"\bOR\b", license))
 
-
-class SdistSource(Source):
-    kind: Literal["sdist"]
+class PackageSource(Source):
+    kind: Literal["sdist", "wheel"]
     version: Text
     sha256: Annotated[str, Field(pattern=SHA256)]
+
+    @property
+    def pinned(self) -> str:
+        return self.version
+
+
+class GitSource(Source):
+    kind: Literal["git"]
+    url: Annotated[str, Field(pattern=REPOSITORY)]
+    commit: Annotated[str, Field(pattern=COMMIT)]
+    subfolder: Annotated[str, Field(pattern=SUBFOLDER)] = "."      # whose files are the source's; licences of the folders above are read too
+
+    @property
+    def pinned(self) -> str:
+        return self.commit
 
 
 class FolderSource(Source):
@@ -181,6 +205,26 @@ class FolderSource(Source):
     path: Annotated[str, Field(pattern=CORPUS_FOLDER, max_length=LONGEST_NAME)]
     # auto: prepare divides its files among all three, by groups that belong together
     split: Literal["train", "val", "test", "auto"]      # ty: ignore[incompatible-attribute-override]    wider than any other source's
+
+
+class Columns(File):
+    text: Text
+    license: Text | None = None                         # a row's own licence, or a list of them
+    path: Text | None = None                            # what the row's file was called
+
+
+class DatasetSource(Source):
+    kind: Literal["dataset"]
+    columns: Columns
+    path: Annotated[str, Field(pattern=CORPUS_FOLDER, max_length=LONGEST_NAME)] | None = None      # .parquet, .jsonl, .arrow, or a folder of one
+    hub: Annotated[str, Field(pattern=HUB)] | None = None
+    revision: Annotated[str, Field(pattern=COMMIT)] | None = None
+    subset: Text | None = None                          # which the hub calls a configuration
+    part: Text = "train"                                # of those that the data set was divided into by others
+
+    @property
+    def pinned(self) -> str | None:
+        return self.revision
 
 
 def package(source: Source) -> str:
@@ -196,15 +240,16 @@ def overlaps(sources: Sequence[Source]) -> list[str]:
 
 
 class Corpus(File):
-    sources: Annotated[list[Annotated[SdistSource | FolderSource, Field(discriminator="kind")]], Field(min_length=1)]
+    sources: Annotated[list[Annotated[PackageSource | GitSource | DatasetSource | FolderSource, Field(discriminator="kind")]], Field(min_length=1)]
 
     def rules(self) -> list[tuple[bool, str]]:
         same, crossing = twice([package(source) for source in self.sources]), overlaps(self.sources)
         return [
             (not same, f"sources: two are the same package: {', '.join(same)}"),
-            *((not is_copyleft(source.license), f"sources.{i}.license: {source.license} asks the same of what is made from the text, and prepare "
-               "would reject every file that says so; leave this source out")
-              for i, source in enumerate(self.sources)),
+            *(((source.path is None) != (source.hub is None) and (source.hub is None) == (source.revision is None),
+               f"sources.{i}: a data set has either `path`, or `hub` with the `revision`, a commit, that is read")
+              for i, source in enumerate(self.sources) if isinstance(source, DatasetSource)),
+            *((not fault, f"sources.{i}.license: {fault}") for i, fault in enumerate(licenses.fault(source.license) for source in self.sources)),
             (not crossing, f"sources: one folder in two splits makes held-out figures too good: {'; '.join(crossing)}"),
             ({s.split for s in self.sources} >= {"train", "val", "test"} or "auto" in {s.split for s in self.sources},
              "sources: each of the splits train, val and test needs one source at least; a folder with `split: auto` is divided among all three"),

@@ -1,12 +1,13 @@
 """Turns raw files into three clean JSONL corpora, with provenance on every line and a reason for every file left out.
 
-A document passes one filter after another; the first that objects names the reason. New filters (secrets, deeper licence checks) are
-one more entry in FILTERS. None asks the running Python what it thinks of a text: each version of it thinks otherwise, and one commit shall
-give one corpus. What MicroPython is, MicroPython's compiler says.
+Secrets go first (secrets.py), so that nothing after this has seen them. A document passes one filter after another; the first that objects
+names the reason. New filters are one more entry in FILTERS. None asks the running Python what it thinks of a text: each version of it thinks
+otherwise, and one commit shall give one corpus. What MicroPython is, MicroPython's compiler says. The licence is judged last (licences.py), by
+what stands in a file, beside it and above it.
 
-Splits are by source package, as the corpus config says: files of one author on both sides of a split make
-held-out figures look better than they are. So do ports of one package to another name, which share most of their lines: of two such
-files the held-out one goes, as of two equal ones.
+Splits are by source package, as the corpus config says: files of one author on both sides of a split make held-out figures look better
+than they are. So do ports of one package to another name, which share most of their lines: of two such files the held-out one goes, as of
+two equal ones.
 
 Whoever has a single folder has no packages to hold out. With `split: auto` its files are divided by groups instead, which are what packages
 are elsewhere: a subfolder stays together, and so do files that share most of their lines.
@@ -17,14 +18,15 @@ import json
 import os
 import re
 from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from pipeline.board.compiler import refusal
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_jsonl, write_json
-from pipeline.core.paths import LEFT_OUT, METRICS, PROCESSED, RAW, SPLITS
+from pipeline.core.paths import LEFT_OUT, LICENSES, METRICS, PROCESSED, RAW, SPLITS
 from pipeline.core.progress import is_live
-from pipeline.core.schema import COPYLEFT
+from pipeline.data import licences, secrets
 
 SHORT = 12          # characters; a shorter line is everybody's
 LONG = 400          # characters; nobody reads a longer line, and few write one
@@ -93,12 +95,7 @@ def mostly_data(text, dials):
     return "data, not code" if data_share(text) > dials["max_data_share"] else None
 
 
-def licence_conflict(text, dials):
-    found = COPYLEFT.search(text)
-    return f"licence: the text mentions {found[0]!r}" if found else None
-
-
-FILTERS = (too_short, too_long, long_lines, not_text, is_json, not_micropython, mostly_data, licence_conflict)
+FILTERS = (too_short, too_long, long_lines, not_text, is_json, not_micropython, mostly_data)
 
 
 def lines(text: str) -> list[str]:
@@ -199,13 +196,27 @@ def split_folders(documents: list[dict], packages: set[str], dials: dict) -> lis
     return [{"group": group, "split": splits[group]} for group in groups]
 
 
+@cache
+def shipped(raw: str) -> dict[str, dict[str, str]]:
+    """The licence files of each source, by their paths in it."""
+    files = defaultdict(dict)
+    for row in read_jsonl(Path(raw) / LICENSES.name):
+        files[row["source"]][row["path"]] = row["text"]
+    return files
+
+
 def judge(row: dict, raw: str, dials: dict) -> dict:
-    """Adds `text` and `reason` (empty when the document is good) to a row of provenance."""
+    """Adds `text`, `reason` (empty when the document is good) and `replaced` (secrets by kind) to a row of provenance; `license` becomes that
+    of the file itself."""
+    replaced, license = Counter(), row["license"]
     try:
-        text = clean((Path(raw) / row["source"] / row["path"]).read_bytes().decode("utf-8"))
+        text, replaced = secrets.replaced(clean((Path(raw) / row["source"] / row["path"]).read_bytes().decode("utf-8")))
+        reason = next((r for f in FILTERS if (r := f(text, dials))), "")
     except UnicodeDecodeError:
-        return {"text": "", "reason": "not UTF-8"}
-    return {"text": text, "reason": next((r for f in FILTERS if (r := f(text, dials))), "")}
+        text, reason = "", "not UTF-8"
+    if not reason:
+        license, reason = licences.judge(row["path"], text, license, shipped(raw)[row["source"]], row["declared"], dials["licenses"])
+    return {"text": text, "license": license, "reason": reason, "replaced": {kind: replaced[kind] for kind in secrets.KINDS}}
 
 
 def order(row: dict) -> tuple:
@@ -223,6 +234,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
         datasets.disable_progress_bars()
     rows = sorted(read_jsonl(raw / "provenance.jsonl"), key=order)
     refusal("")     # so that the interpreter is there, compiled once, before several processes want it
+    secrets.scanner()       # and so are the rules
     documents = datasets.Dataset.from_list(rows).map(
         judge, fn_kwargs={"raw": str(raw), "dials": dials}, num_proc=min(os.cpu_count() or 1, len(rows)), desc="prepare")
     divided = [n for n, row in enumerate(rows) if row["split"] == "auto"]
@@ -235,7 +247,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     held_out = documents.select([n for n, row in enumerate(rows) if row["split"] != "train"])
     taught = {line: set() for text in held_out["text"] for line in lines(text)}
     counts = {split: Counter() for split in SPLITS}
-    reasons, seen = Counter(), {}
+    reasons, replaced, seen = Counter(), Counter(), {}
     out.mkdir(parents=True, exist_ok=True)
     with (atomic(out / "train_corpus.jsonl") as train, atomic(out / "val_corpus.jsonl") as val,
           atomic(out / "test_corpus.jsonl") as test, atomic(out / "rejected.jsonl") as rejected,
@@ -244,7 +256,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
         files = {"train": train_file, "val": val_file, "test": test_file}
         turns = sorted(range(len(rows)), key=lambda n: order(rows[n]))
         for n, judged in zip(turns, documents.select(turns), strict=True):
-            document, text, reason = rows[n], judged["text"], judged["reason"]
+            document, text, reason = rows[n] | {"license": judged["license"]}, judged["text"], judged["reason"]
             name = f"{document['source']}/{document['path']}"
             digest = hashlib.sha256(text.encode()).digest()
             if not reason and digest in seen:
@@ -256,6 +268,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
                 rejected_file.write(json.dumps({**document, "reason": reason}, ensure_ascii=False) + "\n")
                 continue
             seen[digest] = name
+            replaced.update({kind: number for kind, number in judged["replaced"].items() if number})
             if document["split"] == "train":
                 for line in taught.keys() & set(lines(text)):
                     taught[line].add(document.get("group", document["source"]))
@@ -270,7 +283,8 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
             raise UserError(f"no usable file for {' and '.join(empty)} (rejected: {why}). Add sources to the corpus config, or loosen "
                             "params.yaml: prepare")
     groups = {"groups": {split: len({rows[n]["group"] for n in good if rows[n]["split"] == split}) for split in SPLITS}} if divided else {}
-    return {**{split: dict(counts[split]) for split in SPLITS}, "rejected": dict(sorted(reasons.items())), **groups}
+    return {**{split: dict(counts[split]) for split in SPLITS}, "rejected": dict(sorted(reasons.items())),
+            "replaced": dict(sorted(replaced.items())), **groups}
 
 
 def main(config) -> None:
@@ -278,6 +292,8 @@ def main(config) -> None:
     write_json(METRICS / "prepare.json", counts)
     print("prepare: " + ", ".join(f"{s} {counts[s]['documents']} documents {counts[s]['bytes']:,} bytes" for s in SPLITS)
           + f", {sum(counts['rejected'].values())} rejected")
+    if counts["replaced"]:
+        print("replaced by placeholders: " + ", ".join(f"{number} {kind}{'s' * (number > 1)}" for kind, number in counts["replaced"].items()))
     if groups := counts.get("groups"):
         print(f"split: auto: {sum(groups.values())} groups of files (a subfolder, or files that share most of their lines): "
               + ", ".join(f"{split} {number}" for split, number in groups.items()))

@@ -3,15 +3,17 @@
 Every figure comes from a file that a stage wrote; nothing is said of what was not measured but that it was not.
 """
 
+from pipeline.core import licenses
+
 
 def table(headings: list[str], rows: list[list]) -> str:
     lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
     return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows])
 
 
-def front_matter(licences: list[str]) -> str:
+def front_matter(licence: str) -> str:
     """The head that model hubs read; they know one licence a model, so several are named as another."""
-    said = f"license: {licences[0].lower()}" if len(licences) == 1 else f"license: other\nlicense_name: {' AND '.join(licences)}"
+    said = f"license: {licence.lower()}" if len(licenses.keys(licence)) == 1 else f"license: other\nlicense_name: {licence}"
     return f"---\n{said}\nlanguage: [code]\ntags: [micropython, code-completion]\npipeline_tag: text-generation\n---"
 
 
@@ -22,7 +24,7 @@ def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, 
     the served context.
     """
     m, types = model, assessed["types"]
-    licences = sorted({source["license"] for source in splits["train"]})
+    licence = licenses.joined(source["license"] for source in splits["train"])
     heads = f"{m['n_heads']} heads" + (f" ({m['n_kv_heads']} for keys and values)" if m["n_kv_heads"] != m["n_heads"] else "")
     taught = {source["source"] for source in splits["train"]}
     divided = sorted({source["source"] for split, held in splits.items() for source in held if split != "train"} & taught)
@@ -47,10 +49,10 @@ def card(name: str, quant: str, model: dict, tokenizer: dict, splits: dict[str, 
         f"In {copied['generated_tokens']} tokens that it wrote, the longest passage that stands word for word in its training text is "
         f"{copied['longest_copy_tokens']} tokens ({copied['longest_copy_characters']} characters). The sources' licences apply to what it repeats."]
     return "\n\n".join([
-        front_matter(licences), f"# {name}",
+        front_matter(licence), f"# {name}",
         f"A language model of {trained['parameters']:,} parameters that continues MicroPython code, trained from nothing on the "
         "sources below. Made to run on one's own machine in llama.cpp and Ollama.",
-        "## Data", f"{sides}. Licences of the training text: {', '.join(licences)}.",
+        "## Data", f"{sides}. Licences of the training text: {licence}.",
         table(["split", "source", "licence", "files", "bytes", "share of its split"], sources),
         "## Tokenizer",
         f"Byte-level BPE of {tokenizer['vocab_size']:,} tokens, split as llama.cpp's `{tokenizer['split_pattern']}`. "

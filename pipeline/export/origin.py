@@ -12,10 +12,11 @@ a stage: it is written after it.
 import hashlib
 import io
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import redirect_stderr
 from pathlib import Path
 
+from pipeline.core import licenses
 from pipeline.core.files import read_jsonl
 
 PREFIX = "robo."
@@ -37,15 +38,18 @@ def dvc_md5(path: Path) -> str:
 
 
 def corpus_sources(corpus: Path) -> list[dict]:
-    """The sources of a cleaned corpus, largest first: source, version, license, documents, bytes (of text) and share of all bytes."""
-    documents, sizes, about = Counter(), Counter(), {}
+    """The sources of a cleaned corpus, largest first: source, version, license (of all its documents together), documents, bytes (of text)
+    and share of all bytes."""
+    documents, sizes, about, said = Counter(), Counter(), {}, defaultdict(set)
     for row in read_jsonl(corpus):
         name = row["source"]
         documents[name] += 1
         sizes[name] += len(row["text"].encode())
-        about[name] = {"version": row["version"], "license": row["license"]}
+        about[name] = {"version": row["version"]}
+        said[name].add(row["license"])
     total = sizes.total()
-    return [{"source": name, **about[name], "documents": documents[name], "bytes": size, "share": size / total}
+    return [{"source": name, **about[name], "license": licenses.joined(said[name]), "documents": documents[name], "bytes": size,
+             "share": size / total}
             for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))]
 
 
@@ -72,7 +76,7 @@ def origin(name: str, trained: Path, tokenizer: Path, corpus: Path, figures: dic
     sources, weights = corpus_sources(corpus), dvc_md5(trained)
     hashes = {"corpus": (dvc_md5(corpus), corpus), "tokenizer": (dvc_md5(tokenizer), tokenizer), "weights": (weights, trained)}
     return {"general.name": name, "general.version": weights[:12],
-            "general.license": " AND ".join(sorted({source["license"] for source in sources})),
+            "general.license": licenses.joined(source["license"] for source in sources),
             **{f"{PREFIX}dvc.{key}": f"{md5} {path.as_posix()}" for key, (md5, path) in hashes.items()},
             f"{PREFIX}corpus.sources": "; ".join(map(source_line, sources)),
             **{f"{PREFIX}{split}.bits_per_byte": float(of_split["bits_per_byte"]) for split, of_split in figures.items()}}

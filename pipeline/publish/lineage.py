@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,9 +108,14 @@ def flat(value, prefix: str) -> Iterator[tuple[str, object]]:
 
 
 def all_params(config: Config) -> dict[str, str]:
-    """Every key of every config file as MLflow wants it: section.key -> text."""
+    """Every key of every config file as MLflow wants it: section.key -> text. Of the corpus, whose sources are hundreds, counts and one hash;
+    which they are says the tag SOURCES_TAG."""
+    sections = {section: getattr(config, section).model_dump() for section in config.paths}
+    sources = sections["corpus"]["sources"]
+    sections["corpus"] = {"sources": len(sources), "kinds": dict(Counter(source["kind"] for source in sources)),
+                          "sha256": hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()}
     return {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            for section in config.paths for name, value in flat(getattr(config, section).model_dump(), section)}
+            for section, held in sections.items() for name, value in flat(held, section)}
 
 
 def numbers(value, prefix: str) -> dict[str, float]:
@@ -214,7 +220,7 @@ def license_text(root: Path, sources: list) -> str:
         if row["source"] in read:
             holders.setdefault(row["text"].replace('"""', "'''"), []).append(f"{row['source']} ({row['path']})")   # a Modelfile quotes by three
     with_text = {holder.split()[0] for those in holders.values() for holder in those}
-    lines = [f"- {name} {getattr(source, 'version', '') or '(local)'}: {source.license}{'' if name in with_text else ', ships no licence text'}"
+    lines = [f"- {name} {source.pinned or '(local)'}: {source.license}{'' if name in with_text else ', ships no licence text'}"
              for name, source in read.items()]
     texts = [f"---- {', '.join(those)}\n\n{text}\n" for text, those in holders.items()]
     return "\n".join(["Trained on code from these sources, under their licences:", *lines, "", *texts])
