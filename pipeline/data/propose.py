@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -278,7 +278,7 @@ def propose(config: Config, given: str, decided: dict, subfolder: str = ".", tex
 
 
 @contextmanager
-def undone(given: str, keep: bool) -> Iterator[None]:
+def undone(given: str, keep: bool) -> Generator[None]:
     """Takes back what bring_in() copied where the block fails, or it is not to be kept."""
     target = Path("corpora", Path(given).expanduser().resolve().name)
     before, done = target.exists(), False

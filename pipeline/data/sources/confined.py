@@ -14,7 +14,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pipeline
@@ -68,7 +68,7 @@ def serve() -> None:
 
 
 @contextlib.contextmanager
-def confined(where: str) -> Iterator[Callable]:
+def confined(where: str) -> Generator[Callable]:
     """Yields `do(function, *arguments)`, which iterates over what the generator function(where, *arguments) yields in such a process.
 
     Raises the UserError that it raises, and one that names `where` when it needs too much or crashes.

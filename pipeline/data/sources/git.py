@@ -13,7 +13,7 @@ import shutil
 import stat
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import TemporaryError, UserError, closest, shortened
@@ -30,7 +30,7 @@ ELSEWHERE = "a pointer to Git LFS, whose files lie elsewhere"
 # --- in a process of its own ------------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
-def explained(where: str) -> Iterator[None]:
+def explained(where: str) -> Generator[None]:
     """What dulwich raises, as one message about the repository `where`."""
     from dulwich.client import HTTPUnauthorized
     from dulwich.errors import (

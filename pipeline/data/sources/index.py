@@ -5,7 +5,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ CALLED = {"sdist": "source distribution", "wheel": "wheel"}
 
 
 @contextmanager
-def client(about: str) -> Iterator:
+def client(about: str) -> Generator:
     """The index that pip would use: PIP_INDEX_URL where it is set, else pypi-simple's default.
 
     Raises UserError where what answers is no index, and TemporaryError when it cannot be reached.
