@@ -26,20 +26,32 @@ from tables import table  # noqa: E402
 
 BOARD = "pico"
 SANDBOX, UNIX = "sandbox", "Unix port"
-Job = tuple[str, str, str, list]        # name, board, program, devices
-PARTS = {"the interpreter's own code": ("wasmtime_func_call",), "answers to its questions": ("callback", "constant"),
-         "a new instance, and its end": ("wasmtime_instance_pre_instantiate", "wasmtime_store_new", "wasmtime_store_delete"),
-         "reading the program": ("prepare",), "a new board": ("__init__",)}
+Job = tuple[str, str, str, list]  # name, board, program, devices
+PARTS = {
+    "the interpreter's own code": ("wasmtime_func_call",),
+    "answers to its questions": ("callback", "constant"),
+    "a new instance, and its end": ("wasmtime_instance_pre_instantiate", "wasmtime_store_new", "wasmtime_store_delete"),
+    "reading the program": ("prepare",),
+    "a new board": ("__init__",),
+}
 
 
 def jobs() -> dict[str, list[Job]]:
     """What is measured, by where it comes from."""
     from pipeline.board import inputs
-    found = {"everyday": [(name, BOARD, program, inputs.parse(around, BOARD, name)) for name, (around, program) in PROGRAMS.items()]}
+
+    found = {
+        "everyday": [
+            (name, BOARD, program, inputs.parse(around, BOARD, name)) for name, (around, program) in PROGRAMS.items()
+        ]
+    }
     if any((ROOT / "exam").glob("*/*.yaml")):
         from pipeline.evaluation import robobench
-        found["exam"] = [(task.id, task.board, task.solution, inputs.parse(task.inputs, task.board, task.id))
-                         for task in robobench.load(ROOT / "exam")]
+
+        found["exam"] = [
+            (task.id, task.board, task.solution, inputs.parse(task.inputs, task.board, task.id))
+            for task in robobench.load(ROOT / "exam")
+        ]
     return found
 
 
@@ -60,7 +72,14 @@ def seconds(work: list[Job], run, length: float) -> list[float]:
 
 
 def machine() -> str:
-    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "?",
+    )
     return f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; one core is used"
 
 
@@ -78,24 +97,48 @@ def profile(work: list[Job], run, length: float) -> None:
     total = stats.total_tt
     rows = []
     for part, names in PARTS.items():
-        column = 2 if part.startswith(("the", "a new instance")) else 3         # its own time, or with all that it calls
-        took = sum(row[column] for (file, _, name), row in stats.stats.items() if name in names and ("board" in file or "wasmtime" in file))
+        column = 2 if part.startswith(("the", "a new instance")) else 3  # its own time, or with all that it calls
+        took = sum(
+            row[column]
+            for (file, _, name), row in stats.stats.items()
+            if name in names and ("board" in file or "wasmtime" in file)
+        )
         rows.append([part, f"{took / total:.0%}"])
     table(["part", "share"], rows)
     stats.sort_stats("tottime").print_stats(15)
 
 
-def compare(where: str, work: list[Job], ways: dict, turns: int, length: float, start: float) -> tuple[list[list[str]], list[list[float]]]:
+def compare(
+    where: str, work: list[Job], ways: dict, turns: int, length: float, start: float
+) -> tuple[list[list[str]], list[list[float]]]:
     """(rows of the table, the sandbox's seconds of each program in each turn). `start` seconds of the sandbox belong to these programs."""
     took: dict[str, list[list[float]]] = {name: [] for name in ways}
     for _ in range(turns):
         for name, way in ways.items():
             took[name].append(seconds(work, way, length))
-    sums = {name: [sum(turn) + (start / turns if name == SANDBOX else 0) for turn in each] for name, each in took.items()}
-    rows = [[where, name, str(len(work)), f"{1000 * statistics.median(map(statistics.median, took[name])):.1f}",
-             *spread([len(work) / each for each in sums[name]])] for name in ways]
+    sums = {
+        name: [sum(turn) + (start / turns if name == SANDBOX else 0) for turn in each] for name, each in took.items()
+    }
+    rows = [
+        [
+            where,
+            name,
+            str(len(work)),
+            f"{1000 * statistics.median(map(statistics.median, took[name])):.1f}",
+            *spread([len(work) / each for each in sums[name]]),
+        ]
+        for name in ways
+    ]
     if UNIX in ways:
-        rows.append([where, "times as fast", "", "", *spread([slow / fast for slow, fast in zip(sums[UNIX], sums[SANDBOX], strict=True)], 1)])
+        rows.append(
+            [
+                where,
+                "times as fast",
+                "",
+                "",
+                *spread([slow / fast for slow, fast in zip(sums[UNIX], sums[SANDBOX], strict=True)], 1),
+            ]
+        )
     return rows, took[SANDBOX]
 
 
@@ -110,14 +153,16 @@ def main() -> None:
     print(machine(), end="\n\n")
     began = cpu()
     from pipeline.board.run import run
+
     run("pass", BOARD)
     start = cpu() - began
     print(f"start of the sandbox, once a process: {start:.2f} s\n")
     from pipeline.board import unix
+
     ways, work = {SANDBOX: run} | ({UNIX: unix.run} if unix.interpreter() else {}), jobs()
     for board in {job[1] for each in work.values() for job in each}:
         for way in ways.values():
-            way("pass", board)          # whatever is compiled once and kept in a file
+            way("pass", board)  # whatever is compiled once and kept in a file
     rows, took = [], {}
     for where, each in work.items():
         found, took[where] = compare(where, each, ways, arguments.turns, arguments.seconds, start / len(work))
@@ -126,9 +171,18 @@ def main() -> None:
     if arguments.each:
         for where, each in work.items():
             runs = [run(program, board, devices, arguments.seconds) for _, board, program, devices in each]
-            table([where, "ms", "million instructions", "events"], [
-                [name, f"{1000 * statistics.median(turn[number] for turn in took[where]):.1f}", f"{done.fuel / 1e6:.1f}", str(len(done.log))]
-                for number, ((name, *_), done) in enumerate(zip(each, runs, strict=True))])
+            table(
+                [where, "ms", "million instructions", "events"],
+                [
+                    [
+                        name,
+                        f"{1000 * statistics.median(turn[number] for turn in took[where]):.1f}",
+                        f"{done.fuel / 1e6:.1f}",
+                        str(len(done.log)),
+                    ]
+                    for number, ((name, *_), done) in enumerate(zip(each, runs, strict=True))
+                ],
+            )
     if arguments.profile:
         profile([job for each in work.values() for job in each], run, arguments.seconds)
 

@@ -41,13 +41,36 @@ from ruamel.yaml import YAML  # noqa: E402
 
 NAME = "robo-micropython"
 # What runs where: a piece of the command line of each process that may be struck.
-PROCESSES = {"stage": " -m pipeline.", "dvc": "flows.dvc_child", "engine": " -m flows.engine", "worker": "worker start --pool",
-             "prefect": "prefect server start", "mlflow": "mlflow.server", "reconciler": "flows.cli reconcile", "serve": "flows.cli serve",
-             "ollama": "ollama serve", "llama-server": "llama-server"}
-VICTIMS = ["stage", "dvc", "engine", "worker", "prefect", "mlflow", "reconciler", "ollama", "serve", "everything", "disk", "net-mlflow", "net-ollama"]
+PROCESSES = {
+    "stage": " -m pipeline.",
+    "dvc": "flows.dvc_child",
+    "engine": " -m flows.engine",
+    "worker": "worker start --pool",
+    "prefect": "prefect server start",
+    "mlflow": "mlflow.server",
+    "reconciler": "flows.cli reconcile",
+    "serve": "flows.cli serve",
+    "ollama": "ollama serve",
+    "llama-server": "llama-server",
+}
+VICTIMS = [
+    "stage",
+    "dvc",
+    "engine",
+    "worker",
+    "prefect",
+    "mlflow",
+    "reconciler",
+    "ollama",
+    "serve",
+    "everything",
+    "disk",
+    "net-mlflow",
+    "net-ollama",
+]
 SETTLED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-ACTS_SECONDS = 12           # for the flow's start, registry and import, beyond what the stages take
-FULL_SECONDS = 45           # that the disk stays full
+ACTS_SECONDS = 12  # for the flow's start, registry and import, beyond what the stages take
+FULL_SECONDS = 45  # that the disk stays full
 DISK_BYTES, PATIENCE = 1_500_000_000, 400
 
 
@@ -108,8 +131,13 @@ class Site:
 
     def __init__(self, folder: Path, built: Path | None):
         self.folder, self.root = folder, folder / "project"
-        self.disk = os.geteuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", folder],
-                                                         capture_output=True).returncode == 0
+        self.disk = (
+            os.geteuid() == 0
+            and subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", folder], capture_output=True
+            ).returncode
+            == 0
+        )
         if built:
             shutil.copytree(built, self.root)
         else:
@@ -117,30 +145,61 @@ class Site:
         edit(self.root, "params.yaml", quants=["F16", "Q4_K_M"])
         self.ports = {name: free_port() for name in ("prefect", "mlflow", "ollama")}
         self.cables = {name: Cable(self.ports[name]) for name in ("mlflow", "ollama")}
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "OLLAMA_", "DVC_", "ROBO_", "PYTHONDONT"))}
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("PREFECT_", "MLFLOW_", "OLLAMA_", "DVC_", "ROBO_", "PYTHONDONT"))
+        }
         self.environment = {
-            **kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "PYTHONPATH": str(self.root), "CHAOS": str(folder),
-            "ROBO_PREFECT_PORT": str(self.ports["prefect"]), "ROBO_MLFLOW_PORT": str(self.ports["mlflow"]),
-            "OLLAMA_HOST": f"127.0.0.1:{self.cables['ollama'].port}", "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "store")}
+            **kept,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
+            "PYTHONPATH": str(self.root),
+            "CHAOS": str(folder),
+            "ROBO_PREFECT_PORT": str(self.ports["prefect"]),
+            "ROBO_MLFLOW_PORT": str(self.ports["mlflow"]),
+            "OLLAMA_HOST": f"127.0.0.1:{self.cables['ollama'].port}",
+            "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "store"),
+        }
         self.api = f"http://127.0.0.1:{self.ports['prefect']}/api"
         self.serving = self.ollama = None
 
     def call(self, *command, check=True, **more) -> str:
-        done = subprocess.run(command, cwd=self.root, env={**self.environment, **more}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        assert not check or done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}"
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env={**self.environment, **more},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert not check or done.returncode == 0, (
+            f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}"
+        )
         return done.stdout
 
     def start(self, command, log, **more):
-        with open(self.folder.parent / f"{self.folder.name}-{log}.log", "a") as out:     # not on the disk that is filled
-            return subprocess.Popen(command, cwd=self.root, env={**self.environment, **more}, stdout=out, stderr=subprocess.STDOUT,
-                                    start_new_session=True)
+        with open(self.folder.parent / f"{self.folder.name}-{log}.log", "a") as out:  # not on the disk that is filled
+            return subprocess.Popen(
+                command,
+                cwd=self.root,
+                env={**self.environment, **more},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def bring_up(self) -> None:
         """What a service manager does: starts what is not there, and comes back when all answer."""
         if self.ollama is None or self.ollama.poll() is not None:
             home = self.folder / "ollama"
-            self.ollama = self.start([find_ollama(), "serve"], "ollama", OLLAMA_HOST=f"127.0.0.1:{self.ports['ollama']}", HOME=str(home),
-                                     OLLAMA_MODELS=str(home / "models"), OLLAMA_NO_CLOUD="1")
+            self.ollama = self.start(
+                [find_ollama(), "serve"],
+                "ollama",
+                OLLAMA_HOST=f"127.0.0.1:{self.ports['ollama']}",
+                HOME=str(home),
+                OLLAMA_MODELS=str(home / "models"),
+                OLLAMA_NO_CLOUD="1",
+            )
         if self.serving is None or self.serving.poll() is not None:
             self.serving = self.start([sys.executable, "-m", "flows.cli", "serve"], "serve")
         until = time.monotonic() + PATIENCE
@@ -154,7 +213,11 @@ class Site:
         if not {"worker", "reconciler"} <= found:
             return False
         try:
-            for url in (f"{self.api}/health", f"http://127.0.0.1:{self.ports['mlflow']}/health", f"http://127.0.0.1:{self.ports['ollama']}/api/version"):
+            for url in (
+                f"{self.api}/health",
+                f"http://127.0.0.1:{self.ports['mlflow']}/health",
+                f"http://127.0.0.1:{self.ports['ollama']}/api/version",
+            ):
                 urllib.request.urlopen(url, timeout=3).close()
             return True
         except OSError:
@@ -165,12 +228,21 @@ class Site:
         found, marker = [], f"CHAOS={self.folder}".encode()
         for entry in Path("/proc").glob("[0-9]*"):
             try:
-                if marker not in (entry / "environ").read_bytes().split(b"\0") or (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                if (
+                    marker not in (entry / "environ").read_bytes().split(b"\0")
+                    or (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+                ):
                     continue
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
-            found.append((next((name for name, part in PROCESSES.items() if part in f" {command}"), "other"), int(entry.name), command.strip()))
+            found.append(
+                (
+                    next((name for name, part in PROCESSES.items() if part in f" {command}"), "other"),
+                    int(entry.name),
+                    command.strip(),
+                )
+            )
         return found
 
     def ask(self, path: str, body: dict | None = None):
@@ -193,16 +265,26 @@ class Site:
         return self.ask(f"/flow_runs/{run}")["state_type"]
 
     def mlflow(self, code: str) -> str:
-        return self.call(sys.executable, "-c", f"import mlflow; client = mlflow.MlflowClient()\n{code}", MLFLOW_DISABLE_TELEMETRY="true",
-                         MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{self.ports['mlflow']}")
+        return self.call(
+            sys.executable,
+            "-c",
+            f"import mlflow; client = mlflow.MlflowClient()\n{code}",
+            MLFLOW_DISABLE_TELEMETRY="true",
+            MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
+            MLFLOW_TRACKING_URI=f"http://127.0.0.1:{self.ports['mlflow']}",
+        )
 
     def forget(self) -> None:
         """Takes away what the round's work must make, so that there is something to interrupt."""
         shutil.rmtree(self.root / ".dvc/cache/runs", ignore_errors=True)
-        self.mlflow(f"for m in client.search_registered_models(\"name = '{NAME}'\"): client.delete_registered_model(m.name)\n"
-                    "for e in client.search_experiments():\n"
-                    "    for r in client.search_runs([e.experiment_id]): client.delete_run(r.info.run_id)")
-        self.call(sys.executable, "-c", "import ollama; c = ollama.Client()\nfor m in c.list().models:\n    c.delete(m.model)")
+        self.mlflow(
+            f"for m in client.search_registered_models(\"name = '{NAME}'\"): client.delete_registered_model(m.name)\n"
+            "for e in client.search_experiments():\n"
+            "    for r in client.search_runs([e.experiment_id]): client.delete_run(r.info.run_id)"
+        )
+        self.call(
+            sys.executable, "-c", "import ollama; c = ollama.Client()\nfor m in c.list().models:\n    c.delete(m.model)"
+        )
 
     def outs(self) -> dict[str, str]:
         stages = YAML(typ="safe").load(self.root / "dvc.lock")["stages"]
@@ -255,7 +337,10 @@ def strike(site: Site, victim: str, work: Work, moment: float) -> str | None:
         time.sleep(0.1)
     while not work.is_over():
         there = site.processes()
-        doing = next((command.partition(" -m ")[2] for name, _, command in there if name == "stage"), "") or "between stages"
+        doing = (
+            next((command.partition(" -m ")[2] for name, _, command in there if name == "stage"), "")
+            or "between stages"
+        )
         at = f"{time.monotonic() - began:5.1f} s, {doing.removeprefix('pipeline.')}"
         if victim == "disk":
             with open(site.folder / "ballast", "wb") as ballast:
@@ -266,7 +351,11 @@ def strike(site: Site, victim: str, work: Work, moment: float) -> str | None:
                 except OSError as error:
                     assert error.errno == errno.ENOSPC
             return at
-        targets = [process for name, process, _ in there if victim in (name, "everything") or (victim == "ollama" and name == "llama-server")]
+        targets = [
+            process
+            for name, process, _ in there
+            if victim in (name, "everything") or (victim == "ollama" and name == "llama-server")
+        ]
         for target in targets:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(target, signal.SIGKILL)
@@ -285,7 +374,10 @@ def faults(site: Site, expected: dict[str, str]) -> list[str]:
     found += [f"{path}: not made" for path in expected.keys() - site.outs().keys()]
     if "up to date" not in (said := site.call("dvc", "status", check=False)):
         found.append(f"dvc status: {said.strip()[:300]}")
-    told = site.call(sys.executable, "-c", f"""
+    told = site.call(
+        sys.executable,
+        "-c",
+        f"""
 import json, pathlib
 import ollama
 from flows import acts
@@ -321,27 +413,50 @@ if acts.import_candidate(config)[0].changed:      # it asks first, and does noth
     print("Ollama: candidate was not the built model")
 if [name for name in names if "unfinished" in name]:
     print(f"Ollama: {{names}}")
-""", check=False)
+""",
+        check=False,
+    )
     found += told.strip().splitlines()
-    active = site.ask("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}})
-    found += [f"Prefect: run {run['name']} is {run['state_type']}" for run in active if run.get("deployment_id") or run["flow_id"]]
+    active = site.ask(
+        "/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}}
+    )
+    found += [
+        f"Prefect: run {run['name']} is {run['state_type']}"
+        for run in active
+        if run.get("deployment_id") or run["flow_id"]
+    ]
     until = time.monotonic() + 15
-    while (left := [command for name, _, command in site.processes() if name in ("stage", "dvc", "engine")]) and time.monotonic() < until:
+    while (
+        left := [command for name, _, command in site.processes() if name in ("stage", "dvc", "engine")]
+    ) and time.monotonic() < until:
         time.sleep(0.2)
     found += [f"process left: {command}" for command in left]
     found += [f"left behind: {path}" for path in site.root.rglob(".*.unfinished") if ".state" not in path.parts]
     return found
 
 
-def play(site: Site, victim: str, chance: random.Random, before: tuple, setting: tuple, expected: dict[str, str],
-         usual: float) -> tuple[str, list[str]]:
+def play(
+    site: Site,
+    victim: str,
+    chance: random.Random,
+    before: tuple,
+    setting: tuple,
+    expected: dict[str, str],
+    usual: float,
+) -> tuple[str, list[str]]:
     """One round, which changes the settings from `before`; returns what to say about it and its faults. `usual`: seconds that the work
     takes when left alone."""
-    way = "terminal" if victim.startswith("net-") else chance.choice(["schedule", "terminal"]) if victim not in ("engine", "worker") else "schedule"
+    way = (
+        "terminal"
+        if victim.startswith("net-")
+        else chance.choice(["schedule", "terminal"])
+        if victim not in ("engine", "worker")
+        else "schedule"
+    )
     after = chance.choice(["robo run", "schedule"])
     more = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{site.cables['mlflow'].port}"} if victim == "net-mlflow" else {}
     moment, limit, hit = chance.uniform(0, usual), chance.randrange(1, 160_000), None
-    while hit is None:      # the work may be over before: then once more, and sooner
+    while hit is None:  # the work may be over before: then once more, and sooner
         site.forget()
         change(site, setting)
         began = time.monotonic()
@@ -353,14 +468,14 @@ def play(site: Site, victim: str, chance: random.Random, before: tuple, setting:
         else:
             work = Work(site, way)
             hit = strike(site, victim, work, moment)
-            if victim == "disk":        # which Prefect's database needs too, so the work may not be able to say that it ended
+            if victim == "disk":  # which Prefect's database needs too, so the work may not be able to say that it ended
                 until = time.monotonic() + FULL_SECONDS
                 while time.monotonic() < until and not (work.process and work.is_over()):
                     time.sleep(0.3)
                 (site.folder / "ballast").unlink(missing_ok=True)
         if hit is None:
             moment, limit = moment / 2, limit // 2
-            change(site, before)        # or nothing would be left to do
+            change(site, before)  # or nothing would be left to do
             site.call("dvc", "repro")
     for cable in site.cables.values():
         cable.mend()
@@ -377,10 +492,12 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--built", type=Path, help="a small chain that is built already, to start from a copy")
-    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS, help="default: each in turn, in a random order")
+    parser.add_argument(
+        "--victims", nargs="+", choices=VICTIMS, default=VICTIMS, help="default: each in turn, in a random order"
+    )
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
-    for kind in (signal.SIGINT, signal.SIGTERM):        # whoever stops us, we stop what we started
+    for kind in (signal.SIGINT, signal.SIGTERM):  # whoever stops us, we stop what we started
         signal.signal(kind, lambda *_: sys.exit(130))
     folder = Path(tempfile.mkdtemp(prefix="robo-chaos-"))
     site = Site(folder, arguments.built)
@@ -395,14 +512,18 @@ def main() -> int:
         while number < arguments.rounds:
             kind = "training anew" if number % 3 == 0 else "measuring anew"
             before, (rate, tokens) = setting, setting
-            setting = (2e-3 if rate == 3e-3 else 3e-3, tokens) if kind == "training anew" else (rate, 256 if tokens == 512 else 512)
-            if setting not in expected:         # what an undisturbed `dvc repro` brings, and in how many seconds
+            setting = (
+                (2e-3 if rate == 3e-3 else 3e-3, tokens)
+                if kind == "training anew"
+                else (rate, 256 if tokens == 512 else 512)
+            )
+            if setting not in expected:  # what an undisturbed `dvc repro` brings, and in how many seconds
                 change(site, setting)
                 began = time.monotonic()
                 site.call("dvc", "repro")
                 usual.setdefault(kind, time.monotonic() - began + ACTS_SECONDS)
                 expected[setting] = site.outs()
-                change(site, before)            # back again, or nothing would be left to do
+                change(site, before)  # back again, or nothing would be left to do
                 site.call("dvc", "repro")
             site.bring_up()
             number += 1

@@ -44,13 +44,16 @@ from pipeline.core.schema import Model, Training  # noqa: E402
 PROFILES = ("robo-nano-5m", "robo-tiny-25m")
 REFERENCE = (*PROFILES, "robo-small-50m", "robo-medium-80m")
 TOKENS_PER_STEP = 4096
-GPU_BATCH = {"accumulate_grad_batches": 4, "tokens": 16_384}    # 64K tokens a step, as configs/training/pretrain.yaml has it
-SECONDS = 6                                     # of each measured rate, after what comes first
-CHECKPOINTS, CHECKPOINT_EVERY = 6, 10           # written in one run, and the steps between them
+GPU_BATCH = {
+    "accumulate_grad_batches": 4,
+    "tokens": 16_384,
+}  # 64K tokens a step, as configs/training/pretrain.yaml has it
+SECONDS = 6  # of each measured rate, after what comes first
+CHECKPOINTS, CHECKPOINT_EVERY = 6, 10  # written in one run, and the steps between them
 CONTEXTS, WIDTHS, HEAD = (64, 128, 256, 512, 1024), (128, 256, 384, 512, 768), 64
-CORPORA = (10 ** 6, 10 ** 7, 10 ** 8, 10 ** 9)
-BEFORE, PROFILED, SHOWN = 5, 10, 12             # steps not yet profiled, steps that are, operators in the table
-OPERATOR = r"\w+::\w+$|cpp_fused"               # and no function of Python's or region of the profiler's
+CORPORA = (10**6, 10**7, 10**8, 10**9)
+BEFORE, PROFILED, SHOWN = 5, 10, 12  # steps not yet profiled, steps that are, operators in the table
+OPERATOR = r"\w+::\w+$|cpp_fused"  # and no function of Python's or region of the profiler's
 # Kind of an operator -> what its name holds, the first that fits. A fused kernel's name lists all that it does.
 KINDS = {
     "cross-entropy": r"log_softmax|nll_loss|cross_entropy",
@@ -98,10 +101,10 @@ def scratch() -> tempfile.TemporaryDirectory:
 
 def make_bin(path: Path, tokens: int, vocab_size: int) -> None:
     """Appends so many tokens to a bin; the same ten million again and again."""
-    chunk = np.random.default_rng(0).integers(0, vocab_size, min(tokens, 10 ** 7), dtype=np.uint16).astype("<u2")
+    chunk = np.random.default_rng(0).integers(0, vocab_size, min(tokens, 10**7), dtype=np.uint16).astype("<u2")
     with open(path, "ab") as file:
         for start in range(0, tokens, len(chunk)):
-            file.write(chunk[:tokens - start])
+            file.write(chunk[: tokens - start])
         file.flush()
         os.fsync(file.fileno())
 
@@ -111,16 +114,30 @@ def configured(profile: str = PROFILES[0], training: dict | None = None, tokens:
     TOKENS_PER_STEP."""
     config = Config(ROOT)
     config.model = parse(ROOT / f"configs/models/{profile}.yaml", Model).model_copy(update=model)
-    config.training = parse(ROOT / "configs/training/cpu-minutes.yaml", Training).model_copy(update={"sample_prompts": [], **(training or {})})
+    config.training = parse(ROOT / "configs/training/cpu-minutes.yaml", Training).model_copy(
+        update={"sample_prompts": [], **(training or {})}
+    )
     context = config.model.context_length
-    config.data = config.data.model_copy(update={"train_path": "train.bin", "val_path": "val.bin", "block_size": context, "stride": context,
-                                                 "dtype": "uint16", "batch_size": (tokens or TOKENS_PER_STEP) // context, "num_workers": 0})
+    config.data = config.data.model_copy(
+        update={
+            "train_path": "train.bin",
+            "val_path": "val.bin",
+            "block_size": context,
+            "stride": context,
+            "dtype": "uint16",
+            "batch_size": (tokens or TOKENS_PER_STEP) // context,
+            "num_workers": 0,
+        }
+    )
     return config
 
 
 def memory() -> dict[str, int]:
     """Resident bytes of this process: VmRSS now, VmHWM at most, RssAnon its own and RssFile of mapped files (proc(5))."""
-    return {key: 1024 * int(kilobytes) for key, kilobytes in re.findall(r"^(\w+):\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)}
+    return {
+        key: 1024 * int(kilobytes)
+        for key, kilobytes in re.findall(r"^(\w+):\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    }
 
 
 def train(config: Config) -> dict:
@@ -133,12 +150,18 @@ def train(config: Config) -> dict:
     make_bin(Path("train.bin"), text, vocab_size)
     make_bin(Path("val.bin"), config.data.block_size + 1, vocab_size)
     with Stop() as stop:
-        train(config.model.model_dump(), config.training.model_dump(), config.data.model_dump(),
-              {"train": {"tokens": text}, "tokenizer_sha256": "none", "eos": 1}, stop)
+        train(
+            config.model.model_dump(),
+            config.training.model_dump(),
+            config.data.model_dump(),
+            {"train": {"tokens": text}, "tokenizer_sha256": "none", "eos": 1},
+            stop,
+        )
     return read_json(Path("metrics/speed.json"))
 
 
 # --- what is measured, each in a process of its own -------------------------------------------------------------------
+
 
 def trained(profile: str, training: dict, **model) -> dict:
     """What a run that the clock ends writes to metrics/speed.json, with its `parameters`, its `batch`, and the bytes of memory that it took
@@ -149,17 +172,31 @@ def trained(profile: str, training: dict, **model) -> dict:
 
     on_gpu = torch.cuda.is_available()
     batch = GPU_BATCH if on_gpu else {"accumulate_grad_batches": 1, "tokens": TOKENS_PER_STEP}
-    config = configured(profile, {"max_steps": 10 ** 6, "eval_every": 10 ** 6, "checkpoint_every": 10 ** 6,
-                                  "accumulate_grad_batches": batch["accumulate_grad_batches"], **training}, batch["tokens"], **model)
+    config = configured(
+        profile,
+        {
+            "max_steps": 10**6,
+            "eval_every": 10**6,
+            "checkpoint_every": 10**6,
+            "accumulate_grad_batches": batch["accumulate_grad_batches"],
+            **training,
+        },
+        batch["tokens"],
+        **model,
+    )
     speed = train(config)
-    return {**speed, "parameters": read_json(Path("metrics/train.json"))["parameters"],
-            "batch": f"{config.data.batch_size} x {config.data.block_size} x {config.training.accumulate_grad_batches}",
-            "memory": torch.cuda.max_memory_allocated() if on_gpu else memory()["VmHWM"]}
+    return {
+        **speed,
+        "parameters": read_json(Path("metrics/train.json"))["parameters"],
+        "batch": f"{config.data.batch_size} x {config.data.block_size} x {config.training.accumulate_grad_batches}",
+        "memory": torch.cuda.max_memory_allocated() if on_gpu else memory()["VmHWM"],
+    }
 
 
 def needed(config: Config, seconds: float) -> float:
     """Tokens/s of a training step, compiled as configured, without Lightning and its callbacks."""
     from pipeline.plan import measure
+
     return measure(config, seconds)[1]
 
 
@@ -172,7 +209,7 @@ def delivered(config: Config, path: Path, seconds: float) -> dict[str, float]:
 
     with open(path) as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    loaders = BinData({**config.data.model_dump(), "train_path": path}, config.training.seed, 1, 10 ** 9)
+    loaders = BinData({**config.data.model_dump(), "train_path": path}, config.training.seed, 1, 10**9)
     loaders.trainer = SimpleNamespace(global_rank=0, world_size=1)
     before, began = memory(), time.perf_counter()
     batches = iter(loaders.train_dataloader())
@@ -181,7 +218,12 @@ def delivered(config: Config, path: Path, seconds: float) -> dict[str, float]:
     while (taken := time.perf_counter() - began) < seconds:
         tokens += next(batches)[0].numel()
     after = memory()
-    return {"start": start, "rate": tokens / taken, "own": after["RssAnon"] - before["RssAnon"], "mapped": after["RssFile"] - before["RssFile"]}
+    return {
+        "start": start,
+        "rate": tokens / taken,
+        "own": after["RssAnon"] - before["RssAnon"],
+        "mapped": after["RssFile"] - before["RssFile"],
+    }
 
 
 def checkpoints(config: Config) -> dict[str, float]:
@@ -202,7 +244,10 @@ def checkpoints(config: Config) -> dict[str, float]:
     # the trainer's rate leaves out the first step and the evaluations, but not the checkpoints; the last comes after it
     within = sum(seconds for seconds, _ in saves[:-1])
     step = TOKENS_PER_STEP / speed["tokens_per_second"] - within / (config.training.max_steps - 1)
-    return {**dict(zip(("seconds", "bytes"), map(statistics.median, zip(*saves, strict=True)), strict=True)), "step": step}
+    return {
+        **dict(zip(("seconds", "bytes"), map(statistics.median, zip(*saves, strict=True)), strict=True)),
+        "step": step,
+    }
 
 
 def grown(config: Config) -> tuple[int, int]:
@@ -214,14 +259,17 @@ def grown(config: Config) -> tuple[int, int]:
     from pipeline.training.precision import choose
 
     before = memory()["VmRSS"]
-    Path("/proc/self/clear_refs").write_text("5")       # the peak starts here (proc(5))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts here (proc(5))
     measure(config, 0)
-    return memory()["VmHWM"] - before, training_memory(config, choose(config.training.precision)[0], config.data.batch_size)
+    return memory()["VmHWM"] - before, training_memory(
+        config, choose(config.training.precision)[0], config.data.batch_size
+    )
 
 
 def labelled(holder: type, name: str):
     """A patch that puts every call of a method under a name of the profile's."""
     from torch.profiler import record_function
+
     method = getattr(holder, name)
 
     def call(*arguments, **options):
@@ -256,8 +304,11 @@ def profile(config: Config, steps: int = PROFILED) -> tuple[dict[tuple[str, str]
     from pipeline.training.callbacks import Metrics
     from pipeline.training.optimizer import MuonAdamW
 
-    at_end, recorded, marks = Metrics.on_train_batch_end, torch.profiler.profile(record_shapes=True, acc_events=True,
-                                                                                 activities=[torch.profiler.ProfilerActivity.CPU]), []
+    at_end, recorded, marks = (
+        Metrics.on_train_batch_end,
+        torch.profiler.profile(record_shapes=True, acc_events=True, activities=[torch.profiler.ProfilerActivity.CPU]),
+        [],
+    )
 
     def bounded(self, trainer, *arguments):
         at_end(self, trainer, *arguments)
@@ -272,7 +323,11 @@ def profile(config: Config, steps: int = PROFILED) -> tuple[dict[tuple[str, str]
         patches.enter_context(patch.object(Metrics, "on_train_batch_end", bounded))
         # a compiled kernel is not in a profile unless it was built to be
         patches.enter_context(torch._inductor.config.patch({"cpp.enable_kernel_profile": True}))
-        for holder, name in ((MuonAdamW, "muon_step"), (Metrics, "on_before_optimizer_step"), (Precision, "clip_gradients")):
+        for holder, name in (
+            (MuonAdamW, "muon_step"),
+            (Metrics, "on_before_optimizer_step"),
+            (Precision, "clip_gradients"),
+        ):
             patches.enter_context(labelled(holder, name))
         train(config)
     found: dict[tuple[str, str], tuple[int, float]] = defaultdict(lambda: (0, 0.0))
@@ -290,13 +345,25 @@ def profile(config: Config, steps: int = PROFILED) -> tuple[dict[tuple[str, str]
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
+
 def profiles() -> None:
     rows = []
     for name in REFERENCE:
         found = fresh(trained, name, {"max_time": "00:01:00"})
-        rows.append([name, f"{found['parameters']:,}", found["batch"], found["precision"], f"{found['tokens_per_second']:,}",
-                     f"{found['mfu']:.1%}" if "mfu" in found else "-", f"{found['memory'] / 1e6:,.0f}"])
-    table(["profile", "parameters", "batch x context x accumulation", "precision", "tokens/s", "MFU", "MB at most"], rows)
+        rows.append(
+            [
+                name,
+                f"{found['parameters']:,}",
+                found["batch"],
+                found["precision"],
+                f"{found['tokens_per_second']:,}",
+                f"{found['mfu']:.1%}" if "mfu" in found else "-",
+                f"{found['memory'] / 1e6:,.0f}",
+            ]
+        )
+    table(
+        ["profile", "parameters", "batch x context x accumulation", "precision", "tokens/s", "MFU", "MB at most"], rows
+    )
 
 
 def loader() -> None:
@@ -304,7 +371,7 @@ def loader() -> None:
     need = fresh(needed, config, SECONDS)
     with scratch() as folder:
         path = Path(folder, "train.bin")
-        make_bin(path, 10 ** 6, config.model.vocab_size)
+        make_bin(path, 10**6, config.model.vocab_size)
         for workers in (0, 2):
             config.data = config.data.model_copy(update={"num_workers": workers})
             rate = fresh(delivered, config, path, SECONDS)["rate"]
@@ -316,10 +383,28 @@ def checkpoint() -> None:
     rows = []
     for name in PROFILES:
         every = configured(name).training.checkpoint_every
-        found = fresh(checkpoints, configured(name, {"max_steps": CHECKPOINTS * CHECKPOINT_EVERY, "checkpoint_every": CHECKPOINT_EVERY,
-                                                     "eval_every": CHECKPOINT_EVERY}))     # it holds the best weights, as by default
+        found = fresh(
+            checkpoints,
+            configured(
+                name,
+                {
+                    "max_steps": CHECKPOINTS * CHECKPOINT_EVERY,
+                    "checkpoint_every": CHECKPOINT_EVERY,
+                    "eval_every": CHECKPOINT_EVERY,
+                },
+            ),
+        )  # it holds the best weights, as by default
         share = found["seconds"] / (found["seconds"] + every * found["step"])
-        rows.append([name, f"{found['bytes']:,.0f}", f"{1000 * found['seconds']:.0f}", f"{1000 * found['step']:.0f}", str(every), f"{share:.2%}"])
+        rows.append(
+            [
+                name,
+                f"{found['bytes']:,.0f}",
+                f"{1000 * found['seconds']:.0f}",
+                f"{1000 * found['step']:.0f}",
+                str(every),
+                f"{share:.2%}",
+            ]
+        )
     table(["a checkpoint", "bytes", "ms", "ms of a step", "checkpoint_every", "share of the time"], rows)
 
 
@@ -327,10 +412,18 @@ def scaling(what: str, configs: dict[int, Config]) -> None:
     rows = []
     for value, config in configs.items():
         step = TOKENS_PER_STEP / fresh(needed, config, SECONDS)
-        config.training = config.training.model_copy(update={"compile": False})     # as the tensors are counted
+        config.training = config.training.model_copy(update={"compile": False})  # as the tensors are counted
         resident, tensors = fresh(grown, config)
-        rows.append([str(value), str(config.data.batch_size), f"{1000 * step:,.0f}", f"{TOKENS_PER_STEP / step:,.0f}", f"{tensors / 1e6:,.0f}",
-                     f"{resident / 1e6:,.0f}"])
+        rows.append(
+            [
+                str(value),
+                str(config.data.batch_size),
+                f"{1000 * step:,.0f}",
+                f"{TOKENS_PER_STEP / step:,.0f}",
+                f"{tensors / 1e6:,.0f}",
+                f"{resident / 1e6:,.0f}",
+            ]
+        )
     table([what, "batch_size", "ms of a step", "tokens/s", "MB of tensors, predicted", "MB resident, measured"], rows)
 
 
@@ -350,28 +443,73 @@ def corpus() -> None:
             make_bin(path, tokens - there, config.model.vocab_size)
             there = tokens
             found = fresh(delivered, config, path, SECONDS)
-            rows.append([f"{tokens:,}", f"{path.stat().st_size:,}", f"{found['start']:.3f}", f"{found['rate']:,.0f}", f"{found['own'] / 1e6:,.0f}",
-                         f"{found['mapped'] / 1e6:,.0f}"])
-    table(["tokens of the corpus", "bytes", "seconds to the first batch", "tokens/s", "MB of its own", "MB of the file mapped"], rows)
+            rows.append(
+                [
+                    f"{tokens:,}",
+                    f"{path.stat().st_size:,}",
+                    f"{found['start']:.3f}",
+                    f"{found['rate']:,.0f}",
+                    f"{found['own'] / 1e6:,.0f}",
+                    f"{found['mapped'] / 1e6:,.0f}",
+                ]
+            )
+    table(
+        [
+            "tokens of the corpus",
+            "bytes",
+            "seconds to the first batch",
+            "tokens/s",
+            "MB of its own",
+            "MB of the file mapped",
+        ],
+        rows,
+    )
 
 
 def where_the_time_goes() -> None:
-    found, seconds = fresh(profile, configured(training={"max_steps": BEFORE + PROFILED + 1, "checkpoint_every": 10 ** 6, "eval_every": 10 ** 6}))
+    found, seconds = fresh(
+        profile,
+        configured(training={"max_steps": BEFORE + PROFILED + 1, "checkpoint_every": 10**6, "eval_every": 10**6}),
+    )
     rows = sorted(((own, name, kind, calls) for (name, kind), (calls, own) in found.items()), reverse=True)[:SHOWN]
-    table([f"the {SHOWN} operators that take most", "kind", "calls a step", "ms a step", "share"],
-          [[name if len(name) <= 60 else f"{name[:50]}...{name[-7:]}", kind, f"{calls / PROFILED:g}", f"{1000 * own / PROFILED:.1f}",
-            f"{own / seconds:.1%}"] for own, name, kind, calls in rows])
+    table(
+        [f"the {SHOWN} operators that take most", "kind", "calls a step", "ms a step", "share"],
+        [
+            [
+                name if len(name) <= 60 else f"{name[:50]}...{name[-7:]}",
+                kind,
+                f"{calls / PROFILED:g}",
+                f"{1000 * own / PROFILED:.1f}",
+                f"{own / seconds:.1%}",
+            ]
+            for own, name, kind, calls in rows
+        ],
+    )
     kinds = dict.fromkeys((kind for _, kind in found), 0.0)
     for (_, kind), (_, own) in found.items():
         kinds[kind] += own
-    kinds[REST] = seconds - sum(own for kind, own in kinds.items() if kind != REST)      # and what is in no operator
-    table([f"{PROFILES[0]}, a training step", "ms a step", "share"],
-          [*([kind, f"{1000 * own / PROFILED:.1f}", f"{own / seconds:.1%}"] for kind, own in sorted(kinds.items(), key=lambda item: -item[1])),
-           ["all", f"{1000 * seconds / PROFILED:.1f}", "100%"]])
+    kinds[REST] = seconds - sum(own for kind, own in kinds.items() if kind != REST)  # and what is in no operator
+    table(
+        [f"{PROFILES[0]}, a training step", "ms a step", "share"],
+        [
+            *(
+                [kind, f"{1000 * own / PROFILED:.1f}", f"{own / seconds:.1%}"]
+                for kind, own in sorted(kinds.items(), key=lambda item: -item[1])
+            ),
+            ["all", f"{1000 * seconds / PROFILED:.1f}", "100%"],
+        ],
+    )
 
 
-PARTS = {"profiles": profiles, "loader": loader, "checkpoint": checkpoint, "context": context, "width": width, "corpus": corpus,
-         "profile": where_the_time_goes}
+PARTS = {
+    "profiles": profiles,
+    "loader": loader,
+    "checkpoint": checkpoint,
+    "context": context,
+    "width": width,
+    "corpus": corpus,
+    "profile": where_the_time_goes,
+}
 ANY_DEVICE = ("profiles", "loader", "checkpoint")
 
 

@@ -61,8 +61,10 @@ def conversion(checkout: Path) -> None:
             taken["llama.cpp"].append(seconds(THEIRS, str(checkout.resolve()), pre, f"{folder}/llama.cpp.gguf"))
         bytes_ = {name: contents(Path(folder, f"{name}.gguf"))["bytes"] for name in taken}
     best = {name: min(times) for name, times in taken.items()}
-    table(["float16 export by", "seconds", "ratio", "bytes"],
-          [[name, f"{best[name]:.2f}", f"{best[name] / best['here']:.2f}", f"{bytes_[name]:,}"] for name in taken])
+    table(
+        ["float16 export by", "seconds", "ratio", "bytes"],
+        [[name, f"{best[name]:.2f}", f"{best[name] / best['here']:.2f}", f"{bytes_[name]:,}"] for name in taken],
+    )
 
 
 def parity_share() -> None:
@@ -84,8 +86,17 @@ def parity_share() -> None:
     outtypes = read_yaml(ROOT / "params.yaml")["export"]["outtypes"]
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        gguf.export(outtypes, ROOT / TRAINED, ROOT / TOKENIZER_FOLDER, ROOT / VALIDATION, ROOT / TRAINING, "benchmark",
-                    read_json(ROOT / METRICS / "evaluate.json"), Path(folder, "gguf"), Path(folder, "huggingface"))
+        gguf.export(
+            outtypes,
+            ROOT / TRAINED,
+            ROOT / TOKENIZER_FOLDER,
+            ROOT / VALIDATION,
+            ROOT / TRAINING,
+            "benchmark",
+            read_json(ROOT / METRICS / "evaluate.json"),
+            Path(folder, "gguf"),
+            Path(folder, "huggingface"),
+        )
         whole = time.perf_counter() - begun
     rows = [("writing the files", whole - spent[0]), ("proving them", spent[0]), ("the whole stage", whole)]
     table(["export", "seconds", "share"], [[name, f"{took:.1f}", f"{took / whole:.0%}"] for name, took in rows])
@@ -111,12 +122,28 @@ def every_file(profile: str = "robo-tiny-25m") -> None:
         model = Transformer(ModelConfig.from_dict(read_yaml(ROOT / f"configs/models/{profile}.yaml")))
         save_model(model, sha256(ROOT / TOKENIZER), folder / "trained")
         begun = last = time.perf_counter()
-        gguf.export(params["export"]["outtypes"], folder / "trained", ROOT / TOKENIZER_FOLDER, ROOT / VALIDATION, ROOT / TRAINING, "benchmark",
-                    read_json(ROOT / METRICS / "evaluate.json"), folder / "gguf", folder / "huggingface")
+        gguf.export(
+            params["export"]["outtypes"],
+            folder / "trained",
+            ROOT / TOKENIZER_FOLDER,
+            ROOT / VALIDATION,
+            ROOT / TRAINING,
+            "benchmark",
+            read_json(ROOT / METRICS / "evaluate.json"),
+            folder / "gguf",
+            folder / "huggingface",
+        )
         matrix = read_importance(folder / "gguf/imatrix.gguf")
         for name in ("export", *params["quants"]):
             if name != "export":
-                quantize(name, folder / "gguf/model-f16.gguf", folder / "quantized", ROOT / TOKENIZER_FOLDER, ROOT / VALIDATION, matrix)
+                quantize(
+                    name,
+                    folder / "gguf/model-f16.gguf",
+                    folder / "quantized",
+                    ROOT / TOKENIZER_FOLDER,
+                    ROOT / VALIDATION,
+                    matrix,
+                )
             now = time.perf_counter()
             rows.append([name, f"{now - last:.1f}"])
             last = now
@@ -130,8 +157,21 @@ def generation() -> None:
     rows = []
     for path in sorted((ROOT / QUANTIZED).glob("*.gguf"), key=lambda path: -path.stat().st_size):
         found = measure(path)
-        rows.append([path.stem, f"{path.stat().st_size:,}", *(f"{found[what][str(n)]:,}" for what in ("prompt", "generation") for n in THREADS)])
-    table(["type", "bytes", *(f"{what} tokens/s, {n} thread{'s' * (n > 1)}" for what in ("prompt", "new") for n in THREADS)], rows)
+        rows.append(
+            [
+                path.stem,
+                f"{path.stat().st_size:,}",
+                *(f"{found[what][str(n)]:,}" for what in ("prompt", "generation") for n in THREADS),
+            ]
+        )
+    table(
+        [
+            "type",
+            "bytes",
+            *(f"{what} tokens/s, {n} thread{'s' * (n > 1)}" for what in ("prompt", "new") for n in THREADS),
+        ],
+        rows,
+    )
 
 
 def main() -> None:

@@ -24,7 +24,11 @@ from pipeline.evaluation import robobench  # noqa: E402
 
 def tasks(paths: list[Path]) -> list[robobench.Task]:
     """The tasks of files, of sets, or of the folder that the sets stand in."""
-    files = [file for path in paths for file in (sorted([*path.glob("*/*.yaml")] or path.glob("*.yaml")) if path.is_dir() else [path])]
+    files = [
+        file
+        for path in paths
+        for file in (sorted([*path.glob("*/*.yaml")] or path.glob("*.yaml")) if path.is_dir() else [path])
+    ]
     found, wrong = [], []
     for file in files:
         there, faulty = robobench.read(file, file.parent.name)
@@ -53,13 +57,24 @@ def main() -> None:
                 if verdict == "missed":
                     lines = zip(task.solution.split("\n"), mutant.program.split("\n"), strict=False)
                     before, after = next(((a, b) for a, b in lines if a != b), ("", ""))
-                    print(f"{task.place}, line {mutant.line}, {mutant.kind}: {before.strip()}  ->  {after.strip()}", flush=True)
+                    print(
+                        f"{task.place}, line {mutant.line}, {mutant.kind}: {before.strip()}  ->  {after.strip()}",
+                        flush=True,
+                    )
     rows = []
     for kind in [*sorted({kind for kind, _ in seen}), "all"]:
-        numbers = {verdict: sum(n for (k, v), n in seen.items() if v == verdict and kind in (k, "all"))
-                   for verdict in ("caught", "missed", "equivalent")}
+        numbers = {
+            verdict: sum(n for (k, v), n in seen.items() if v == verdict and kind in (k, "all"))
+            for verdict in ("caught", "missed", "equivalent")
+        }
         counted = numbers["caught"] + numbers["missed"]
-        rows.append([kind, *(str(n) for n in numbers.values()), f"{100 * numbers['caught'] / counted:.1f} %" if counted else "-"])
+        rows.append(
+            [
+                kind,
+                *(str(n) for n in numbers.values()),
+                f"{100 * numbers['caught'] / counted:.1f} %" if counted else "-",
+            ]
+        )
     print()
     table(["slip", "caught", "missed", "equivalent", "caught of those that count"], rows)
 

@@ -35,10 +35,16 @@ def seconds(command: list[str]) -> float:
 
 def serve() -> subprocess.Popen:
     """`robo serve`, ready."""
-    server = subprocess.Popen([sys.executable, "-m", "flows.cli", "serve"], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              env={**os.environ, "ROBO_PREFECT_PORT": str(free_port()), "ROBO_MLFLOW_PORT": str(free_port())})
+    server = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "serve"],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "ROBO_PREFECT_PORT": str(free_port()), "ROBO_MLFLOW_PORT": str(free_port())},
+    )
     for line in server.stdout:
-        if "started!" in line:      # the worker, the last to be there
+        if "started!" in line:  # the worker, the last to be there
             return server
     sys.exit("robo serve ended by itself")
 
@@ -48,7 +54,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     arguments = parser.parse_args()
     found: dict[str, list[float]] = {"dvc status": [], "robo run, no server": [], "robo run beside robo serve": []}
-    subprocess.run(RUN, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)     # acts that are missing, and files into memory
+    subprocess.run(RUN, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # acts that are missing, and files into memory
     for _ in range(arguments.turns):
         found["dvc status"].append(seconds(STATUS))
         found["robo run, no server"].append(seconds(RUN))

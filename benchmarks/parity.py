@@ -15,8 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 WIDTHS = (128, 256, 384, 512, 640)
-FORMS = {"gpt2": {}, "gpt2, no biases": {"bias": False}, "llama, grouped heads": {"architecture": "llama"},
-         "qwen3, grouped heads": {"architecture": "qwen3"}}
+FORMS = {
+    "gpt2": {},
+    "gpt2, no biases": {"bias": False},
+    "llama, grouped heads": {"architecture": "llama"},
+    "qwen3, grouped heads": {"architecture": "qwen3"},
+}
 NEW_TOKENS = 24
 
 
@@ -36,15 +40,26 @@ def forms() -> None:
         for name, form in FORMS.items():
             for tied in (True, False):
                 for width in WIDTHS:
-                    model = make_model(**{"architecture": "gpt2", **form}, d_model=width, n_heads=width // 32, tie_embeddings=tied)
+                    model = make_model(
+                        **{"architecture": "gpt2", **form}, d_model=width, n_heads=width // 32, tie_embeddings=tied
+                    )
                     reference = parity.log_softmax(parity.torch_logits(model, ids, 256))
                     huggingface.to_huggingface(model, folder / "tokenizer", folder / "hf")
-                    found = [parity.check_divergence("hf", "huggingface", reference, parity.huggingface_logits(folder / "hf", ids, 256))]
+                    found = [
+                        parity.check_divergence(
+                            "hf", "huggingface", reference, parity.huggingface_logits(folder / "hf", ids, 256)
+                        )
+                    ]
                     for kind in ("f32", "f16"):
                         write_gguf(model, vocabulary, folder / "m.gguf", kind)
                         with LlamaFile(folder / "m.gguf") as file:
-                            found.append(parity.check_divergence(kind, kind, reference, parity.llama_logits(file, ids, 256)))
-                    print(f"{name:<22}{'tied' if tied else 'untied':<8}{width:>5}{found[0]:>16.1e}{found[1]:>10.1e}{found[2]:>10.1e}", flush=True)
+                            found.append(
+                                parity.check_divergence(kind, kind, reference, parity.llama_logits(file, ids, 256))
+                            )
+                    print(
+                        f"{name:<22}{'tied' if tied else 'untied':<8}{width:>5}{found[0]:>16.1e}{found[1]:>10.1e}{found[2]:>10.1e}",
+                        flush=True,
+                    )
 
 
 def completions() -> None:
@@ -58,17 +73,32 @@ def completions() -> None:
     from pipeline.model.checkpoint import load_model
     from pipeline.publish.serving import connected, is_reachable
 
-    prompt, tokenizer, model = load(ROOT).serving.smoke_prompt, load_tokenizer(ROOT / TOKENIZER), load_model(ROOT / TOKENIZER)
+    prompt, tokenizer, model = (
+        load(ROOT).serving.smoke_prompt,
+        load_tokenizer(ROOT / TOKENIZER),
+        load_model(ROOT / TOKENIZER),
+    )
     ids, eos = tokenizer.encode(prompt).ids, tokenizer.token_to_id("<eos>")
     print(f"{'after':<24}{prompt!r}")
     print(f"{'PyTorch':<24}{tokenizer.decode(model.generate(ids, NEW_TOKENS, eos))!r}")
     transformers.logging.set_verbosity_error()
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(ROOT / HUGGINGFACE, dtype="float32", local_files_only=True).eval()
-    new = theirs.generate(torch.tensor([ids]), max_new_tokens=NEW_TOKENS, do_sample=False)[0, len(ids):]
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        ROOT / HUGGINGFACE, dtype="float32", local_files_only=True
+    ).eval()
+    new = theirs.generate(torch.tensor([ids]), max_new_tokens=NEW_TOKENS, do_sample=False)[0, len(ids) :]
     print(f"{'transformers':<24}{tokenizer.decode(new.tolist())!r}")
     version, trial = is_reachable(), "robo-parity-trial"
-    greedy = {"temperature": 0, "repeat_penalty": 1.0, "num_predict": NEW_TOKENS, "stop": [], "num_ctx": model.config.context_length}
-    for path in (ROOT / GGUF / "model-f32.gguf", *sorted((ROOT / QUANTIZED).glob("*.gguf"), key=lambda path: -path.stat().st_size)):
+    greedy = {
+        "temperature": 0,
+        "repeat_penalty": 1.0,
+        "num_predict": NEW_TOKENS,
+        "stop": [],
+        "num_ctx": model.config.context_length,
+    }
+    for path in (
+        ROOT / GGUF / "model-f32.gguf",
+        *sorted((ROOT / QUANTIZED).glob("*.gguf"), key=lambda path: -path.stat().st_size),
+    ):
         with LlamaFile(path, as_served=True) as file:
             text = file.decode(file.generate(ids, NEW_TOKENS)).decode("utf-8", "replace")
         print(f"{path.stem:<24}{text!r}")

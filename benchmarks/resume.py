@@ -23,12 +23,46 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 STEPS, ACCUMULATE, EVAL_EVERY, CHECKPOINT_EVERY, VAL_BATCHES = 30, 2, 7, 4, 4
-MODEL = dict(architecture="gpt2", vocab_size=512, context_length=32, d_model=64, n_layers=2, n_heads=2, d_ff=256, tie_embeddings=True, dropout=0.1)
-TRAINING = dict(learning_rate=3e-3, muon_learning_rate=5e-3, init_from=None, warmup_ratio=0.2, min_lr=3e-4, weight_decay=0.1, betas=[0.9, 0.95],
-                grad_clip_norm=1.0, precision="32-true", force_precision=False, accumulate_grad_batches=ACCUMULATE, max_steps=STEPS, max_tokens=None,
-                max_time=None, eval_every=EVAL_EVERY, patience=None, keep="best", sample_prompts=[], checkpoint_every=CHECKPOINT_EVERY, compile=False,
-                seed=7, devices=1, strategy="auto", num_nodes=1)
-DATA = dict(train_path="train.bin", val_path="val.bin", block_size=32, stride=32, dtype="uint16", batch_size=4, num_workers=2)
+MODEL = dict(
+    architecture="gpt2",
+    vocab_size=512,
+    context_length=32,
+    d_model=64,
+    n_layers=2,
+    n_heads=2,
+    d_ff=256,
+    tie_embeddings=True,
+    dropout=0.1,
+)
+TRAINING = dict(
+    learning_rate=3e-3,
+    muon_learning_rate=5e-3,
+    init_from=None,
+    warmup_ratio=0.2,
+    min_lr=3e-4,
+    weight_decay=0.1,
+    betas=[0.9, 0.95],
+    grad_clip_norm=1.0,
+    precision="32-true",
+    force_precision=False,
+    accumulate_grad_batches=ACCUMULATE,
+    max_steps=STEPS,
+    max_tokens=None,
+    max_time=None,
+    eval_every=EVAL_EVERY,
+    patience=None,
+    keep="best",
+    sample_prompts=[],
+    checkpoint_every=CHECKPOINT_EVERY,
+    compile=False,
+    seed=7,
+    devices=1,
+    strategy="auto",
+    num_nodes=1,
+)
+DATA = dict(
+    train_path="train.bin", val_path="val.bin", block_size=32, stride=32, dtype="uint16", batch_size=4, num_workers=2
+)
 SIDECAR = {"train": {"tokens": 8000}, "tokenizer_sha256": "none", "eos": 1}
 RESULTS = ("models/trained/model.safetensors", "metrics/train.csv", "metrics/train.json")
 
@@ -37,9 +71,13 @@ def places() -> dict[str, tuple[object, str, int]]:
     """Name of a place -> (what holds the function, its name, how often a whole run calls it)."""
     from pipeline.training.callbacks import Metrics
     from pipeline.training.module import Trainee
+
     evaluations = STEPS // EVAL_EVERY + 1
-    return {"micro-batch": (Trainee, "training_step", STEPS * ACCUMULATE), "evaluation": (Metrics, "conclude", evaluations),
-            "checkpoint": (Path, "replace", STEPS // CHECKPOINT_EVERY + 1)}     # written, but not yet under its name
+    return {
+        "micro-batch": (Trainee, "training_step", STEPS * ACCUMULATE),
+        "evaluation": (Metrics, "conclude", evaluations),
+        "checkpoint": (Path, "replace", STEPS // CHECKPOINT_EVERY + 1),
+    }  # written, but not yet under its name
 
 
 def run(folder: Path, training: dict, kill_at: tuple[str, int] | None = None) -> int:
@@ -56,8 +94,9 @@ def run(folder: Path, training: dict, kill_at: tuple[str, int] | None = None) ->
         import torch
 
         from pipeline.training.train import Stop, train
+
         if not training["compile"]:
-            torch.set_num_threads(1)    # this model is too small for more
+            torch.set_num_threads(1)  # this model is too small for more
         if kill_at:
             holder, name, _ = places()[kill_at[0]]
             original, left = getattr(holder, name), [kill_at[1]]
@@ -81,7 +120,7 @@ def prepare(folder: Path) -> Path:
     folder.mkdir()
     tokens = (np.cumsum(np.random.default_rng(3).integers(1, 4, 8000)) % 512).astype("<u2")
     tokens.tofile(folder / "train.bin")
-    tokens[:VAL_BATCHES * 4 * 32 + 1].tofile(folder / "val.bin")
+    tokens[: VAL_BATCHES * 4 * 32 + 1].tofile(folder / "val.bin")
     return folder
 
 
@@ -101,13 +140,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the places")
-    parser.add_argument("--compiled", action="store_true", help="as configs/training/cpu-minutes.yaml has it, instead of eager in float32")
+    parser.add_argument(
+        "--compiled",
+        action="store_true",
+        help="as configs/training/cpu-minutes.yaml has it, instead of eager in float32",
+    )
     arguments = parser.parse_args()
     how = {"compile": True, "precision": "auto"} if arguments.compiled else {}
-    training = {"muon": {**TRAINING, **how, "optimizer": "muon"},
-                "adamw": {**TRAINING, **how, "optimizer": "adamw", "muon_learning_rate": None}}
+    training = {
+        "muon": {**TRAINING, **how, "optimizer": "muon"},
+        "adamw": {**TRAINING, **how, "optimizer": "adamw", "muon_learning_rate": None},
+    }
     draw, bad = random.Random(arguments.seed), 0
     import lightning  # noqa: F401  before forking
+
     at = places()
     with tempfile.TemporaryDirectory() as scratch:
         whole = {}
@@ -116,7 +162,9 @@ def main() -> None:
             must_end_well(folder, run(folder, training[optimizer]))
             whole[optimizer] = [(folder / path).read_bytes() for path in RESULTS]
         print(f"{STEPS} steps; a checkpoint every {CHECKPOINT_EVERY}, an evaluation every {EVAL_EVERY}")
-        print("kill  optimizer  killed before           resumed from  weights: bits differing  train.csv: bits  train.json: bits")
+        print(
+            "kill  optimizer  killed before           resumed from  weights: bits differing  train.csv: bits  train.json: bits"
+        )
         for n in range(1, arguments.kills + 1):
             optimizer, place = ("muon", "adamw")[n % 2], draw.choice([*["micro-batch"] * 3, "evaluation", "checkpoint"])
             call = draw.randint(1, at[place][2])
@@ -125,7 +173,10 @@ def main() -> None:
             assert os.WIFSIGNALED(killed) and os.WTERMSIG(killed) == signal.SIGKILL, (folder / "log").read_text()
             kept = sorted(folder.rglob("step-*.ckpt"))
             must_end_well(folder, run(folder, training[optimizer]))
-            bits = [differing((folder / path).read_bytes(), before) for path, before in zip(RESULTS, whole[optimizer], strict=True)]
+            bits = [
+                differing((folder / path).read_bytes(), before)
+                for path, before in zip(RESULTS, whole[optimizer], strict=True)
+            ]
             bad += any(bits)
             where = f"{place} {call}" + (f" (step {(call - 1) // ACCUMULATE + 1})" if place == "micro-batch" else "")
             start = f"step {int(kept[-1].stem.split('-')[1])}" if kept else "the beginning"

@@ -31,7 +31,10 @@ from tables import table
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-PROFILES = {"robo-nano-5m": ("robo-code-8k-256", 16), "robo-tiny-25m": ("robo-code-8k", 8)}     # data config and batch: 4,096 tokens a step
+PROFILES = {
+    "robo-nano-5m": ("robo-code-8k-256", 16),
+    "robo-tiny-25m": ("robo-code-8k", 8),
+}  # data config and batch: 4,096 tokens a step
 TURNS, STEPS, SKIPPED = 2, {"ours": 40, "nanoGPT as shipped": 15, "nanoGPT at its best": 40}, 5
 QUALITY_STEPS = 250
 OURS = """
@@ -65,8 +68,14 @@ print("RESULT", total)
 
 def run(folder: Path, *command: str) -> str:
     """Runs Python in `folder`, with this project importable, and returns what it printed."""
-    done = subprocess.run([sys.executable, *command], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT)
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     if done.returncode:
         sys.exit(f"{folder}: {' '.join(command)[:200]} ended with {done.returncode}:\n{done.stdout[-3000:]}")
     return done.stdout
@@ -79,12 +88,19 @@ def configs(profile: str, **training) -> tuple[dict, dict, dict, dict]:
     from pipeline.core.paths import SIDECAR
 
     data, batch = PROFILES[profile]
-    model = {**read_yaml(ROOT / f"configs/models/{profile}.yaml"), "dropout": 0.0, "emb_dropout": 0.0, "attn_dropout": 0.0, "resid_dropout": 0.0}
+    model = {
+        **read_yaml(ROOT / f"configs/models/{profile}.yaml"),
+        "dropout": 0.0,
+        "emb_dropout": 0.0,
+        "attn_dropout": 0.0,
+        "resid_dropout": 0.0,
+    }
     t = {**read_yaml(ROOT / "configs/training/cpu-minutes.yaml"), "sample_prompts": [], **training}
     return model, t, {**read_yaml(ROOT / f"configs/data/{data}.yaml"), "batch_size": batch}, read_json(ROOT / SIDECAR)
 
 
 # --- the two sides ----------------------------------------------------------------------------------------------------
+
 
 def ours(profile: str, **training) -> tuple[dict, float]:
     """The figures of a run and its seconds, from a fresh process that has compiled nothing before."""
@@ -106,8 +122,10 @@ def scratch(checkout: Path, folder: Path, vocab_size: int, best: bool) -> Path:
         shutil.copy(ROOT / f"data/processed/{split}.bin", copy / "data/robo")
     (copy / "data/robo/meta.pkl").write_bytes(pickle.dumps({"vocab_size": vocab_size}))
     if best:
-        for file, old, new in (("train.py", "nullcontext() if device_type == 'cpu' else ", ""),
-                               ("model.py", "fused_available and device_type == 'cuda'", "fused_available")):
+        for file, old, new in (
+            ("train.py", "nullcontext() if device_type == 'cpu' else ", ""),
+            ("model.py", "fused_available and device_type == 'cuda'", "fused_available"),
+        ):
             text = (copy / file).read_text()
             assert old in text, f"nanoGPT's {file} is not the one that this benchmark knows"
             (copy / file).write_text(text.replace(old, new))
@@ -123,14 +141,36 @@ def nanogpt(checkout: Path, profile: str, steps: int, best: bool, quality: bool 
     with tempfile.TemporaryDirectory() as folder:
         copy = scratch(checkout, Path(folder), model["vocab_size"], bfloat16)
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{folder}/inductor"
-        said = run(copy, "train.py", "--dataset=robo", "--device=cpu", f"--compile={best}", f"--dtype={'bfloat16' if bfloat16 else 'float32'}",
-                   f"--n_layer={model['n_layers']}", f"--n_head={model['n_heads']}", f"--n_embd={model['d_model']}",
-                   f"--block_size={model['context_length']}", f"--batch_size={data['batch_size']}", "--gradient_accumulation_steps=1", "--bias=True",
-                   f"--max_iters={steps}", f"--lr_decay_iters={steps}", f"--warmup_iters={round(0.05 * steps)}", "--log_interval=1",
-                   f"--eval_interval={steps if quality else 10**9}", "--eval_iters=1")
+        said = run(
+            copy,
+            "train.py",
+            "--dataset=robo",
+            "--device=cpu",
+            f"--compile={best}",
+            f"--dtype={'bfloat16' if bfloat16 else 'float32'}",
+            f"--n_layer={model['n_layers']}",
+            f"--n_head={model['n_heads']}",
+            f"--n_embd={model['d_model']}",
+            f"--block_size={model['context_length']}",
+            f"--batch_size={data['batch_size']}",
+            "--gradient_accumulation_steps=1",
+            "--bias=True",
+            f"--max_iters={steps}",
+            f"--lr_decay_iters={steps}",
+            f"--warmup_iters={round(0.05 * steps)}",
+            "--log_interval=1",
+            f"--eval_interval={steps if quality else 10**9}",
+            "--eval_iters=1",
+        )
         times = [float(ms) / 1000 for ms in re.findall(r"iter \d+: loss [\d.]+, time ([\d.]+)ms", said)][SKIPPED:]
-        times = [each for n, each in enumerate(times) if not quality or n + SKIPPED < steps]      # the last one holds an evaluation
-        nats = float(run(copy, "-c", THEIR_LOSS, str(ROOT / "data/processed/val.bin")).split("RESULT ")[1]) if quality else None
+        times = [
+            each for n, each in enumerate(times) if not quality or n + SKIPPED < steps
+        ]  # the last one holds an evaluation
+        nats = (
+            float(run(copy, "-c", THEIR_LOSS, str(ROOT / "data/processed/val.bin")).split("RESULT ")[1])
+            if quality
+            else None
+        )
     return data["batch_size"] * model["context_length"] * len(times) / sum(times), nats
 
 
@@ -144,7 +184,10 @@ def limit(profile: str) -> float:
     dtype = torch.bfloat16 if choose("auto")[0] == "bf16-mixed" else torch.float32
     d, ff, tokens = model["d_model"], model["d_ff"], data["batch_size"] * model["context_length"]
     shapes = [(d, 3 * d), (d, d), (d, ff), (ff, d)] * model["n_layers"] + [(d, model["vocab_size"])]
-    operands = [(torch.randn(tokens, n, dtype=dtype), torch.randn(n, m, dtype=dtype), torch.randn(tokens, m, dtype=dtype)) for n, m in shapes]
+    operands = [
+        (torch.randn(tokens, n, dtype=dtype), torch.randn(n, m, dtype=dtype), torch.randn(tokens, m, dtype=dtype))
+        for n, m in shapes
+    ]
     best = math.inf
     for _ in range(5):
         begun = time.perf_counter()
@@ -156,19 +199,31 @@ def limit(profile: str) -> float:
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
+
 def speed(checkout: Path) -> None:
     for profile in PROFILES:
         found: dict[str, list[float]] = {}
         for _ in range(TURNS):
             found.setdefault("ours", []).append(ours(profile, max_steps=STEPS["ours"])[0]["tokens_per_second"])
             for name in ("nanoGPT as shipped", "nanoGPT at its best"):
-                found.setdefault(name, []).append(nanogpt(checkout, profile, STEPS[name], best=name.endswith("best"))[0])
+                found.setdefault(name, []).append(
+                    nanogpt(checkout, profile, STEPS[name], best=name.endswith("best"))[0]
+                )
             found.setdefault("the matrix products alone", []).append(limit(profile))
         best = {name: max(each) for name, each in found.items()}
         print(profile)
-        table(["", "tokens/s", "ours is", "turns"],
-              [[name, f"{rate:,.0f}", f"{best['ours'] / rate:.2f} times", ", ".join(f"{each:,.0f}" for each in found[name])]
-               for name, rate in best.items()])
+        table(
+            ["", "tokens/s", "ours is", "turns"],
+            [
+                [
+                    name,
+                    f"{rate:,.0f}",
+                    f"{best['ours'] / rate:.2f} times",
+                    ", ".join(f"{each:,.0f}" for each in found[name]),
+                ]
+                for name, rate in best.items()
+            ],
+        )
 
 
 def quality(checkout: Path, steps: int) -> None:
@@ -177,14 +232,21 @@ def quality(checkout: Path, steps: int) -> None:
     _, _, data, sidecar = configs(profile)
     begun = time.perf_counter()
     rate, nats = nanogpt(checkout, profile, QUALITY_STEPS, best=False, quality=True)
-    seconds = QUALITY_STEPS * data["batch_size"] * data["block_size"] / rate        # of its steps alone: no start, no evaluation
+    seconds = (
+        QUALITY_STEPS * data["batch_size"] * data["block_size"] / rate
+    )  # of its steps alone: no start, no evaluation
     print(f"nanoGPT took {time.perf_counter() - begun:.0f} s with its start and evaluations")
     held_out = sidecar["val"]
     figures, took = ours(profile, max_steps=steps, eval_every=steps, checkpoint_every=10**6)
     bits = {"nanoGPT as shipped": nats, "ours": figures["val_loss"] * held_out["tokens"]}
     rows = [["nanoGPT as shipped", str(QUALITY_STEPS), seconds], ["ours", str(steps), took]]
-    table(["", "steps", "bits per byte", "seconds", "of nanoGPT's"],
-          [[name, count, f"{bits[name] / math.log(2) / held_out['bytes']:.4f}", f"{s:.0f}", f"{s / seconds:.2f}"] for name, count, s in rows])
+    table(
+        ["", "steps", "bits per byte", "seconds", "of nanoGPT's"],
+        [
+            [name, count, f"{bits[name] / math.log(2) / held_out['bytes']:.4f}", f"{s:.0f}", f"{s / seconds:.2f}"]
+            for name, count, s in rows
+        ],
+    )
 
 
 def main() -> None:

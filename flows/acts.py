@@ -9,6 +9,11 @@ def import_candidate(config: Config) -> tuple[serving.Imported, str]:
 
     Raises UserError as serving.import_model does.
     """
-    done = serving.import_model(lineage.serving(config), lineage.served_gguf(config), f"{config.serving.name}:candidate",
-                                lineage.license_text(config.root, config.corpus.sources), prompts=config.params.evaluate.prompts)
+    done = serving.import_model(
+        lineage.serving(config),
+        lineage.served_gguf(config),
+        f"{config.serving.name}:candidate",
+        lineage.license_text(config.root, config.corpus.sources),
+        prompts=config.params.evaluate.prompts,
+    )
     return done, f"{done.reason}{done.proof and f'; {done.proof}'}"

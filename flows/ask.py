@@ -18,12 +18,14 @@ from pipeline.core.prompt import as_prompt
 from pipeline.evaluation import plausible
 from pipeline.evaluation.robobench import program_of
 
-TEMPERATURE = 0.7       # of every answer but the first, which is the likeliest
+TEMPERATURE = 0.7  # of every answer but the first, which is the likeliest
 BOARDS = (("pico_w", r"\bpico[ _-]?w\b"), ("esp32", r"\besp[ -]?32\b"), ("pico", r"\b(?:pico|rp2040)\b"))
-FOREIGN = {"German": r"\b(?:und|der|die|das|den|dem|ich|eine?n?|soll|bitte|lasse?|wenn|schalte|mit|an|auf|blinken|Sekunden?|Taster?)\b",
-           "French": r"\b(?:le|la|les|une?|et|je|fais|sur|avec|quand|allume|clignoter|secondes?|broche|bouton)\b",
-           "Spanish": r"\b(?:el|los|una?|y|en|quiero|con|cuando|enciende|por favor|parpadear|haz|segundos?|bot[oó]n)\b",
-           "Italian": r"\b(?:il|gli|una?|e|sul|voglio|con|quando|accendi|fai|lampeggiare|secondi?|pulsante)\b"}
+FOREIGN = {
+    "German": r"\b(?:und|der|die|das|den|dem|ich|eine?n?|soll|bitte|lasse?|wenn|schalte|mit|an|auf|blinken|Sekunden?|Taster?)\b",
+    "French": r"\b(?:le|la|les|une?|et|je|fais|sur|avec|quand|allume|clignoter|secondes?|broche|bouton)\b",
+    "Spanish": r"\b(?:el|los|una?|y|en|quiero|con|cuando|enciende|por favor|parpadear|haz|segundos?|bot[oó]n)\b",
+    "Italian": r"\b(?:il|gli|una?|e|sul|voglio|con|quando|accendi|fai|lampeggiare|secondi?|pulsante)\b",
+}
 
 
 def board_of(request: str, given: str | None) -> str:
@@ -32,7 +34,9 @@ def board_of(request: str, given: str | None) -> str:
     if given is not None:
         boards.load(given)
         if named and named.split("_")[0] != given.split("_")[0]:
-            raise UserError(f"the request speaks of a {boards.load(named).title}, but --on is {given}; leave --on out, or say --on {named}")
+            raise UserError(
+                f"the request speaks of a {boards.load(named).title}, but --on is {given}; leave --on out, or say --on {named}"
+            )
     return given or named or "pico"
 
 
@@ -84,14 +88,18 @@ def ask(arguments) -> None:
             break
     print(best, end="")
     good = not any(finding.fault for finding in found)
-    print(f"{who}, answer {asked} of at most {arguments.samples}, tried on a simulated {board}; whether it does what you want was not checked:"
-          if good else f"{who}: none of {asked} answers passed; this one came closest:", file=sys.stderr)
+    print(
+        f"{who}, answer {asked} of at most {arguments.samples}, tried on a simulated {board}; whether it does what you want was not checked:"
+        if good
+        else f"{who}: none of {asked} answers passed; this one came closest:",
+        file=sys.stderr,
+    )
     report(found)
     if arguments.output:
         write_text(Path(arguments.output), best)
     if arguments.run:
         from pipeline.board import show
         from pipeline.board.run import run
+
         show.show(run(best, board), "the program", show.console(), [])
     sys.exit(0 if good else 1)
-

@@ -5,20 +5,25 @@ import threading
 
 from pipeline.core.errors import shortened
 
-_dvc = threading.Lock()     # one question to DVC at a time; children have DVC's own locks
+_dvc = threading.Lock()  # one question to DVC at a time; children have DVC's own locks
 
 
 def ordered(repo) -> dict[str, list[str]]:
     """Every stage of dvc.yaml with the stages it needs, in an order in which they can run."""
     import networkx as nx
-    edges = repo.index.graph            # from a stage to the stages it needs
-    return {stage.addressing: [needed.addressing for needed in edges.successors(stage)] for stage in nx.dfs_postorder_nodes(edges)
-            if stage.addressing and not stage.is_data_source}
+
+    edges = repo.index.graph  # from a stage to the stages it needs
+    return {
+        stage.addressing: [needed.addressing for needed in edges.successors(stage)]
+        for stage in nx.dfs_postorder_nodes(edges)
+        if stage.addressing and not stage.is_data_source
+    }
 
 
 def graph() -> dict[str, list[str]]:
     """ordered() of the project here."""
     from flows.dvc_repo import Repo
+
     with Repo(".") as repo:
         return ordered(repo)
 
@@ -26,6 +31,7 @@ def graph() -> dict[str, list[str]]:
 def changes(stage: str) -> str:
     """Why a stage would run now; empty when it is up to date."""
     from flows.dvc_repo import Repo
+
     with _dvc, Repo(".", _wait_for_lock=True) as repo:
         return why(repo.status(targets=[stage]).get(stage, []))
 
@@ -33,6 +39,7 @@ def changes(stage: str) -> str:
 def pending() -> dict[str, str]:
     """Stage -> why it would run, of those that would; one that merely follows may turn out Cached or unchanged when its turn comes."""
     from flows.dvc_repo import Repo
+
     with _dvc, Repo(".", _wait_for_lock=True) as repo:
         status, stages = repo.status(), ordered(repo)
     found: dict[str, str] = {}
@@ -52,7 +59,7 @@ def why(status: list) -> str:
             code.append("command")
             continue
         for file, how in change.get("changed deps", {}).items():
-            if isinstance(how, dict):       # a params file: key -> new, modified, deleted
+            if isinstance(how, dict):  # a params file: key -> new, modified, deleted
                 keys += how
             else:
                 (code if file.startswith("pipeline/") else files).append(file)

@@ -14,11 +14,13 @@ def run(arguments) -> None:
     from flows import forecast
     from flows.servers import prefect_for_a_run
     from pipeline.core.config import load
+
     load()
     forecast.start()
     with prefect_for_a_run():
         from flows.retrain import retrain
         from flows.summary import show
+
         try:
             outcomes = retrain()
         except RuntimeError as error:
@@ -34,15 +36,25 @@ def print_completion() -> None:
     from pipeline.core.prompt import as_served
     from pipeline.export.llama import LlamaFile
     from pipeline.publish.lineage import served_gguf
+
     config = load()
     served, said = served_gguf(config), config.serving.parameters
     prompt = as_served(config.serving.template, config.serving.smoke_prompt)
     for path in dict.fromkeys((served.with_name("Q4_K_M.gguf"), served)):
         if path.stem in config.params.quants:
             with LlamaFile(path) as file:
-                answer = file.answer(prompt, config.params.evaluate.max_new_tokens, said.temperature, said.top_p, said.top_k,
-                                     said.repeat_penalty, config.training.seed)
-            say(f"\n{path}{' (served)' if path == served else ''} goes on after ▸, drawn at temperature {said.temperature:g} as Ollama does:\n")
+                answer = file.answer(
+                    prompt,
+                    config.params.evaluate.max_new_tokens,
+                    said.temperature,
+                    said.top_p,
+                    said.top_k,
+                    said.repeat_penalty,
+                    config.training.seed,
+                )
+            say(
+                f"\n{path}{' (served)' if path == served else ''} goes on after ▸, drawn at temperature {said.temperature:g} as Ollama does:\n"
+            )
             print(f"{prompt}▸{answer}\n")
 
 
@@ -50,6 +62,7 @@ def plan(arguments) -> None:
     """print what a run would take and make: parameters, memory, time, file sizes, stages, and the reference's advice"""
     from flows.plan import show
     from pipeline.core.config import load
+
     show(load(), measured=not arguments.no_measure)
 
 
@@ -57,6 +70,7 @@ def import_(arguments) -> None:
     """put the served GGUF into Ollama as NAME:candidate"""
     from flows.acts import import_candidate
     from pipeline.core.config import load
+
     done, said = import_candidate(load())
     print(f"{done.name}: {said}\ntry it: ollama run {done.name} 'Blink the LED on pin 15 twice a second'")
 
@@ -66,6 +80,7 @@ def trace(arguments) -> None:
     from pipeline.core.config import load
     from pipeline.publish.trace import trace
     from pipeline.tracking import default_tracking_uri
+
     config = load()
     print(trace(arguments.model, config, default_tracking_uri(config.root)))
 
@@ -73,126 +88,220 @@ def trace(arguments) -> None:
 def serve(arguments) -> None:
     """open Prefect's and MLflow's pages, work off prefect.yaml's schedule and follow MLflow's alias, until Ctrl-C"""
     from flows.servers import serve
+
     serve(host=arguments.host)
 
 
 def ui(arguments) -> None:
     """open Prefect's and MLflow's pages alone, until Ctrl-C"""
     from flows.servers import serve
+
     serve(host=arguments.host, work=False)
 
 
 def doctor(arguments) -> None:
     """say what is there, what listens where and what disagrees, with the command that mends each; status 1 where something needs it"""
     from flows.doctor import examine, show
+
     sys.exit(0 if show(examine()) else 1)
 
 
 def reconcile(arguments) -> None:
     """keep Ollama's NAME:latest at MLflow's alias `champion` until Ctrl-C"""
     from flows.reconcile import loop
+
     loop()
 
 
 def promote(arguments) -> None:
     """make a registered version the champion and serve it as NAME:latest"""
     from flows.reconcile import promote
+
     promote(arguments.version, arguments.why)
 
 
 def rollback(arguments) -> None:
     """go back to the version served before; again goes one further"""
     from flows.reconcile import rollback
+
     rollback(arguments.why)
 
 
 def ask(arguments) -> None:
     """write a program for a wish in plain words, and say what of it was checked"""
     from flows.ask import ask
+
     ask(arguments)
 
 
 def exam(arguments) -> None:
     """ask a model the exam in people's words, and run what it writes on a simulated board"""
     from flows.exam import exam
+
     exam(arguments)
 
 
 def board(arguments) -> None:
     """run a MicroPython program on a simulated board and show what pins, buses and prints did; works in any folder"""
     from flows.board import board
+
     board(arguments)
 
 
 def corpus(arguments) -> None:
     """add a source to the corpus (a package, a git repository, a folder, a data file), move the pins of those there, or report on the built text"""
     from flows.corpus import corpus
+
     corpus(arguments)
 
 
-COMMANDS = {"run": run, "plan": plan, "import": import_, "trace": trace, "serve": serve, "ui": ui, "doctor": doctor,
-            "board": board, "ask": ask, "exam": exam, "corpus": corpus, "reconcile": reconcile, "promote": promote, "rollback": rollback}
+COMMANDS = {
+    "run": run,
+    "plan": plan,
+    "import": import_,
+    "trace": trace,
+    "serve": serve,
+    "ui": ui,
+    "doctor": doctor,
+    "board": board,
+    "ask": ask,
+    "exam": exam,
+    "corpus": corpus,
+    "reconcile": reconcile,
+    "promote": promote,
+    "rollback": rollback,
+}
 
 
 def make_parser() -> argparse.ArgumentParser:
     from flows.servers import LOCALHOST
-    parser = argparse.ArgumentParser(prog="robo", description="From MicroPython code to a small language model, and kept fresh.")
+
+    parser = argparse.ArgumentParser(
+        prog="robo", description="From MicroPython code to a small language model, and kept fresh."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.set_defaults(function=function)
         if name == "plan":
-            command.add_argument("--no-measure", action="store_true", help="leave out what has to be tried out: memory, file sizes, speed and time")
+            command.add_argument(
+                "--no-measure",
+                action="store_true",
+                help="leave out what has to be tried out: memory, file sizes, speed and time",
+            )
         if name == "trace":
-            command.add_argument("model", help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate")
+            command.add_argument(
+                "model",
+                help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate",
+            )
         if name == "board":
             command.add_argument("program", nargs="?", help="its file; - reads standard input")
-            command.add_argument("--on", metavar="BOARD", default="pico", help="pico, pico_w, esp32: a file of configs/boards/; pico by default")
-            command.add_argument("--with", dest="beside", nargs="+", default=[], metavar="PATH",
-                                 help="files and folders that lie on the board with it, such as modules that it imports")
-            command.add_argument("--inputs", metavar="FILE", help="YAML: what stands around the board and what it does, a list of devices")
-            command.add_argument("--seconds", type=float, metavar="N", default=5.0, help="of the board's time; 5 by default")
+            command.add_argument(
+                "--on",
+                metavar="BOARD",
+                default="pico",
+                help="pico, pico_w, esp32: a file of configs/boards/; pico by default",
+            )
+            command.add_argument(
+                "--with",
+                dest="beside",
+                nargs="+",
+                default=[],
+                metavar="PATH",
+                help="files and folders that lie on the board with it, such as modules that it imports",
+            )
+            command.add_argument(
+                "--inputs",
+                metavar="FILE",
+                help="YAML: what stands around the board and what it does, a list of devices",
+            )
+            command.add_argument(
+                "--seconds", type=float, metavar="N", default=5.0, help="of the board's time; 5 by default"
+            )
             command.add_argument("--plot", metavar="OUT.svg", help="draw what happened")
             command.add_argument("--check", metavar="FILE", help="YAML: a list of checks that it must pass")
             command.add_argument("--json", action="store_true", help="print the whole log for other programs to read")
             command.add_argument("--devices", action="store_true", help="list the devices there are")
             command.add_argument("--checks", action="store_true", help="list the checks there are")
-            command.add_argument("--coverage", action="store_true", help="list how much of each of the board's modules is simulated")
+            command.add_argument(
+                "--coverage", action="store_true", help="list how much of each of the board's modules is simulated"
+            )
         if name == "ask":
             command.add_argument("request", help="what the program shall do, in English")
-            command.add_argument("--model", help="a GGUF file or a name in Ollama; left out: the served file of this project")
-            command.add_argument("--on", metavar="BOARD", help="pico, pico_w, esp32; left out: the one that the request names, else pico")
-            command.add_argument("--samples", type=int, metavar="N", default=1,
-                                 help="ask up to N times, and take the first that passes; 1 by default")
+            command.add_argument(
+                "--model", help="a GGUF file or a name in Ollama; left out: the served file of this project"
+            )
+            command.add_argument(
+                "--on", metavar="BOARD", help="pico, pico_w, esp32; left out: the one that the request names, else pico"
+            )
+            command.add_argument(
+                "--samples",
+                type=int,
+                metavar="N",
+                default=1,
+                help="ask up to N times, and take the first that passes; 1 by default",
+            )
             command.add_argument("--max-tokens", type=int, metavar="N", help="of an answer")
             command.add_argument("--run", action="store_true", help="show what the program does on the simulated board")
             command.add_argument("-o", "--output", metavar="FILE", help="write the program there, such as main.py")
         if name == "exam":
-            command.add_argument("model", nargs="?", help="a GGUF file or a name in Ollama; left out: the served file of this project")
+            command.add_argument(
+                "model", nargs="?", help="a GGUF file or a name in Ollama; left out: the served file of this project"
+            )
             wording = command.add_mutually_exclusive_group()
-            wording.add_argument("--prompt", metavar="TEXT", help="what is asked, with {request} and perhaps {board} in it; by default params.yaml's")
+            wording.add_argument(
+                "--prompt",
+                metavar="TEXT",
+                help="what is asked, with {request} and perhaps {board} in it; by default params.yaml's",
+            )
             wording.add_argument("--template", metavar="FILE", help="the same from a file")
-            command.add_argument("--chat", action="store_true", help="ask it as a message, by the model's own chat template")
+            command.add_argument(
+                "--chat", action="store_true", help="ask it as a message, by the model's own chat template"
+            )
             command.add_argument("--set", nargs="+", metavar="SET", help="of the exam; by default all that are there")
             command.add_argument("--tasks", metavar="FOLDER", default="exam", help="another folder of sets than exam/")
             command.add_argument("--max-tokens", type=int, metavar="N", help="of an answer")
-            command.add_argument("--report", metavar="FILE", help="write the tables and the failures there, as Markdown")
+            command.add_argument(
+                "--report", metavar="FILE", help="write the tables and the failures there, as Markdown"
+            )
             command.add_argument("--json", metavar="FILE", help="write the figures and answers there")
         if name == "corpus":
-            command.add_argument("action", choices=("add", "update", "audit"), help="update moves the pins of the named sources, or of all")
-            command.add_argument("what", nargs="*", help="add: a package, the https address or folder of a git repository, a folder, or a file that "
-                                 "ends in .parquet, .jsonl or .arrow; update: names of sources")
+            command.add_argument(
+                "action",
+                choices=("add", "update", "audit"),
+                help="update moves the pins of the named sources, or of all",
+            )
+            command.add_argument(
+                "what",
+                nargs="*",
+                help="add: a package, the https address or folder of a git repository, a folder, or a file that "
+                "ends in .parquet, .jsonl or .arrow; update: names of sources",
+            )
             command.add_argument("--name", help="of the source; by default the package's, folder's or file's")
-            command.add_argument("--license", metavar="SPDX", help="as you read it; by default what the source says of itself")
-            command.add_argument("--split", choices=("train", "val", "test", "auto"), help="side of the split; train by default")
-            command.add_argument("--include", nargs="+", metavar="PATTERN", help="files to take, over the path inside the source; * crosses folders")
+            command.add_argument(
+                "--license", metavar="SPDX", help="as you read it; by default what the source says of itself"
+            )
+            command.add_argument(
+                "--split", choices=("train", "val", "test", "auto"), help="side of the split; train by default"
+            )
+            command.add_argument(
+                "--include",
+                nargs="+",
+                metavar="PATTERN",
+                help="files to take, over the path inside the source; * crosses folders",
+            )
             command.add_argument("--exclude", nargs="+", metavar="PATTERN", help="and not to take")
-            command.add_argument("--subfolder", metavar="FOLDER", default=".", help="of a git repository, instead of all of it")
+            command.add_argument(
+                "--subfolder", metavar="FOLDER", default=".", help="of a git repository, instead of all of it"
+            )
             command.add_argument("--text", metavar="COLUMN", help="of a data file, that holds the code")
             command.add_argument("--dry-run", action="store_true", help="say what would change, and write nothing")
         if name in ("serve", "ui"):
-            command.add_argument("--host", default=os.environ.get("ROBO_HOST") or LOCALHOST,
-                                 help="address to listen on (or ROBO_HOST); any but this machine's own needs passwords, see docs/operations.md")
+            command.add_argument(
+                "--host",
+                default=os.environ.get("ROBO_HOST") or LOCALHOST,
+                help="address to listen on (or ROBO_HOST); any but this machine's own needs passwords, see docs/operations.md",
+            )
         if name == "promote":
             command.add_argument("version", help="its number, or an alias such as candidate")
         if name in ("promote", "rollback"):
@@ -202,6 +311,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def dispatch() -> None:
     from flows.servers import credentials
+
     arguments = make_parser().parse_args()
     if arguments.command != "board" and not Path("dvc.yaml").exists():
         sys.exit("error: no dvc.yaml here; run robo in the folder of the project")

@@ -14,10 +14,10 @@ _lock = threading.Lock()
 _running: set[str] = set()
 _bar_shown = False
 
-Table = tuple[str, list[str], list[list[str]]]      # title, headings, rows
-LOG_COLUMNS = 140           # where neither a terminal nor COLUMNS says how wide it is
-GAP = 3                     # columns between two cells
-LONG_WORD = 24              # characters; a longer one may be broken in a narrow table
+Table = tuple[str, list[str], list[list[str]]]  # title, headings, rows
+LOG_COLUMNS = 140  # where neither a terminal nor COLUMNS says how wide it is
+GAP = 3  # columns between two cells
+LONG_WORD = 24  # characters; a longer one may be broken in a narrow table
 
 SIGNS = {"Executed": "✓", "Cached": "↺", "Skipped": "·", "Failed": "✗", "Running": "▸"}
 
@@ -27,7 +27,13 @@ def is_live() -> bool:
 
 
 def clock(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def wrapped(text: str) -> str:
@@ -35,15 +41,18 @@ def wrapped(text: str) -> str:
     columns, lines = shutil.get_terminal_size().columns, []
     for line in text.split("\n"):
         margin = " " * (len(line) - len(line.lstrip()) + 4)
-        lines += [line] if len(line) <= columns else textwrap.wrap(line, columns, subsequent_indent=margin, break_long_words=False,
-                                                                   break_on_hyphens=False)
+        lines += (
+            [line]
+            if len(line) <= columns
+            else textwrap.wrap(line, columns, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
+        )
     return "\n".join(lines)
 
 
 def say(text: str = "") -> None:
     """Prints whole lines, clearing a progress bar that stands there."""
     global _bar_shown
-    with _lock, contextlib.suppress(OSError):       # where nobody reads it any more, the run goes on
+    with _lock, contextlib.suppress(OSError):  # where nobody reads it any more, the run goes on
         if _bar_shown:
             print("\r\033[K", end="")
             _bar_shown = False
@@ -65,7 +74,8 @@ def bar(name: str, text: str) -> None:
     global _bar_shown
     if is_live() and _running == {name} and text.strip():
         from tqdm.utils import disp_trim
-        with _lock:     # the stage has fitted it to the terminal as that was when the stage began
+
+        with _lock:  # the stage has fitted it to the terminal as that was when the stage began
             print(f"\r\033[K{disp_trim(text.rstrip(), shutil.get_terminal_size().columns - 1)}", end="", flush=True)
             _bar_shown = True
 
@@ -77,9 +87,9 @@ def fitted(headings: list[str], rows: list[list[str]], room: int) -> list[int] |
     spare = room - sum(widths) - GAP * len(columns) - 1
     if spare < 0:
         return None
-    for lines in (rows, [headings]):        # headings last: over several lines they lose nothing
+    for lines in (rows, [headings]):  # headings last: over several lines they lose nothing
         missing = [max(0, *(len(line[column]) - width for line in lines)) for column, width in enumerate(widths)]
-        for column in sorted(range(len(columns)), key=missing.__getitem__):     # and who needs little gets it first
+        for column in sorted(range(len(columns)), key=missing.__getitem__):  # and who needs little gets it first
             given = min(missing[column], spare)
             widths[column] += given
             spare -= given
@@ -93,7 +103,10 @@ def show_tables(tables: list[Table]) -> None:
     from rich.markup import escape
     from rich.padding import Padding
     from rich.table import Table as RichTable
-    console = Console(width=None if Console().is_terminal else shutil.get_terminal_size((LOG_COLUMNS, 0)).columns, highlight=False)
+
+    console = Console(
+        width=None if Console().is_terminal else shutil.get_terminal_size((LOG_COLUMNS, 0)).columns, highlight=False
+    )
     for title, headings, rows in tables:
         console.print(f"[bold]{escape(title)}[/]")
         if (widths := fitted(headings, rows, console.width)) is None:

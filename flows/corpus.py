@@ -22,7 +22,9 @@ def add(config: Config, arguments) -> None:
     if len(arguments.what) != 1:
         raise UserError("robo corpus add: name one source: a package, a git repository, a folder or a data file")
     decided = {key: value for key in GIVEN if (value := getattr(arguments, key)) is not None}
-    said, found = propose.propose(config, arguments.what[0], decided, arguments.subfolder, arguments.text, keep=not arguments.dry_run)
+    said, found = propose.propose(
+        config, arguments.what[0], decided, arguments.subfolder, arguments.text, keep=not arguments.dry_run
+    )
     say(f"{said['name']}: {said['license']}, split {said['split']}")
     for line in propose.in_words(found, config.params.prepare.max_overlap):
         say(f"  {line}")
@@ -49,7 +51,10 @@ def update(config: Config, arguments) -> None:
                     propose.repin(path, propose.parse(path, propose.Corpus), source, pins)
         except UserError as error:
             faults.append(f"{source.name}: {error}")
-    say(f"{news} of {len(chosen)} sources have something newer" + (", nothing was written" if arguments.dry_run and news else ""))
+    say(
+        f"{news} of {len(chosen)} sources have something newer"
+        + (", nothing was written" if arguments.dry_run and news else "")
+    )
     if faults:
         raise UserError("these stay as they are:\n  " + "\n  ".join(faults))
 
@@ -75,16 +80,37 @@ def audit(config: Config, arguments) -> None:
     silent = sorted({source.name for source in config.corpus.sources} - {source for source, _ in kept})
 
     def shares(counts: dict) -> list[list[str]]:
-        return [[*([key] if isinstance(key, str) else key), str(count["files"]), f"{count['bytes']:,}", f"{count['bytes'] / total:.1%}"]
-                for key, count in sorted(counts.items(), key=lambda item: -item[1]["bytes"])]
+        return [
+            [
+                *([key] if isinstance(key, str) else key),
+                str(count["files"]),
+                f"{count['bytes']:,}",
+                f"{count['bytes'] / total:.1%}",
+            ]
+            for key, count in sorted(counts.items(), key=lambda item: -item[1]["bytes"])
+        ]
 
-    tables = [("By source", ["source", "split", "files", "bytes", "share", "rejected"],
-               [[*row, str(rejected[row[0]])] for row in shares(kept)]),
-              ("By licence", ["licence", "files", "bytes", "share"], shares(by_license)),
-              ("By dialect, told by imports", ["dialect", "files"], [[name, str(count)] for name, count in dialects.most_common()])]
+    tables = [
+        (
+            "By source",
+            ["source", "split", "files", "bytes", "share", "rejected"],
+            [[*row, str(rejected[row[0]])] for row in shares(kept)],
+        ),
+        ("By licence", ["licence", "files", "bytes", "share"], shares(by_license)),
+        (
+            "By dialect, told by imports",
+            ["dialect", "files"],
+            [[name, str(count)] for name, count in dialects.most_common()],
+        ),
+    ]
     if reasons:
-        tables.append(("Rejected", ["why", "files", "such as"],
-                       [[reason, str(count), shortened(examples[reason], 2)] for reason, count in reasons.most_common()]))
+        tables.append(
+            (
+                "Rejected",
+                ["why", "files", "such as"],
+                [[reason, str(count), shortened(examples[reason], 2)] for reason, count in reasons.most_common()],
+            )
+        )
     show_tables(tables)
     if silent:
         say(f"sources that give nothing: {shortened(silent, 10)}")

@@ -23,16 +23,16 @@ from pipeline.publish import lineage, serving
 from pipeline.tracking import address, check_version, local_database
 
 SHOWN = ("dvc", "prefect", "mlflow", "torch", "lightning", "llama-cpp-python", "gguf")
-FREE_BYTES = 5e9        # a run with its caches needs a few gigabytes
+FREE_BYTES = 5e9  # a run with its caches needs a few gigabytes
 SIGNS = {"good": "✓", "note": "·", "bad": "✗"}
 
 
 @dataclass(frozen=True)
 class Finding:
     what: str
-    how: str            # good, note (worth knowing) or bad (needs mending)
+    how: str  # good, note (worth knowing) or bad (needs mending)
     said: str
-    mend: str = ""      # the command
+    mend: str = ""  # the command
 
 
 def normal(name: str) -> str:
@@ -42,6 +42,7 @@ def normal(name: str) -> str:
 def locked_versions(path: Path) -> dict[str, str]:
     """Package -> version that requirements.lock asks for on this machine."""
     from packaging.requirements import Requirement
+
     found = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if match := re.match(r"(\S+==[^\s\\]+(?:\s*;[^\\]+)?)\s*\\?$", line):
@@ -53,34 +54,59 @@ def locked_versions(path: Path) -> dict[str, str]:
 
 def packages(root: Path) -> Iterator[Finding]:
     installed = {normal(found.name): found.version for found in distributions()}
-    yield Finding("python", "good", f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} CPUs; "
-                  + ", ".join(f"{name} {installed.get(name, 'missing')}" for name in SHOWN))
+    yield Finding(
+        "python",
+        "good",
+        f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} CPUs; "
+        + ", ".join(f"{name} {installed.get(name, 'missing')}" for name in SHOWN),
+    )
     wanted = locked_versions(root / "requirements.lock")
-    other = [f"{name} {installed.get(name, 'missing')} instead of {version}" for name, version in sorted(wanted.items())
-             if installed.get(name) != version]
+    other = [
+        f"{name} {installed.get(name, 'missing')} instead of {version}"
+        for name, version in sorted(wanted.items())
+        if installed.get(name) != version
+    ]
     ours = Path(__file__).resolve().parent.parent
     if (root / "flows").exists() and ours != root.resolve():
         yield Finding("code", "bad", f"what runs here is the code in {ours}: .venv was copied from there", "make setup")
     if other:
-        yield Finding("packages", "bad", f"{len(other)} of {len(wanted)} are not as in requirements.lock: {shortened(other)}",
-                      "rm .venv/.complete; make setup")
+        yield Finding(
+            "packages",
+            "bad",
+            f"{len(other)} of {len(wanted)} are not as in requirements.lock: {shortened(other)}",
+            "rm .venv/.complete; make setup",
+        )
     else:
         yield Finding("packages", "good", f"{len(wanted)} as in requirements.lock")
 
 
 def git(root: Path) -> Iterator[Finding]:
     try:
-        commit, changed = lineage.git(root, "log", "-1", "--format=%h %s"), lineage.git(root, "status", "--porcelain").splitlines()
+        commit, changed = (
+            lineage.git(root, "log", "-1", "--format=%h %s"),
+            lineage.git(root, "status", "--porcelain").splitlines(),
+        )
     except UserError as error:
-        mend = {"not a git repository": "git init && git add -A && git commit -m start",
-                "does not have any commits": "git add -A && git commit -m start",
-                "dubious ownership": f"git config --global --add safe.directory {shlex.quote(str(root.resolve()))}"}
-        yield Finding("git", "bad", f"no commit can be told, and DVC needs one: {error}",
-                      next((command for words, command in mend.items() if words in str(error)), "install git"))
+        mend = {
+            "not a git repository": "git init && git add -A && git commit -m start",
+            "does not have any commits": "git add -A && git commit -m start",
+            "dubious ownership": f"git config --global --add safe.directory {shlex.quote(str(root.resolve()))}",
+        }
+        yield Finding(
+            "git",
+            "bad",
+            f"no commit can be told, and DVC needs one: {error}",
+            next((command for words, command in mend.items() if words in str(error)), "install git"),
+        )
         return
     if changed:
         names = shortened([line[3:] for line in changed])
-        yield Finding("git", "note", f"{names} not committed: a version registered now is not that of {commit.split()[0]}", "git commit -am ...")
+        yield Finding(
+            "git",
+            "note",
+            f"{names} not committed: a version registered now is not that of {commit.split()[0]}",
+            "git commit -am ...",
+        )
     else:
         yield Finding("git", "good", commit)
 
@@ -91,16 +117,21 @@ def files() -> Iterator[Finding]:
 
     from flows.changes import why
     from flows.dvc_repo import Repo
+
     try:
         with Repo(".") as repo:
             status = repo.status()
             remote = repo.config["core"].get("remote")
     except DvcException as error:
-        yield Finding("files", "bad", str(error), "robo run, which makes anew what was cut short; a merge you must end yourself")
+        yield Finding(
+            "files", "bad", str(error), "robo run, which makes anew what was cut short; a merge you must end yourself"
+        )
         return
     if status:
         mend = "robo run" + (f", or dvc pull (from {remote})" if remote else "")
-        yield Finding("files", "bad", shortened([f"{stage} ({why(changes)})" for stage, changes in status.items()]), mend)
+        yield Finding(
+            "files", "bad", shortened([f"{stage} ({why(changes)})" for stage, changes in status.items()]), mend
+        )
     else:
         yield Finding("files", "good", "all stages are up to date with dvc.lock")
 
@@ -112,7 +143,9 @@ def databases(root: Path) -> Iterator[Finding]:
             check_version(name, database)
         except UserError as error:
             kept = shlex.quote(str(database.parent / "kept"))
-            yield Finding(name, "bad", str(error), f"mkdir -p {kept} && mv {shlex.quote(str(database))}* {kept}")     # with SQLite's -wal
+            yield Finding(
+                name, "bad", str(error), f"mkdir -p {kept} && mv {shlex.quote(str(database))}* {kept}"
+            )  # with SQLite's -wal
 
 
 def sweeps(config: Config) -> Iterator[Finding]:
@@ -121,11 +154,18 @@ def sweeps(config: Config) -> Iterator[Finding]:
 
 
 def servers(root: Path) -> Iterator[Finding]:
-    for name, health, variable in (("prefect", "/api/health", "PREFECT_API_URL"), ("mlflow", "/health", "MLFLOW_TRACKING_URI")):
+    for name, health, variable in (
+        ("prefect", "/api/health", "PREFECT_API_URL"),
+        ("mlflow", "/health", "MLFLOW_TRACKING_URI"),
+    ):
         if given := os.environ.get(variable):
             good = not given.startswith("http") or answers(given.removesuffix("/api") + health)
-            yield Finding(name, "good" if good else "bad", f"{given}, from {variable}{'' if good else ', does not answer'}",
-                          "" if good else f"start it there, or unset {variable}")
+            yield Finding(
+                name,
+                "good" if good else "bad",
+                f"{given}, from {variable}{'' if good else ', does not answer'}",
+                "" if good else f"start it there, or unset {variable}",
+            )
             continue
         file = address_of(name, root)
         if not file.exists():
@@ -133,12 +173,21 @@ def servers(root: Path) -> Iterator[Finding]:
         elif (where := address(file)) and answers(where + health):
             yield Finding(name, "good", where)
         else:
-            yield Finding(name, "bad", f"no server of this folder answers at {file.read_text()}, and {file} says it should", "robo serve")
+            yield Finding(
+                name,
+                "bad",
+                f"no server of this folder answers at {file.read_text()}, and {file} says it should",
+                "robo serve",
+            )
     serves = locked_by(root, "prefect.lock") and address_of("prefect", root).exists()
     for name, file in (("worker", "worker.lock"), ("reconciler", "reconcile.lock")):
         runs = locked_by(root, file)
-        yield Finding(name, "good" if runs else "note", "runs" if runs else "does not run" + (" (`robo ui` is pages alone)" if serves else ""),
-                      "" if runs else "robo serve")
+        yield Finding(
+            name,
+            "good" if runs else "note",
+            "runs" if runs else "does not run" + (" (`robo ui` is pages alone)" if serves else ""),
+            "" if runs else "robo serve",
+        )
 
 
 def locked_by(root: Path, name: str) -> bool:
@@ -160,8 +209,11 @@ def ollama(config: Config, root: Path) -> Iterator[Finding]:
     from pipeline.publish.promotion import champion, hint, latest
     from pipeline.publish.registry import facts
     from pipeline.tracking import connected, default_tracking_uri
+
     name = config.serving.name
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not any((state(root) / file).exists() for file in ("mlflow.db", "mlflow.url")):
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not any(
+        (state(root) / file).exists() for file in ("mlflow.db", "mlflow.url")
+    ):
         yield Finding("champion", "note", "nothing is registered yet", "robo run")
         return
     with connected(default_tracking_uri(root)) as client:
@@ -172,8 +224,13 @@ def ollama(config: Config, root: Path) -> Iterator[Finding]:
     if wish is None:
         yield Finding("champion", "note", f"no version of {name} has the alias champion", "robo promote candidate")
     elif fact is None or fact["file"] != wished:
-        yield Finding("champion", "bad", f"the alias stands at version {wish.version}, but {latest(name)} " +
-                      ("is not in Ollama" if fact is None else "is another file"), "robo serve (or robo reconcile), or robo rollback")
+        yield Finding(
+            "champion",
+            "bad",
+            f"the alias stands at version {wish.version}, but {latest(name)} "
+            + ("is not in Ollama" if fact is None else "is another file"),
+            "robo serve (or robo reconcile), or robo rollback",
+        )
     else:
         yield Finding("champion", "good", f"{latest(name)} is version {wish.version}")
     if model and (said := hint(model)):
@@ -183,34 +240,60 @@ def ollama(config: Config, root: Path) -> Iterator[Finding]:
 def cluster(config: Config) -> Iterator[Finding]:
     """What Slurm has, where the training is a job, and whether it would take one."""
     from pipeline.training import slurm
+
     settings, t, where = config.operations.slurm, config.training, f"{config.paths['operations']}: slurm"
     assert settings is not None
     try:
         slurm.check(slurm.options(settings, t.num_nodes, t.devices), where)
     except UserError as error:
-        yield Finding("slurm", "bad", str(error), "mend the file that it names, or ask who runs the cluster (sinfo shows what there is)")
+        yield Finding(
+            "slurm",
+            "bad",
+            str(error),
+            "mend the file that it names, or ask who runs the cluster (sinfo shows what there is)",
+        )
         return
-    nodes = slurm.ask("sinfo", "--noheader", "--format=%D %T", *([f"--partition={settings.partition}"] if settings.partition else [])).stdout
-    yield Finding("slurm", "good", f"{slurm.ask('sinfo', '--version').stdout.removeprefix('slurm').strip()}, nodes: "
-                  f"{', '.join(nodes.splitlines())}; it takes a job of {t.num_nodes} x {t.devices} processes")
+    nodes = slurm.ask(
+        "sinfo", "--noheader", "--format=%D %T", *([f"--partition={settings.partition}"] if settings.partition else [])
+    ).stdout
+    yield Finding(
+        "slurm",
+        "good",
+        f"{slurm.ask('sinfo', '--version').stdout.removeprefix('slurm').strip()}, nodes: "
+        f"{', '.join(nodes.splitlines())}; it takes a job of {t.num_nodes} x {t.devices} processes",
+    )
     for number, state_of, reason in slurm.jobs():
-        yield Finding("job", "note", f"{number} of this folder is {state_of.lower()}{'' if reason == 'None' else f': {reason}'}",
-                      f"scancel {number}, where no run of yours waits for it")
+        yield Finding(
+            "job",
+            "note",
+            f"{number} of this folder is {state_of.lower()}{'' if reason == 'None' else f': {reason}'}",
+            f"scancel {number}, where no run of yours waits for it",
+        )
 
 
 def disk(root: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(root).free
-    yield Finding("disk", "good" if free > FREE_BYTES else "bad", f"{free / 1e9:.0f} GB free", "" if free > FREE_BYTES else "dvc gc --workspace")
+    yield Finding(
+        "disk",
+        "good" if free > FREE_BYTES else "bad",
+        f"{free / 1e9:.0f} GB free",
+        "" if free > FREE_BYTES else "dvc gc --workspace",
+    )
 
 
 def checkpoints(root: Path) -> Iterator[Finding]:
     """Of trainings that were stopped and not gone on with."""
     from pipeline.training.resume import RESUME, unended
+
     folder = Path(root).resolve() / RESUME
     if found := unended(folder):
         held = sum(found.values()) / 1e9
-        yield Finding("trainings", "note", f"{len(found)} not ended, {held:.1f} GB; `robo run` goes on where settings are the same",
-                      f"rm -r {folder}, to give them up")
+        yield Finding(
+            "trainings",
+            "note",
+            f"{len(found)} not ended, {held:.1f} GB; `robo run` goes on where settings are the same",
+            f"rm -r {folder}, to give them up",
+        )
 
 
 def examine(root: Path = Path(".")) -> Iterator[Finding]:
@@ -221,8 +304,14 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
         yield Finding("configs", "good", f"{config.params.corpus}, {config.params.model}, {config.params.training}")
     except UserError as error:
         yield Finding("configs", "bad", str(error), "mend the file that it names")
-    parts = [("packages", packages(root)), ("git", git(root)), ("databases", databases(root)), ("servers", servers(root)), ("disk", disk(root)),
-             ("trainings", checkpoints(root))]
+    parts = [
+        ("packages", packages(root)),
+        ("git", git(root)),
+        ("databases", databases(root)),
+        ("servers", servers(root)),
+        ("disk", disk(root)),
+        ("trainings", checkpoints(root)),
+    ]
     if config:
         parts += [("files", files()), ("sweeps", sweeps(config)), ("ollama", ollama(config, root))]
         parts += [("slurm", cluster(config))] if config.operations.slurm else []

@@ -12,4 +12,5 @@ if __name__ == "__main__":
     from dvc.cli import main
 
     import flows.dvc_repo  # noqa: F401 (what DVC could not read)
+
     sys.exit(main(sys.argv[1:]))

@@ -27,6 +27,7 @@ def without_unreadable(ask):
     def asked(self, root, dirs, files, ignore_subrepos=True):
         dirs, files = ask(self, root, dirs, files, ignore_subrepos)
         return dirs, [name for name in files if is_readable(os.path.join(root, name))]
+
     return asked
 
 

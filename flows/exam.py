@@ -15,12 +15,13 @@ from pipeline.evaluation.ask import Answer, Gguf, Model
 from pipeline.publish import lineage, serving
 
 CHAT = "Write a MicroPython program (main.py) for the {board}. Answer with the program alone, as one block of code.\n\n{request}"
-MAX_NEW_TOKENS = 512        # of a model that is not this project's: 40 lines take about as many
+MAX_NEW_TOKENS = 512  # of a model that is not this project's: 40 lines take about as many
 
 
 @dataclass(frozen=True)
 class InOllama:
     """A name in Ollama, as ask.Model."""
+
     name: str
     max_new_tokens: int
     chat: bool = False
@@ -33,6 +34,7 @@ class InOllama:
         """As `ask`, drawn at a temperature."""
         import httpx
         import ollama
+
         options = {"temperature": temperature, "seed": seed, "repeat_penalty": 1.0, "num_predict": self.max_new_tokens}
         url = serving.address()
         try:
@@ -43,11 +45,19 @@ class InOllama:
                 said = client.generate(self.name, prompt, raw=True, options=options)
                 return Answer(said.response, said.done_reason == "length")
         except ollama.ResponseError as error:
-            raise UserError(f"{self.name}: Ollama at {url}: {error.error}" + (
-                f"; there is no such file either; `ollama pull {self.name}` fetches it" if error.status_code == 404 else "")) from None
+            raise UserError(
+                f"{self.name}: Ollama at {url}: {error.error}"
+                + (
+                    f"; there is no such file either; `ollama pull {self.name}` fetches it"
+                    if error.status_code == 404
+                    else ""
+                )
+            ) from None
         except (ConnectionError, httpx.HTTPError) as error:
-            raise UserError(f"{self.name}: no such file, and Ollama, which may know the name, does not answer at {url}; start it (ollama serve), or "
-                            f"set OLLAMA_HOST to where it runs ({type(error).__name__})") from None
+            raise UserError(
+                f"{self.name}: no such file, and Ollama, which may know the name, does not answer at {url}; start it (ollama serve), or "
+                f"set OLLAMA_HOST to where it runs ({type(error).__name__})"
+            ) from None
 
 
 def chosen(name: str | None, max_new_tokens: int | None, chat: bool) -> tuple[str, Model]:
@@ -68,7 +78,9 @@ def template(prompt: str | None, file: str | None, chat: bool) -> str:
         try:
             prompt = Path(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{file}: {error.strerror if isinstance(error, OSError) else f'not UTF-8 text: {error}'}") from None
+            raise UserError(
+                f"{file}: {error.strerror if isinstance(error, OSError) else f'not UTF-8 text: {error}'}"
+            ) from None
     if prompt is None:
         return CHAT if chat else load().params.exam.prompt
     if "{request}" not in prompt:
@@ -90,12 +102,31 @@ def exam(arguments) -> None:
             progress.update()
     sets = marks.by_set(rows)
     way = "a message of its chat template, " if model.chat else ""
-    show_tables([(f"RoboBench: {who} asked as {way}{prompt!r}, at most {model.max_new_tokens} tokens each",
-                  marks.HEADINGS, [marks.cells(name, figures) for name, figures in sets.items()])])
+    show_tables(
+        [
+            (
+                f"RoboBench: {who} asked as {way}{prompt!r}, at most {model.max_new_tokens} tokens each",
+                marks.HEADINGS,
+                [marks.cells(name, figures) for name, figures in sets.items()],
+            )
+        ]
+    )
     for line in marks.remarks(sets):
         print(line)
     if arguments.report:
-        write_text(Path(arguments.report), marks.report("RoboBench", f"Asked was {who}.", f"{way}`{prompt!r}`", rows, tasks, []))
+        write_text(
+            Path(arguments.report),
+            marks.report("RoboBench", f"Asked was {who}.", f"{way}`{prompt!r}`", rows, tasks, []),
+        )
     if arguments.json:
-        write_json(Path(arguments.json), {"model": who, "prompt": prompt, "chat": model.chat, "max_new_tokens": model.max_new_tokens, "sets": sets,
-                                          "answers": rows})
+        write_json(
+            Path(arguments.json),
+            {
+                "model": who,
+                "prompt": prompt,
+                "chat": model.chat,
+                "max_new_tokens": model.max_new_tokens,
+                "sets": sets,
+                "answers": rows,
+            },
+        )

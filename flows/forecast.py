@@ -17,8 +17,8 @@ from pipeline.training.clock import seconds as of_clock
 from pipeline.training.train import number_of_steps
 
 PACE = STATE / "pace.json"
-PATIENCE = 2            # seconds that a run waits for the measurement, once everything else is ready
-SHOWN = 3               # stages told apart, the longest
+PATIENCE = 2  # seconds that a run waits for the measurement, once everything else is ready
+SHOWN = 3  # stages told apart, the longest
 _measuring: list[subprocess.Popen] = []
 
 
@@ -26,7 +26,7 @@ def recall() -> dict:
     """Stage -> seconds that it took here the last time; `train` -> its rate, weights x tokens/s."""
     try:
         return read_json(PACE)
-    except (OSError, ValueError):       # never yet, or cut short
+    except (OSError, ValueError):  # never yet, or cut short
         return {}
 
 
@@ -41,8 +41,14 @@ def remember(seconds: dict[str, float]) -> None:
 def start() -> None:
     """Begins to measure, where no training here has told how fast it is."""
     if not recall().get("train"):
-        _measuring.append(subprocess.Popen([sys.executable, "-m", "pipeline.plan"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                           env=own_environment()))
+        _measuring.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "pipeline.plan"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=own_environment(),
+            )
+        )
 
 
 def measured() -> float | None:
@@ -66,7 +72,9 @@ def training(config: Config, rate: float | None, eager: float | None) -> tuple[f
         low, why = most, "at the speed of the training before"
     elif eager:
         low, most = eager / FASTER if t.compile else eager, eager
-        why = "from a second of it just now" + (", as compiling makes it up to three times as fast" if t.compile else "")
+        why = "from a second of it just now" + (
+            ", as compiling makes it up to three times as fast" if t.compile else ""
+        )
     else:
         return None
     limit = of_clock(t.max_time) if t.max_time else most
@@ -89,8 +97,13 @@ def said(config: Config, stages: dict[str, str], known: dict, eager: float | Non
     new += [stage for stage in stages if stage != "train" and stage not in known]
     if others:
         longest = sorted(others, key=others.__getitem__, reverse=True)[:SHOWN]
-        parts.append(f"{len(others)} other stage{'s' * (len(others) > 1)} {clock(sum(others.values()))} as the last time ("
-                     + ", ".join(f"{stage} {clock(others[stage])}" for stage in longest) + ")")
+        parts.append(
+            f"{len(others)} other stage{'s' * (len(others) > 1)} {clock(sum(others.values()))} as the last time ("
+            + ", ".join(f"{stage} {clock(others[stage])}" for stage in longest)
+            + ")"
+        )
     if new:
-        parts.append(f"not known before they ran here once: {', '.join(new) if len(new) <= SHOWN else f'{len(new)} stages'}")
+        parts.append(
+            f"not known before they ran here once: {', '.join(new) if len(new) <= SHOWN else f'{len(new)} stages'}"
+        )
     return f"This run takes, where nothing is cached: {'; '.join(parts)}"

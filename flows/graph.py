@@ -27,9 +27,19 @@ from flows.processes import UMASK
 from pipeline.core.stage import EX_TEMPFAIL
 
 # What DVC says around a stage, which the line of the stage itself says better.
-DVC_SAYS = ("Running stage", "> exec python", "Updating lock file", "Generating lock file", "Use `dvc push`", "To track", "To enable auto staging",
-            "\tdvc config core.autostage", "\tgit add", "ERROR: failed to reproduce")
-MARGIN = "    "             # before what a stage says
+DVC_SAYS = (
+    "Running stage",
+    "> exec python",
+    "Updating lock file",
+    "Generating lock file",
+    "Use `dvc push`",
+    "To track",
+    "To enable auto staging",
+    "\tdvc config core.autostage",
+    "\tgit add",
+    "ERROR: failed to reproduce",
+)
+MARGIN = "    "  # before what a stage says
 UNREADABLE = Path(".state/dvc.lock.unreadable")
 _children: set[subprocess.Popen] = set()
 
@@ -45,6 +55,7 @@ class StageFailed(RuntimeError):
 @dataclass(frozen=True)
 class Outcome:
     """How one stage or act ended: its name, state (Executed, Cached, Skipped), seconds and reason."""
+
     name: str
     state: str
     seconds: float
@@ -75,11 +86,13 @@ def mend() -> list[str]:
             Lockfile(repo, str(lock)).load()
             whole = text[-1:] in ("", "\n")
         except (YAMLFileCorruptedError, YAMLValidationError):
-            whole = "<<<<<<<" in text       # a merge, which somebody has to end
+            whole = "<<<<<<<" in text  # a merge, which somebody has to end
         if not whole:
             UNREADABLE.parent.mkdir(exist_ok=True)
             lock.replace(UNREADABLE)
-            said.append(f"dvc.lock was cut short, by a full disk perhaps, and is now {UNREADABLE}; it is made anew from DVC's run cache")
+            said.append(
+                f"dvc.lock was cut short, by a full disk perhaps, and is now {UNREADABLE}; it is made anew from DVC's run cache"
+            )
     return said
 
 
@@ -88,7 +101,11 @@ def child_environment() -> dict[str, str]:
     here, found = os.path.dirname(sys.executable), {"ROBO_PROGRESS": "log"}
     if console.is_live():
         columns = shutil.get_terminal_size().columns - len(MARGIN)
-        found = {"ROBO_PROGRESS": "live", "COLUMNS": str(columns), "TQDM_NCOLS": str(columns - 1)}      # the latter for bars of libraries
+        found = {
+            "ROBO_PROGRESS": "live",
+            "COLUMNS": str(columns),
+            "TQDM_NCOLS": str(columns - 1),
+        }  # the latter for bars of libraries
     return {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1", **found}
 
 
@@ -114,8 +131,13 @@ def reproduce(stage: str, logger) -> str:
 
     Raises StageFailed with the stage's own message.
     """
-    child = subprocess.Popen([sys.executable, "-m", "flows.dvc_child", "repro", "--single-item", stage], stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, env=child_environment(), umask=UMASK)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "flows.dvc_child", "repro", "--single-item", stage],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=child_environment(),
+        umask=UMASK,
+    )
     _children.add(child)
     state, tail, code = "Executed", [], None
     try:
@@ -138,10 +160,12 @@ def reproduce(stage: str, logger) -> str:
         _children.discard(child)
     if status:
         errors = [line for line in tail if line.startswith(("error:", "ERROR:"))]
-        message = "\n".join(tail[tail.index(errors[0]):] if errors else tail[-15:])
+        message = "\n".join(tail[tail.index(errors[0]) :] if errors else tail[-15:])
         message = message.removeprefix("error: ")
-        raise StageFailed(f"{stage}: {message or f'dvc ended with status {status}'}",
-                          temporary=code == EX_TEMPFAIL or "is busy" in message)
+        raise StageFailed(
+            f"{stage}: {message or f'dvc ended with status {status}'}",
+            temporary=code == EX_TEMPFAIL or "is busy" in message,
+        )
     return state
 
 
@@ -154,7 +178,14 @@ def can_pass(task, run, state: State) -> bool:
     return False
 
 
-@task(name="stage", retries=2, retry_delay_seconds=[3, 15], retry_condition_fn=can_pass, cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="stage",
+    retries=2,
+    retry_delay_seconds=[3, 15],
+    retry_condition_fn=can_pass,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def run_stage(stage: str) -> State:
     """Brings one stage up to date. The state's name says how, its message why."""
     logger, began = get_run_logger(), time.perf_counter()

@@ -28,11 +28,11 @@ from pipeline.core.errors import UserError
 from pipeline.core.stage import die_with_parent
 
 STOP_SECONDS = 20
-LOG_BYTES = 10_000_000      # of one log file; the one before it is kept
-LAST_LINES = 200            # of what a child said, among which the reason of its end is sought
+LOG_BYTES = 10_000_000  # of one log file; the one before it is kept
+LAST_LINES = 200  # of what a child said, among which the reason of its end is sought
 # How Python says what ended it; Prefect and uvicorn go on talking after that, a screenful at times.
 REASON = re.compile(r"([\w.]+\.)?\w*(Error|Exception|Exit|error)\b")
-RESTARTS, WITHIN = 5, 300   # a child that dies more often within so many seconds will not get well by itself
+RESTARTS, WITHIN = 5, 300  # a child that dies more often within so many seconds will not get well by itself
 
 _lock = threading.Lock()
 
@@ -55,13 +55,13 @@ class Child:
     command: list[str]
     environment: dict[str, str]
     log: Path
-    health: str = ""                                # URL that answers 200 when it is ready; empty: no one needs to wait for it
-    shown: bool = False                             # its lines stand on our terminal too
-    orphaned: signal.Signals = signal.SIGTERM       # what Linux sends it when we are gone
-    holds: IO | None = None                         # an open lock file that stays locked as long as it lives
+    health: str = ""  # URL that answers 200 when it is ready; empty: no one needs to wait for it
+    shown: bool = False  # its lines stand on our terminal too
+    orphaned: signal.Signals = signal.SIGTERM  # what Linux sends it when we are gone
+    holds: IO | None = None  # an open lock file that stays locked as long as it lives
     process: subprocess.Popen | None = None
     pump: threading.Thread | None = None
-    said: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))     # since it was started
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))  # since it was started
     ready: bool = False
     deaths: list[float] = field(default_factory=list)
 
@@ -80,7 +80,7 @@ class Child:
 def say(text: str, name: str = "robo") -> None:
     """One line on the terminal, with the time where no journal adds it."""
     clock = f"{time.strftime('%H:%M:%S')} " if sys.stdout.isatty() else ""
-    with _lock, contextlib.suppress(OSError):       # nobody reads it any more
+    with _lock, contextlib.suppress(OSError):  # nobody reads it any more
         print(f"{clock}{name:<10} | {text}", flush=True)
 
 
@@ -95,7 +95,7 @@ def answers(url: str) -> bool:
 def pass_on(child: Child, stream: IO) -> None:
     child.log.parent.mkdir(parents=True, exist_ok=True)
     file = RotatingFileHandler(child.log, maxBytes=LOG_BYTES, backupCount=1)
-    file.handleError = lambda record: None      # a full disk must not stop the one whose lines these are
+    file.handleError = lambda record: None  # a full disk must not stop the one whose lines these are
     for line in stream:
         text = line.decode(errors="replace").rstrip()
         file.emit(LogRecord(child.name, INFO, "", 0, text, (), None))
@@ -109,9 +109,17 @@ def start(child: Child) -> None:
     """Must be called by the main thread: Linux counts a child's parent as dead when the thread that started it ends."""
     descriptors = (child.holds.fileno(),) if child.holds else ()
     child.said.clear()
-    child.process = subprocess.Popen(child.command, env=child.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                     stderr=subprocess.STDOUT, start_new_session=True, pass_fds=descriptors, umask=UMASK,
-                                     preexec_fn=lambda: die_with_parent(child.orphaned))
+    child.process = subprocess.Popen(
+        child.command,
+        env=child.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=descriptors,
+        umask=UMASK,
+        preexec_fn=lambda: die_with_parent(child.orphaned),
+    )
     child.pump = threading.Thread(target=pass_on, args=(child, child.process.stdout), daemon=True)
     child.pump.start()
     child.ready = not child.health
@@ -119,7 +127,7 @@ def start(child: Child) -> None:
 
 def is_alive(child: Child) -> bool:
     """Whether any process of the child's group is left."""
-    child.running.poll()        # takes note of its end, or it would stay in the group as a zombie
+    child.running.poll()  # takes note of its end, or it would stay in the group as a zombie
     try:
         os.killpg(child.running.pid, 0)
         return True
@@ -156,7 +164,7 @@ def reason(said: list[str]) -> str:
 def why_ended(child: Child) -> str:
     status = child.running.returncode
     child.hear_out()
-    said = list(child.said)[-1 if status < 0 else 0:]       # killed, it had no time to say why
+    said = list(child.said)[-1 if status < 0 else 0 :]  # killed, it had no time to say why
     how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
     return f"{child.name} {how}; its log {child.log} says: {reason(said)}"
 
@@ -177,7 +185,9 @@ def wait_until_ready(children: list[Child], seconds: float) -> None:
             child.ready = child.ready or answers(child.health)
         if time.monotonic() > until:
             late = [child for child in children if not child.ready]
-            raise UserError("\n".join(f"{child.name} did not answer in {seconds} s; its log is {child.log}" for child in late))
+            raise UserError(
+                "\n".join(f"{child.name} did not answer in {seconds} s; its log is {child.log}" for child in late)
+            )
         time.sleep(0.1)
 
 
@@ -195,7 +205,9 @@ def watch(children: list[Child]) -> None:
                 now = time.monotonic()
                 child.deaths = [death for death in child.deaths if death > now - WITHIN] + [now]
                 if len(child.deaths) > RESTARTS:
-                    raise UserError(f"{said}\nThat was the {len(child.deaths)}th time in {WITHIN} s, so everything ends")
+                    raise UserError(
+                        f"{said}\nThat was the {len(child.deaths)}th time in {WITHIN} s, so everything ends"
+                    )
                 say(f"{said}. It is started again")
                 wait_until_gone([child], STOP_SECONDS)
                 time.sleep(len(child.deaths) ** 2 / 5)
@@ -210,11 +222,12 @@ def watch(children: list[Child]) -> None:
 def foreground(children: list[Child]) -> Generator[None]:
     """Turns Ctrl-C and SIGTERM inside the block into its end, and stops everything in `children` when it ends, however it does:
     the last one started first, so that who reports to a server still can."""
+
     def leave(*_):
         raise KeyboardInterrupt
 
     kinds = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:       # as nohup has it
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
         kinds.append(signal.SIGHUP)
     before = {kind: signal.signal(kind, leave) for kind in kinds}
     try:
@@ -222,7 +235,7 @@ def foreground(children: list[Child]) -> Generator[None]:
     except KeyboardInterrupt:
         say("stops")
     finally:
-        for kind in before:         # an impatient second Ctrl-C must not leave anything running
+        for kind in before:  # an impatient second Ctrl-C must not leave anything running
             signal.signal(kind, signal.SIG_IGN)
         started = [child for child in children if child.process]
         stop([child for child in started if not child.health])
@@ -237,7 +250,7 @@ def locked(path: Path) -> IO | None:
     The system lets go of it when the last holder ends, however that ends, so it tells for certain whether one lives.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a", encoding="utf-8")      # noqa: SIM115 (it stays open)
+    file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (it stays open)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return file

@@ -21,7 +21,9 @@ def promote(version: int | str, why: str = "") -> None:
     """Makes a registered version (a number or an alias such as candidate) the champion and serves it. Raises UserError where it is refused."""
     config = load()
     asked = promotion.now()
-    number, said = promotion.promote(config, default_tracking_uri(config.root), str(version), "the flow promote in Prefect", why)
+    number, said = promotion.promote(
+        config, default_tracking_uri(config.root), str(version), "the flow promote in Prefect", why
+    )
     get_run_logger().info(said)
     finish(follow(config, number, asked))
 

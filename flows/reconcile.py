@@ -25,8 +25,8 @@ from pipeline.publish.promotion import Round
 from pipeline.publish.registry import CHAMPION
 from pipeline.tracking import default_tracking_uri
 
-WAIT_SECONDS = 120      # for a reconciler that runs elsewhere to serve what a command asked for
-SETTLE_SECONDS = 60     # between looks for runs whose process is gone
+WAIT_SECONDS = 120  # for a reconciler that runs elsewhere to serve what a command asked for
+SETTLE_SECONDS = 60  # between looks for runs whose process is gone
 log = logging.getLogger("robo.reconcile")
 
 
@@ -55,13 +55,15 @@ def look(config: Config) -> Round:
 
 # --- what happened ----------------------------------------------------------------------------------------------------
 
+
 @contextlib.contextmanager
 def prefect_server(config: Config) -> Generator[str | None]:
     """Lets Prefect's client talk to the server that answers now, in the block; yields its address, or None where there is none."""
     environment = prefect_environment(config.root)
-    url = environment.pop("PREFECT_API_URL", None)      # not for good: the next time another server may answer, or none
+    url = environment.pop("PREFECT_API_URL", None)  # not for good: the next time another server may answer, or none
     os.environ.update(environment)
     from prefect.settings import PREFECT_API_URL, temporary_settings
+
     with temporary_settings({PREFECT_API_URL: url}):
         yield url
 
@@ -79,10 +81,15 @@ def report(config: Config, done: Round) -> None:
             from prefect import tags
 
             from flows.served import served
+
             with tags(runs.here()):
-                served(subject, done.said, good, return_state=True)     # ty: ignore[no-matching-overload]    a key between P.args and P.kwargs
-        except Exception as error:      # whatever Prefect's client meets
-            log.warning("Prefect's page will not show this (%s: %s); the version's run in MLflow does", type(error).__name__, error)
+                served(subject, done.said, good, return_state=True)  # ty: ignore[no-matching-overload]    a key between P.args and P.kwargs
+        except Exception as error:  # whatever Prefect's client meets
+            log.warning(
+                "Prefect's page will not show this (%s: %s); the version's run in MLflow does",
+                type(error).__name__,
+                error,
+            )
 
 
 def settle(config: Config) -> None:
@@ -94,6 +101,7 @@ def settle(config: Config) -> None:
 
 
 # --- the loop ---------------------------------------------------------------------------------------------------------
+
 
 class Drift:
     """How long the alias and Ollama have disagreed; says it once when that is too long."""
@@ -123,16 +131,21 @@ def loop(root: Path = Path(".")) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-    log.propagate = False       # Prefect's own lines, which say the same, keep to themselves
+    log.propagate = False  # Prefect's own lines, which say the same, keep to themselves
     with only_one(root) as free, foreground([]):
         if not free:
             raise UserError(f"another `robo reconcile` runs over {Path(root).resolve()}; one is enough")
-        log.info("keeps Ollama's %s at MLflow's alias %s of %s, looking every %g s; Ctrl-C stops it", promotion.latest(config.serving.name), CHAMPION,
-                 config.serving.name, operations.reconcile_every)
+        log.info(
+            "keeps Ollama's %s at MLflow's alias %s of %s, looking every %g s; Ctrl-C stops it",
+            promotion.latest(config.serving.name),
+            CHAMPION,
+            config.serving.name,
+            operations.reconcile_every,
+        )
         while True:
             try:
                 done = look(config)
-            except Exception as error:      # a full disk, say: whatever it is, the next look may do better
+            except Exception as error:  # a full disk, say: whatever it is, the next look may do better
                 done = Round(None, False, f"{type(error).__name__}: {error}")
                 if done.said != last:
                     log.exception("this look failed")
@@ -141,7 +154,7 @@ def loop(root: Path = Path(".")) -> None:
             last = done.said
             if done.happened:
                 report(config, done)
-                last = ""       # the next round says in short where things stand
+                last = ""  # the next round says in short where things stand
             if drift.too_long(done.agrees, time.monotonic()):
                 said = f"alias {CHAMPION} and Ollama have disagreed for more than {operations.drift_after:g} s: {done.said}"
                 log.warning(said)
@@ -151,7 +164,7 @@ def loop(root: Path = Path(".")) -> None:
                 settled = time.monotonic()
                 try:
                     settle(config)
-                except Exception as error:      # whatever Prefect's client meets; there is a next time
+                except Exception as error:  # whatever Prefect's client meets; there is a next time
                     log.warning("could not look for lost runs: %s: %s", type(error).__name__, error)
             time.sleep(operations.reconcile_every)
 
@@ -165,9 +178,13 @@ def follow(config: Config, version: int, asked: str) -> Round:
                 report(config, done)
             return done
     until = time.monotonic() + WAIT_SECONDS
-    while (done := promotion.standing(config, default_tracking_uri(config.root), version, asked)) is None and time.monotonic() < until:
+    while (
+        done := promotion.standing(config, default_tracking_uri(config.root), version, asked)
+    ) is None and time.monotonic() < until:
         time.sleep(0.5)
-    return done or Round(version, False, f"the reconciler did not serve version {version} in {WAIT_SECONDS} s; its log says why")
+    return done or Round(
+        version, False, f"the reconciler did not serve version {version} in {WAIT_SECONDS} s; its log says why"
+    )
 
 
 def promote(which: str, why: str) -> None:

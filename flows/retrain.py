@@ -51,37 +51,54 @@ def act(name: str, work: Callable[[], tuple[str, str]]) -> State:
 @task(task_run_name="register", cache_policy=NO_CACHE, persist_result=False)
 def register(asked: str) -> State:
     """Puts the built model into MLflow's registry as a version with the alias `candidate`; the run is named by it and who `asked`."""
+
     def work():
         config = load()
         done = registry.register(config, default_tracking_uri(config.root))
         runs.rename(f"version {done.version}{'' if done.created else ' again'}: {config.params.model}, by {asked}")
         return ("Executed" if done.created else "Skipped"), done.reason
+
     return act("register", work)
 
 
 @task(task_run_name="judge", cache_policy=NO_CACHE, persist_result=False)
 def judge_candidate() -> State:
     """Holds the registered version against the gates and the champion; a new verdict is worth a notice."""
+
     def work():
         config = load()
         done = judge(config, default_tracking_uri(config.root))
         if done.changed or done.promoted:
-            create_markdown_artifact(f"{done.said}\n\n{done.report}", key="candidate", description=f"Version {done.version} and the champion")
-            how = "" if done.promoted else f"\nMake it the champion in MLflow's page, or with: robo promote {done.version}"
-            notify(config.operations, get_run_logger(), f"{config.serving.name}: version {done.version} is ready", f"{done.said}{how}",
-                   "success" if done.good else "warning")
+            create_markdown_artifact(
+                f"{done.said}\n\n{done.report}", key="candidate", description=f"Version {done.version} and the champion"
+            )
+            how = (
+                ""
+                if done.promoted
+                else f"\nMake it the champion in MLflow's page, or with: robo promote {done.version}"
+            )
+            notify(
+                config.operations,
+                get_run_logger(),
+                f"{config.serving.name}: version {done.version} is ready",
+                f"{done.said}{how}",
+                "success" if done.good else "warning",
+            )
         return ("Executed" if done.changed or done.promoted else "Skipped"), done.said
+
     return act("judge", work)
 
 
 @task(task_run_name="import", cache_policy=NO_CACHE, persist_result=False)
 def import_candidate() -> State:
     """Puts the served GGUF into Ollama as NAME:candidate; without an Ollama server it is Skipped and nothing else fails."""
+
     def work():
         if serving.is_reachable() is None:
             return "Skipped", f"no Ollama at {serving.address()}; start it (`ollama serve`) and run `robo import`"
         done, said = acts.import_candidate(load())
         return ("Executed" if done.changed else "Skipped"), said
+
     return act("import", work)
 
 
@@ -98,12 +115,24 @@ def warn(line: str) -> None:
 
 def tell_of_failure(flow, flow_run, state: State) -> None:
     config = load()
-    notify(config.operations, get_logger("robo.retrain"), f"{config.serving.name}: {flow.name} {(state.name or state.type.value).lower()}",
-           state.message or flow_run.name, "failure")
+    notify(
+        config.operations,
+        get_logger("robo.retrain"),
+        f"{config.serving.name}: {flow.name} {(state.name or state.type.value).lower()}",
+        state.message or flow_run.name,
+        "failure",
+    )
 
 
-@flow(name="retrain", flow_run_name="retrain", task_runner=TWO_AT_ONCE, persist_result=False,
-      on_running=[runs.on_running], on_failure=[tell_of_failure], on_crashed=[tell_of_failure])
+@flow(
+    name="retrain",
+    flow_run_name="retrain",
+    task_runner=TWO_AT_ONCE,
+    persist_result=False,
+    on_running=[runs.on_running],
+    on_failure=[tell_of_failure],
+    on_crashed=[tell_of_failure],
+)
 def retrain() -> list[Outcome]:
     """Brings every file up to date, registers and judges what came out, and serves it as the candidate.
 
@@ -112,11 +141,11 @@ def retrain() -> list[Outcome]:
     runs.take_turn(console.say)
     for line in mend():
         warn(line)
-    config = load()     # a mistake in a config is said before anything runs
+    config = load()  # a mistake in a config is said before anything runs
     try:
         check_machine(config)
     except UserError:
-        if "train" in pending():        # a model trained elsewhere may well come through here
+        if "train" in pending():  # a model trained elsewhere may well come through here
             raise
     # who is asked at the end must be there, or the work is for nothing
     check(default_tracking_uri(config.root))
@@ -124,11 +153,13 @@ def retrain() -> list[Outcome]:
     try:
         lineage.commit(config.root)
     except UserError as error:
-        warn(f"note: a version registered now cannot say which commit it is of: {error}; robo doctor says what mends it")
+        warn(
+            f"note: a version registered now cannot say which commit it is of: {error}; robo doctor says what mends it"
+        )
     context = FlowRunContext.get()
     assert context and context.flow_run, "within a flow"
     asked = runs.trigger(context.flow_run, whoami())
-    runs.rename(f"{config.params.model}, by {asked}")       # the version is known when it is registered
+    runs.rename(f"{config.params.model}, by {asked}")  # the version is known when it is registered
     for line in advice(config) + missed(config):
         warn(f"note: {line}")
     if line := forecast.said(config, pending(), forecast.recall(), forecast.measured()):
@@ -137,20 +168,23 @@ def retrain() -> list[Outcome]:
     futures: dict[str, PrefectFuture] = {}
     try:
         for stage, needs in graph().items():
-            futures[stage] = submit(run_stage.with_options(task_run_name=stage), stage, after=[futures[n] for n in needs])
+            futures[stage] = submit(
+                run_stage.with_options(task_run_name=stage), stage, after=[futures[n] for n in needs]
+            )
         futures["register"] = submit(register, asked, after=list(futures.values()))
         futures["judge"] = submit(judge_candidate, after=[futures["register"]])
         futures["import"] = submit(import_candidate, after=[futures["register"]])
         for future in futures.values():
             future.wait()
-    except BaseException:       # cancelled or interrupted: leave nobody writing
+    except BaseException:  # cancelled or interrupted: leave nobody writing
         stop_children()
         raise
-    failed = {name: future.state for name, future in futures.items() if future.state.is_failed() or future.state.is_crashed()}
+    failed = {
+        name: future.state for name, future in futures.items() if future.state.is_failed() or future.state.is_crashed()
+    }
     if failed:
         raise RuntimeError("\n".join(str(state.result(raise_on_failure=False)) for state in failed.values()))
     outcomes = [future.result() for future in futures.values()]
     forecast.remember({done.name: done.seconds for done in outcomes if done.state == "Executed"})
     create_markdown_artifact(report(outcomes), key="retrain", description="What ran, and what came out")
     return outcomes
-

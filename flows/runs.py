@@ -16,11 +16,11 @@ from typing import IO
 
 from flows.processes import locked
 
-POOL = "robo"                       # the process pool that prefect.yaml names; its runs are this checkout's
-KEEP_SECONDS = 24 * 3600            # of a lock file that nobody holds
+POOL = "robo"  # the process pool that prefect.yaml names; its runs are this checkout's
+KEEP_SECONDS = 24 * 3600  # of a lock file that nobody holds
 HOLD_SECONDS = 2
-START_SECONDS = 60                  # that an engine may take from its run's state Pending to its lock
-NAME_CHARACTERS = 120               # of a run's name
+START_SECONDS = 60  # that an engine may take from its run's state Pending to its lock
+NAME_CHARACTERS = 120  # of a run's name
 _held: dict[str, IO | None] = {}
 
 
@@ -43,7 +43,7 @@ def hold(run_id: str) -> None:
     until = time.monotonic() + HOLD_SECONDS
     while _held.get(run_id) is None and time.monotonic() < until:
         _held[run_id] = locked(folder() / run_id)
-        time.sleep(0.01)        # it is not ours at once where somebody is asking `is_held`
+        time.sleep(0.01)  # it is not ours at once where somebody is asking `is_held`
 
 
 def on_running(flow, flow_run, state) -> None:
@@ -64,7 +64,9 @@ def is_gone(run, pool: bool) -> bool:
     """Whether the run was ours and has no process: it left a lock file that nobody holds, or it never came to make one, which says
     something only of runs begun here, and of the pool's where no worker lives to start them."""
     pending = run.state_type.value == "PENDING"
-    starts = pending and time.time() - run.state.timestamp.timestamp() < START_SECONDS      # again, perhaps, over the file of its last try
+    starts = (
+        pending and time.time() - run.state.timestamp.timestamp() < START_SECONDS
+    )  # again, perhaps, over the file of its last try
     left = not starts and (folder() / str(run.id)).exists()
     begun = not pending and here() in run.tags
     return (left or begun or (pool and run.work_pool_name == POOL)) and not is_held(str(run.id))
@@ -81,6 +83,7 @@ def rename(name: str) -> None:
     """Gives the flow run that runs here a name that says what it is about; Prefect's own are two random words."""
     from prefect.client.orchestration import get_client
     from prefect.runtime import flow_run
+
     with get_client(sync_client=True) as client:
         client.update_flow_run(flow_run.id, name=name[:NAME_CHARACTERS])
 
@@ -105,16 +108,22 @@ def settle(pool: bool = False) -> list[str]:
     crashed = Crashed(message="Its process is gone")
     settled = []
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=active))))
+        runs = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=active)))
+        )
         for run in runs:
             if is_gone(run, pool):
                 tasks = client.read_task_runs(
                     flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
-                    task_run_filter=TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(
-                        any_=[StateType.RUNNING, StateType.PENDING]))))
+                    task_run_filter=TaskRunFilter(
+                        state=TaskRunFilterState(
+                            type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])
+                        )
+                    ),
+                )
                 for task in tasks:
                     client.set_task_run_state(task.id, crashed, force=True)
-                client.set_flow_run_state(run.id, crashed)      # not forced: the rules free its place in the queue
+                client.set_flow_run_state(run.id, crashed)  # not forced: the rules free its place in the queue
                 settled.append(run.name)
     for file in folder().glob("*") if folder().exists() else ():
         if file.stat().st_mtime < time.time() - KEEP_SECONDS and not is_held(file.name):

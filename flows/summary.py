@@ -9,13 +9,20 @@ from pipeline.evaluation.marks import HEADINGS, cells
 
 
 def stages(outcomes: list[Outcome]) -> Table:
-    return "Stages and acts", ["", "state", "seconds", "because"], [[o.name, o.state, f"{o.seconds:.1f}", o.why] for o in outcomes]
+    return (
+        "Stages and acts",
+        ["", "state", "seconds", "because"],
+        [[o.name, o.state, f"{o.seconds:.1f}", o.why] for o in outcomes],
+    )
 
 
 def held_out() -> Table:
     figures = read_json(METRICS / "evaluate.json")
-    return "Text that was held out", ["split", "bits per byte", "loss"], [
-        [split, f"{f['bits_per_byte']:.4f}", f"{f['loss']:.4f}"] for split, f in figures.items()]
+    return (
+        "Text that was held out",
+        ["split", "bits per byte", "loss"],
+        [[split, f"{f['bits_per_byte']:.4f}", f"{f['loss']:.4f}"] for split, f in figures.items()],
+    )
 
 
 def files() -> Table:
@@ -25,15 +32,26 @@ def files() -> Table:
         written = read_json(METRICS / "quantize" / f"{quant}.json")
         tensors = ", ".join(f"{count} {kind}" for kind, count in written["tensors"].items())
         note = " (recommended)" if quant == assessed["recommended"] else ""
-        rows.append([quant + note, f"{written['bytes']:,}", f"{written['bits_per_weight']:.2f}", f"{figures['bits_per_byte']:.4f}", tensors])
+        rows.append(
+            [
+                quant + note,
+                f"{written['bytes']:,}",
+                f"{written['bits_per_weight']:.2f}",
+                f"{figures['bits_per_byte']:.4f}",
+                tensors,
+            ]
+        )
     title = f"GGUF files, measured on the first {assessed['tokens']:,} validation tokens"
     return title, ["type", "bytes", "bits per weight", "bits per byte", "tensors really in it"], rows
 
 
 def exam() -> Table:
     examined = read_json(METRICS / "exam.json")
-    return f"RoboBench, asked of {examined['served']}; the failures that may be looked at stand in {REPORTS / 'exam.md'}", HEADINGS, [
-        cells(name, f) for name, f in examined["sets"].items()]
+    return (
+        f"RoboBench, asked of {examined['served']}; the failures that may be looked at stand in {REPORTS / 'exam.md'}",
+        HEADINGS,
+        [cells(name, f) for name, f in examined["sets"].items()],
+    )
 
 
 def report(outcomes: list[Outcome]) -> str:
@@ -43,7 +61,9 @@ def report(outcomes: list[Outcome]) -> str:
         lines = [f"## {title}", "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
         parts.append("\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]))
     speeds = [f"{INFERENCE}.md"] if read_timings(INFERENCE) else []
-    return "\n\n".join([*parts, *((REPORTS / name).read_text(encoding="utf-8") for name in ("quantization.md", *speeds, "samples.md"))])
+    return "\n\n".join(
+        [*parts, *((REPORTS / name).read_text(encoding="utf-8") for name in ("quantization.md", *speeds, "samples.md"))]
+    )
 
 
 def show(outcomes: list[Outcome]) -> None:

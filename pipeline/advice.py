@@ -12,8 +12,13 @@ from pipeline.core.errors import UserError
 
 BLOCK = 256
 # k-quant -> what llama.cpp takes instead, and the bits per weight of both
-FALLBACKS = {"Q2_K": ("Q4_0", 2.625, 4.5), "Q3_K": ("Q4_0", 3.4375, 4.5), "Q4_K": ("Q5_0", 4.5, 5.5), "Q5_K": ("Q5_1", 5.5, 6.0),
-             "Q6_K": ("Q8_0", 6.5625, 8.5)}
+FALLBACKS = {
+    "Q2_K": ("Q4_0", 2.625, 4.5),
+    "Q3_K": ("Q4_0", 3.4375, 4.5),
+    "Q4_K": ("Q5_0", 4.5, 5.5),
+    "Q5_K": ("Q5_1", 5.5, 6.0),
+    "Q6_K": ("Q8_0", 6.5625, 8.5),
+}
 FRIENDLY = {"robo-nano-5m": "robo-nano-256", "robo-tiny-25m": "robo-tiny-512", "robo-medium-80m": "robo-medium-768"}
 
 
@@ -36,7 +41,8 @@ def bytes_lost(model, quant: str) -> int:
     kind = quant[:4]
     if kind not in FALLBACKS:
         return 0
-    def more(kind: str) -> float:       # bytes a weight
+
+    def more(kind: str) -> float:  # bytes a weight
         return (FALLBACKS[kind][2] - FALLBACKS[kind][1]) / 8
 
     head = model.vocab_size * model.d_model if model.d_model % BLOCK else 0
@@ -48,20 +54,48 @@ def unusual(config: Config) -> list[str]:
     """Settings that may be meant and seldom are, and what was left out."""
     at, m, d, t, p = config.paths, config.model, config.data, config.training, config.serving.parameters
     again, (first, second) = d.block_size / d.stride, t.betas
-    rates = [(key, rate) for key, rate in (("learning_rate", t.learning_rate), ("muon_learning_rate", t.muon_learning_rate)) if rate is not None]
+    rates = [
+        (key, rate)
+        for key, rate in (("learning_rate", t.learning_rate), ("muon_learning_rate", t.muon_learning_rate))
+        if rate is not None
+    ]
     notes = [
-        *((key not in m.model_fields_set, f"{at['model']}: {key}: left out, so it is {said}, as the reference's profiles mean it")
-          for key, said in (("architecture", m.architecture), ("tie_embeddings", str(m.tie_embeddings).lower()))),
+        *(
+            (
+                key not in m.model_fields_set,
+                f"{at['model']}: {key}: left out, so it is {said}, as the reference's profiles mean it",
+            )
+            for key, said in (("architecture", m.architecture), ("tie_embeddings", str(m.tie_embeddings).lower()))
+        ),
         (m.dropout > 0.5, f"{at['model']}: dropout: {m.dropout:g} takes more than it leaves; 0 to 0.2 is usual"),
-        (again > 4, f"{at['data']}: stride: {d.stride} reads each token {again:.0f} times in an epoch; block_size {d.block_size} reads it once"),
-        *((rate >= 0.01, f"{at['training']}: {key}: {rate:g} is high, the loss may rise without end; 3e-4 is usual for adamw, 7e-3 here for muon")
-          for key, rate in rates),
-        (first == 0 or second < 0.9 or first > second, f"{at['training']}: betas: {t.betas}; [0.9, 0.95] is usual, the second the larger"),
-        (t.warmup_ratio > 0.5, f"{at['training']}: warmup_ratio: {t.warmup_ratio:g} spends most of the training below its rate; 0.05 is usual"),
-        (t.compile and t.max_time is not None and t.max_time.startswith("00:00:"),
-         f'{at["training"]}: max_time: "{t.max_time}" is less than compiling takes; compile: false trains from the first second'),
-        (p.num_predict > p.num_ctx, f"{at['serving']}: parameters.num_predict: {p.num_predict} is more than num_ctx {p.num_ctx}, so the model "
-                                    "forgets how its answer began"),
+        (
+            again > 4,
+            f"{at['data']}: stride: {d.stride} reads each token {again:.0f} times in an epoch; block_size {d.block_size} reads it once",
+        ),
+        *(
+            (
+                rate >= 0.01,
+                f"{at['training']}: {key}: {rate:g} is high, the loss may rise without end; 3e-4 is usual for adamw, 7e-3 here for muon",
+            )
+            for key, rate in rates
+        ),
+        (
+            first == 0 or second < 0.9 or first > second,
+            f"{at['training']}: betas: {t.betas}; [0.9, 0.95] is usual, the second the larger",
+        ),
+        (
+            t.warmup_ratio > 0.5,
+            f"{at['training']}: warmup_ratio: {t.warmup_ratio:g} spends most of the training below its rate; 0.05 is usual",
+        ),
+        (
+            t.compile and t.max_time is not None and t.max_time.startswith("00:00:"),
+            f'{at["training"]}: max_time: "{t.max_time}" is less than compiling takes; compile: false trains from the first second',
+        ),
+        (
+            p.num_predict > p.num_ctx,
+            f"{at['serving']}: parameters.num_predict: {p.num_predict} is more than num_ctx {p.num_ctx}, so the model "
+            "forgets how its answer began",
+        ),
     ]
     return [said for odd, said in notes if odd]
 
@@ -80,9 +114,11 @@ def costs(config: Config) -> list[str]:
         return []
     key = "d_model" if model.d_model in narrow else "d_ff"
     friendly = FRIENDLY.get(config.params.model)
-    return [f"{path}: {key}: rows of {' and '.join(map(str, narrow))} are no multiple of {BLOCK}, so llama.cpp takes larger types than asked for: "
-            + ", ".join(f"{quant} costs about {more:,} bytes more" for quant, more in lost.items())
-            + (f"; {friendly} has the same budget and loses none" if friendly else "; widths of 256, 512 and 768 lose none")]
+    return [
+        f"{path}: {key}: rows of {' and '.join(map(str, narrow))} are no multiple of {BLOCK}, so llama.cpp takes larger types than asked for: "
+        + ", ".join(f"{quant} costs about {more:,} bytes more" for quant, more in lost.items())
+        + (f"; {friendly} has the same budget and loses none" if friendly else "; widths of 256, 512 and 768 lose none")
+    ]
 
 
 def least_memory(config: Config) -> int:
@@ -94,13 +130,16 @@ def least_memory(config: Config) -> int:
 
 def check_memory(config: Config) -> None:
     needed, there = least_memory(config), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > there and config.training.strategy != "fsdp":       # which divides it among devices
+    if needed > there and config.training.strategy != "fsdp":  # which divides it among devices
         import torch
+
         if torch.cuda.is_available():
             there = torch.cuda.get_device_properties(0).total_memory
         if needed > there:
-            raise UserError(f"{config.paths['model']} and {config.paths['data']}: training takes {needed / 1e9:,.0f} GB at least, and this "
-                            f"machine has {there / 1e9:,.0f}; choose a smaller model (d_model, d_ff, n_layers, vocab_size), context or batch_size")
+            raise UserError(
+                f"{config.paths['model']} and {config.paths['data']}: training takes {needed / 1e9:,.0f} GB at least, and this "
+                f"machine has {there / 1e9:,.0f}; choose a smaller model (d_model, d_ff, n_layers, vocab_size), context or batch_size"
+            )
 
 
 def check_machine(config: Config) -> None:
@@ -111,10 +150,13 @@ def check_machine(config: Config) -> None:
     t = config.training
     if config.operations.slurm:
         from pipeline.training import slurm
-        slurm.check(slurm.options(config.operations.slurm, t.num_nodes, t.devices), f"{config.paths['operations']}: slurm")
+
+        slurm.check(
+            slurm.options(config.operations.slurm, t.num_nodes, t.devices), f"{config.paths['operations']}: slurm"
+        )
         return
     check_memory(config)
-    if t.precision in ("auto", "32-true") and t.devices == 1:       # every machine can; torch takes seconds to import
+    if t.precision in ("auto", "32-true") and t.devices == 1:  # every machine can; torch takes seconds to import
         return
     from pipeline.training import devices, precision
 

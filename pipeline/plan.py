@@ -19,18 +19,26 @@ from pipeline.core.config import Config
 from pipeline.core.memory import keep_freed
 
 MEASURE_SECONDS = 10
-FASTER = 3      # times, at most, that compiled steps are as fast as eager ones in float32: where there are bfloat16 units (EXPERIMENTS.md)
-PRECISIONS = {"32-true": "32-true", "16-mixed": "16-mixed or bf16-mixed"}    # what is simulated -> what it is the memory of
+FASTER = 3  # times, at most, that compiled steps are as fast as eager ones in float32: where there are bfloat16 units (EXPERIMENTS.md)
+PRECISIONS = {
+    "32-true": "32-true",
+    "16-mixed": "16-mixed or bf16-mixed",
+}  # what is simulated -> what it is the memory of
 # The reference's flowcharts, by tokens of training text: below how many, which profile, rate and steps.
-PROFILES = ((5e6, "robo-nano-5m", 3e-4, 500), (15e6, "robo-tiny-25m", 3e-4, 1000), (50e6, "robo-small-50m", 3e-4, 2000),
-            (math.inf, "robo-medium-80m", 2e-4, 3000))
+PROFILES = (
+    (5e6, "robo-nano-5m", 3e-4, 500),
+    (15e6, "robo-tiny-25m", 3e-4, 1000),
+    (50e6, "robo-small-50m", 3e-4, 2000),
+    (math.inf, "robo-medium-80m", 2e-4, 3000),
+)
 DROPOUTS = ((5e6, 0.2), (20e6, 0.1), (math.inf, 0.0))
 
 
 @dataclass(frozen=True)
 class Advice:
     """One choice of the reference beside ours."""
-    key: str            # file: key
+
+    key: str  # file: key
     ours: str
     reference: str
     why: str
@@ -38,6 +46,7 @@ class Advice:
 
 def build(config: Config):
     from pipeline.model import ModelConfig, Transformer
+
     return Transformer(ModelConfig.from_dict(config.model.model_dump()))
 
 
@@ -49,9 +58,14 @@ def parameters(config: Config) -> dict[str, int]:
     norms = (2 * c.n_layers + 1) * c.d_model * (1 + bias) + (2 * c.n_layers * head if c.architecture == "qwen3" else 0)
     attention = 2 * c.d_model * (c.d_model + (c.n_kv_heads or c.n_heads) * head) + bias * 4 * c.d_model
     feed_forward = (2 if gpt2 else 3) * c.d_model * c.d_ff + bias * (c.d_ff + c.d_model)
-    found = {"token embeddings": c.vocab_size * c.d_model, "positions": gpt2 * c.context_length * c.d_model,
-             "attention": c.n_layers * attention, "feed-forward": c.n_layers * feed_forward, "norms": norms,
-             "head": 0 if c.tie_embeddings else c.vocab_size * c.d_model}
+    found = {
+        "token embeddings": c.vocab_size * c.d_model,
+        "positions": gpt2 * c.context_length * c.d_model,
+        "attention": c.n_layers * attention,
+        "feed-forward": c.n_layers * feed_forward,
+        "norms": norms,
+        "head": 0 if c.tie_embeddings else c.vocab_size * c.d_model,
+    }
     return {part: count for part, count in found.items() if count}
 
 
@@ -71,7 +85,7 @@ def training_memory(config: Config, precision: str, batch_size: int) -> int:
         tracker = MemTracker()
         tracker.track_external(model, optimizer, ids)
         with tracker:
-            for step in range(2):       # the optimizer's state is there from the second on
+            for step in range(2):  # the optimizer's state is there from the second on
                 with torch.autocast("cpu", dtype, enabled=precision != "32-true"):
                     loss = model.loss(ids, ids)
                 loss.backward()
@@ -129,7 +143,9 @@ def measure(config: Config, seconds: float = MEASURE_SECONDS) -> tuple[float, fl
         why += f", not compiled, so several times slower: {trouble}"
     elif config.training.compile:
         model.compile_steps()
-    optimizer = make_optimizer(model, config.training.model_dump(), torch.bfloat16 if device == "cuda" or cpu_has_bfloat16() else torch.float32)
+    optimizer = make_optimizer(
+        model, config.training.model_dump(), torch.bfloat16 if device == "cuda" or cpu_has_bfloat16() else torch.float32
+    )
     ids = torch.randint(config.model.vocab_size, (config.data.batch_size, config.data.block_size + 1), device=device)
 
     def step() -> None:
@@ -145,7 +161,7 @@ def measure(config: Config, seconds: float = MEASURE_SECONDS) -> tuple[float, fl
     began = time.perf_counter()
     step()
     first = time.perf_counter() - began
-    step()                              # what the first left for later
+    step()  # what the first left for later
     began = time.perf_counter()
     steps = 0
     while (taken := time.perf_counter() - began) < seconds:
@@ -190,6 +206,7 @@ def eager_seconds(config: Config) -> float | None:
 
 def reference(config: Config, tokens: int) -> list[Advice]:
     """What the reference's flowcharts choose for so many tokens of training text, where it is not what stands in the configs."""
+
     def row(table):
         return next(row for row in table if tokens < row[0])
 
@@ -198,16 +215,32 @@ def reference(config: Config, tokens: int) -> list[Advice]:
     size = f"{tokens / 1e6:.1f}M tokens of training text"
     at, t = config.paths, config.training
     rows = [
-        Advice("params.yaml: model", config.params.model, profile, f"{size}: a larger model learns them by heart, a smaller one cannot hold them"),
-        Advice(f"{at['model']}: dropout", f"{config.model.dropout:g}", f"{dropout:g}", f"{size}: the less text, the more it is read again"),
-        Advice(f"{at['training']}: learning_rate", f"{t.learning_rate:g}", f"{rate:g}",
-               "AdamW's for this profile; for Muon's own see EXPERIMENTS.md"),
-        Advice(f"{at['training']}: max_steps", str(t.max_steps), str(steps), "for steps of 65,536 tokens on a GPU")]
+        Advice(
+            "params.yaml: model",
+            config.params.model,
+            profile,
+            f"{size}: a larger model learns them by heart, a smaller one cannot hold them",
+        ),
+        Advice(
+            f"{at['model']}: dropout",
+            f"{config.model.dropout:g}",
+            f"{dropout:g}",
+            f"{size}: the less text, the more it is read again",
+        ),
+        Advice(
+            f"{at['training']}: learning_rate",
+            f"{t.learning_rate:g}",
+            f"{rate:g}",
+            "AdamW's for this profile; for Muon's own see EXPERIMENTS.md",
+        ),
+        Advice(f"{at['training']}: max_steps", str(t.max_steps), str(steps), "for steps of 65,536 tokens on a GPU"),
+    ]
     return [advice for advice in rows if advice.ours != advice.reference]
 
 
 if __name__ == "__main__":
     from pipeline.core.config import load
     from pipeline.core.stage import die_with_parent
+
     die_with_parent()
     print(json.dumps(eager_seconds(load())))

@@ -27,8 +27,15 @@ def run(command: list[str], label: str, log: Path, env: dict | None = None, cwd:
     began, first_step, shown = time.monotonic(), None, 0.0
     print(f"{label}  (log: {log})", file=sys.stderr, flush=True)
     with log.open("w", encoding="utf-8") as out:
-        child = subprocess.Popen(command, env=env, cwd=cwd, encoding="utf-8", errors="replace",
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        child = subprocess.Popen(
+            command,
+            env=env,
+            cwd=cwd,
+            encoding="utf-8",
+            errors="replace",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         assert child.stdout
         for line in child.stdout:
             out.write(line)

@@ -58,23 +58,48 @@ def build() -> Path:
     final = CACHE / f"ollama-{VERSION}"
     logs = CACHE / "logs"
     CACHE.mkdir(parents=True, exist_ok=True)
-    print(f"Building Ollama {VERSION} for the tests: about 10 minutes on 2 cores, once; kept in {final}", file=sys.stderr)
+    print(
+        f"Building Ollama {VERSION} for the tests: about 10 minutes on 2 cores, once; kept in {final}", file=sys.stderr
+    )
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         scratch = Path(scratch)
         tree = scratch / "tree"
         # The module cache is read-only by default, which makes it hard to delete.
         go_env = {**os.environ, "GOBIN": str(tree / "bin"), "GOFLAGS": "-modcacherw"}
-        run(["go", "install", f"-ldflags=-X=github.com/ollama/ollama/version.Version={VERSION}",
-             f"github.com/ollama/ollama@v{VERSION}"], "1/2 the server, from Go's module proxy (2 to 3 minutes, no steps to count)",
-            logs / "ollama-go.log", env=go_env)
+        run(
+            [
+                "go",
+                "install",
+                f"-ldflags=-X=github.com/ollama/ollama/version.Version={VERSION}",
+                f"github.com/ollama/ollama@v{VERSION}",
+            ],
+            "1/2 the server, from Go's module proxy (2 to 3 minutes, no steps to count)",
+            logs / "ollama-go.log",
+            env=go_env,
+        )
         source = llama_cpp_source(scratch)
         # Libraries are sought beside the programs, because the folder moves when it is done.
-        cmake = ["cmake", "-G", "Ninja", "-S", str(source), "-B", str(scratch / "build"), "-DCMAKE_BUILD_TYPE=Release",
-                 "-DCMAKE_BUILD_RPATH_USE_ORIGIN=ON", "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF"]
+        cmake = [
+            "cmake",
+            "-G",
+            "Ninja",
+            "-S",
+            str(source),
+            "-B",
+            str(scratch / "build"),
+            "-DCMAKE_BUILD_TYPE=Release",
+            "-DCMAKE_BUILD_RPATH_USE_ORIGIN=ON",
+            "-DLLAMA_CURL=OFF",
+            "-DLLAMA_BUILD_TESTS=OFF",
+            "-DLLAMA_BUILD_EXAMPLES=OFF",
+        ]
         subprocess.run(cmake, check=True, stdout=subprocess.DEVNULL)
         # Ollama runs a model in llama-server, and passes every GGUF that it is given through llama-quantize.
-        run(["ninja", "-C", str(scratch / "build"), "llama-server", "llama-quantize"], "2/2 llama.cpp's programs (6 to 10 minutes)",
-            logs / "ollama-llama-server.log")
+        run(
+            ["ninja", "-C", str(scratch / "build"), "llama-server", "llama-quantize"],
+            "2/2 llama.cpp's programs (6 to 10 minutes)",
+            logs / "ollama-llama-server.log",
+        )
         shutil.copytree(scratch / "build" / "bin", tree / "lib" / "ollama", symlinks=True)
         shutil.rmtree(final, ignore_errors=True)
         tree.rename(final)

@@ -16,7 +16,7 @@ from build_progress import run
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-COMPLETE = VENV / ".complete"        # says where, since its scripts know that place alone
+COMPLETE = VENV / ".complete"  # says where, since its scripts know that place alone
 UV = "uv==0.13.9"
 # llama-cpp-python also builds llama.cpp's multimodal library by default, which nothing here uses.
 BUILD = {"CMAKE_ARGS": "-DLLAVA_BUILD=OFF"}
@@ -30,8 +30,25 @@ def install_stubs(uv: list[str], environment: dict[str, str]) -> None:
         if package and not folder.exists():
             unfinished = folder.with_name(f".{package}.unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
-            subprocess.run([*uv, "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--target", str(unfinished),
-                            "--requirements", "-"], input=line, text=True, env=environment, check=True)
+            subprocess.run(
+                [
+                    *uv,
+                    "install",
+                    "--quiet",
+                    "--no-deps",
+                    "--only-binary",
+                    ":all:",
+                    "--require-hashes",
+                    "--target",
+                    str(unfinished),
+                    "--requirements",
+                    "-",
+                ],
+                input=line,
+                text=True,
+                env=environment,
+                check=True,
+            )
             unfinished.rename(folder)
 
 
@@ -44,11 +61,16 @@ def find_own_programs(venv: Path) -> None:
 
 def main() -> None:
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        sys.exit(f"error: Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}; name one with `make PYTHON=python3.12 ...`")
+        sys.exit(
+            f"error: Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}; name one with `make PYTHON=python3.12 ...`"
+        )
     if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++")):
         sys.exit("error: a C++ compiler is needed to build llama.cpp (Debian: apt-get install g++)")
     if COMPLETE.exists() and COMPLETE.read_text() not in ("", str(VENV.resolve())):
-        print(f"{VENV} was moved or copied from {COMPLETE.read_text()}, and would go on using what is there", file=sys.stderr)
+        print(
+            f"{VENV} was moved or copied from {COMPLETE.read_text()}, and would go on using what is there",
+            file=sys.stderr,
+        )
         shutil.rmtree(VENV)
     python = VENV / "bin" / "python"
     if not python.exists():
@@ -57,12 +79,19 @@ def main() -> None:
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV], check=True)
     environment = {**os.environ, **BUILD, "VIRTUAL_ENV": str(VENV)}
     uv = [str(VENV / "bin" / "uv"), "pip"]
-    run([*uv, "sync", "--verbose", "--require-hashes", str(ROOT / "requirements.lock")],
+    run(
+        [*uv, "sync", "--verbose", "--require-hashes", str(ROOT / "requirements.lock")],
         "Installing the locked packages: 260 of them, 5 GB, of which PyTorch is most. The first time llama.cpp is compiled too, which has no\n"
         "ready-made wheel: 3 to 8 minutes on 2 cores; the wheel is kept for the next time.",
-        ROOT / ".state" / "logs" / "setup.log", env=environment)
-    run([*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "Installing the project itself",
-        ROOT / ".state" / "logs" / "setup-project.log", env=environment)
+        ROOT / ".state" / "logs" / "setup.log",
+        env=environment,
+    )
+    run(
+        [*uv, "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)],
+        "Installing the project itself",
+        ROOT / ".state" / "logs" / "setup-project.log",
+        env=environment,
+    )
     install_stubs(uv, environment)
     find_own_programs(VENV)
     COMPLETE.write_text(str(VENV.resolve()), encoding="utf-8")

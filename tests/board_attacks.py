@@ -16,7 +16,9 @@ MEMORY = "MemoryError.*"
 ANY = ".*"
 
 FILES = {
-    "reads files of ours": (ENDED, """
+    "reads files of ours": (
+        ENDED,
+        """
 for path in PATHS:
     for mode in ("r", "rb", "r+", "a+"):
         try:
@@ -25,8 +27,11 @@ for path in PATHS:
         except OSError:
             pass
 print("tried")
-"""),
-    "lists folders of ours": (ENDED, """
+""",
+    ),
+    "lists folders of ours": (
+        ENDED,
+        """
 import os
 for path in FOLDERS:
     try:
@@ -36,8 +41,11 @@ for path in FOLDERS:
     if found & OURS:
         print("succeeded", path, found & OURS)
 print("tried")
-"""),
-    "goes up": (ENDED, """
+""",
+    ),
+    "goes up": (
+        ENDED,
+        """
 import os
 for step in ("..", "/..", "../../../../../..", "/proc", "/home", "/tmp"):
     try:
@@ -47,8 +55,11 @@ for step in ("..", "/..", "../../../../../..", "/proc", "/home", "/tmp"):
 print(os.getcwd(), os.listdir(), os.listdir(".."), os.stat("..")[0] == 0x4000)
 if set(os.listdir()) & OURS:
     print("succeeded")
-"""),
-    "writes files of ours": (ENDED, """
+""",
+    ),
+    "writes files of ours": (
+        ENDED,
+        """
 import os
 for path in PATHS:
     parts = path.split("/")
@@ -68,8 +79,11 @@ for path in PATHS:
         except OSError:
             pass
 print("tried")
-"""),
-    "mounts our file system": (ENDED, """
+""",
+    ),
+    "mounts our file system": (
+        ENDED,
+        """
 import _hw
 vfs, os = _hw.inner("vfs"), _hw.inner("os")
 print(vfs.VfsPosix, os.VfsPosix)
@@ -82,19 +96,28 @@ for make in (lambda: vfs.VfsPosix("/"), lambda: vfs.VfsPosix("/.."), lambda: os.
     except OSError:
         pass
 print("tried")
-"""),
-    "links": (ENDED, """
+""",
+    ),
+    "links": (
+        ENDED,
+        """
 import os
 print([name for name in ("symlink", "link", "readlink", "open", "dup", "fdopen", "mmap") if hasattr(os, name)])
-"""),
-    "reads our surroundings": (ENDED, """
+""",
+    ),
+    "reads our surroundings": (
+        ENDED,
+        """
 import _hw
 os, sys = _hw.inner("os"), _hw.inner("sys")
 print(os.getenv("PATH"), os.getenv("HOME"), sys.argv)
 if os.getenv("PATH") or os.getenv("HOME"):
     print("succeeded")
-"""),
-    "runs a file of ours": (ENDED, """
+""",
+    ),
+    "runs a file of ours": (
+        ENDED,
+        """
 for path in PATHS:
     for act in (execfile, __import__, lambda p: __import__(p.replace("/", ".").strip("."))):
         try:
@@ -103,8 +126,11 @@ for path in PATHS:
         except (OSError, ImportError, ValueError):
             pass
 print("tried")
-"""),
-    "changes the board's own files": (ENDED, """
+""",
+    ),
+    "changes the board's own files": (
+        ENDED,
+        """
 import _hw
 os = _hw.inner("os")
 def walk(folder):
@@ -130,31 +156,43 @@ for path in files + ["main.py", "/lib/../main.py"]:
 for path in files:
     if read(path) != before[path]:
         print("succeeded", path)
-"""),
-    "endless large files": (ENDED, """
+""",
+    ),
+    "endless large files": (
+        ENDED,
+        """
 f = open("a", "wb")
 try:
     while True:
         f.write(bytes(4096))
 except OSError as error:
     print(error)
-"""),
-    "endless small files": (ENDED, """
+""",
+    ),
+    "endless small files": (
+        ENDED,
+        """
 try:
     for n in range(100_000):
         open("f%d" % n, "w").close()
 except OSError as error:
     print(error)
-"""),
-    "endless folders": (ENDED, """
+""",
+    ),
+    "endless folders": (
+        ENDED,
+        """
 import os
 try:
     for n in range(100_000):
         os.mkdir("f%d" % n)
 except OSError as error:
     print(error)
-"""),
-    "deep folders": (ENDED, """
+""",
+    ),
+    "deep folders": (
+        ENDED,
+        """
 import os
 try:
     for n in range(100_000):
@@ -162,8 +200,11 @@ try:
         os.chdir("abcdefgh")
 except OSError as error:
     print(error)
-"""),
-    "long names": (ENDED, """
+""",
+    ),
+    "long names": (
+        ENDED,
+        """
 import os
 for act in (lambda p: open(p, "w"), os.mkdir, os.listdir, os.stat, os.remove, lambda p: os.rename("main.py", p)):
     for path in ("x" * 50_000, "a/" * 25_000, "../" * 15_000, "\\0" * 1000, "x\\0y", "", "/", "//", "."):
@@ -172,8 +213,11 @@ for act in (lambda p: open(p, "w"), os.mkdir, os.listdir, os.stat, os.remove, la
         except OSError as error:
             pass
 print("tried")
-"""),
-    "files never closed": (ENDED, """
+""",
+    ),
+    "files never closed": (
+        ENDED,
+        """
 open("a", "w").write("x")
 held = []
 try:
@@ -181,8 +225,11 @@ try:
         held.append(open("a"))
 except OSError as error:
     print(len(held))
-"""),
-    "a file written past its end": (ENDED, """
+""",
+    ),
+    "a file written past its end": (
+        ENDED,
+        """
 f = open("a", "wb")
 for position in (1 << 19, 1 << 20, (1 << 20) + 1, 1 << 30, -5, 2 ** 62):
     try:
@@ -191,14 +238,20 @@ for position in (1 << 19, 1 << 20, (1 << 20) + 1, 1 << 30, -5, 2 ** 62):
     except (OSError, OverflowError):
         pass
 print("tried")
-"""),
-    "one byte at a time": (f"({ASKED}|ended|{TIME})", """
+""",
+    ),
+    "one byte at a time": (
+        f"({ASKED}|ended|{TIME})",
+        """
 f = open("a", "wb")
 for n in range(250):
     open("f%d" % n, "w").close()
 exec("while True:\\n f.write(b'x'); f.flush()")
-"""),
-    "opens and removes": (f"({ASKED}|{FUEL})", """
+""",
+    ),
+    "opens and removes": (
+        f"({ASKED}|{FUEL})",
+        """
 import os
 exec('''
 while True:
@@ -211,11 +264,14 @@ while True:
         except OSError:
             pass
 ''')
-"""),
+""",
+    ),
 }
 
 OUTSIDE = {
-    "starts a process": (ENDED, """
+    "starts a process": (
+        ENDED,
+        """
 import os, sys
 for module in ("subprocess", "ffi", "ctypes", "posix", "pty", "multiprocessing", "_thread", "threading", "termios", "jni"):
     try:
@@ -228,16 +284,22 @@ for name in ("system", "popen", "fork", "spawn", "execv", "kill", "startfile"):
     if hasattr(os, name) or hasattr(sys, name):
         print("succeeded", name)
 print("tried")
-"""),
-    "starts threads without end": (f"({TIME}|ended|{FUEL}|{ASKED}|ImportError.*|NotImplementedError.*|AttributeError.*|OSError.*|RuntimeError.*)", """
+""",
+    ),
+    "starts threads without end": (
+        f"({TIME}|ended|{FUEL}|{ASKED}|ImportError.*|NotImplementedError.*|AttributeError.*|OSError.*|RuntimeError.*)",
+        """
 import _thread
 def turn():
     while True:
         pass
 for n in range(10_000):
     _thread.start_new_thread(turn, ())
-"""),
-    "opens sockets": (ANY, """
+""",
+    ),
+    "opens sockets": (
+        ANY,
+        """
 def attempt(act):
     try:
         print("got", act())
@@ -272,12 +334,16 @@ def awaited():
     asyncio.run(connect())
 for act in (plain, asked, urequests, installed, awaited):
     attempt(act)
-"""),
-    "types at the keyboard": (f"({ENDED}|EOFError.*)", """
+""",
+    ),
+    "types at the keyboard": (
+        f"({ENDED}|EOFError.*)",
+        """
 import sys
 print(repr(sys.stdin.read(10)), repr(sys.stdin.readline()))
 print(input("password? "))
-"""),
+""",
+    ),
 }
 
 ATTACKS = FILES | OUTSIDE

@@ -9,7 +9,9 @@ LOOPS = {
     "a busy loop past the ticks": (FUEL, "exec('while True: pass')"),
     "a loop that feeds itself": (f"({FUEL}|MemoryError.*)", "x = [0]\nfor _ in x:\n    x.append(0)\n"),
     "a busy loop in C": (FUEL, "x = 7 ** 3000\nexec('while 1: str(x) < str(x)')"),
-    "a busy loop that catches everything": (FUEL, """
+    "a busy loop that catches everything": (
+        FUEL,
+        """
 exec('''
 while True:
     try:
@@ -18,8 +20,11 @@ while True:
     except:
         print("succeeded")
 ''')
-"""),
-    "a sleep past the end that catches everything": (TIME, """
+""",
+    ),
+    "a sleep past the end that catches everything": (
+        TIME,
+        """
 import time
 while True:
     try:
@@ -28,8 +33,11 @@ while True:
         print("succeeded")
     finally:
         print("succeeded")
-"""),
-    "a generator that outlives the end": (TIME, """
+""",
+    ),
+    "a generator that outlives the end": (
+        TIME,
+        """
 import time
 def survive():
     while True:
@@ -41,8 +49,11 @@ def survive():
             print("succeeded")
 for _ in survive():
     pass
-"""),
-    "a finally that begins again": (FUEL, """
+""",
+    ),
+    "a finally that begins again": (
+        FUEL,
+        """
 exec('''
 def again():
     try:
@@ -53,8 +64,11 @@ def again():
         again()
 again()
 ''')
-"""),
-    "a context that swallows the end": (TIME, """
+""",
+    ),
+    "a context that swallows the end": (
+        TIME,
+        """
 import time
 class Swallow:
     def __enter__(self):
@@ -65,12 +79,18 @@ class Swallow:
 while True:
     with Swallow():
         time.sleep(1000)
-"""),
-    "a handler at the exit": (EITHER, """
+""",
+    ),
+    "a handler at the exit": (
+        EITHER,
+        """
 import _hw
 _hw.inner("sys").atexit(lambda: print("succeeded"))
-"""),
-    "leaves by SystemExit again and again": (EITHER, """
+""",
+    ),
+    "leaves by SystemExit again and again": (
+        EITHER,
+        """
 import sys
 def leave():
     try:
@@ -78,8 +98,11 @@ def leave():
     finally:
         raise SystemExit(0)
 leave()
-"""),
-    "a del that never ends": (f"({TIME}|{FUEL}|{ENDED})", """
+""",
+    ),
+    "a del that never ends": (
+        f"({TIME}|{FUEL}|{ENDED})",
+        """
 import gc
 class Never:
     def __del__(self):
@@ -87,17 +110,23 @@ class Never:
 for _ in range(1000):
     Never()
 gc.collect()
-"""),
-    "schedules itself": (f"({TIME}|{ENDED}|{FUEL}|{ASKED}|RuntimeError.*|.*call stack exhausted.*|AttributeError.*)", """
+""",
+    ),
+    "schedules itself": (
+        f"({TIME}|{ENDED}|{FUEL}|{ASKED}|RuntimeError.*|.*call stack exhausted.*|AttributeError.*)",
+        """
 import micropython
 def turn(_):
     micropython.schedule(turn, 0)
 turn(0)
 exec("while True: pass")
-"""),
+""",
+    ),
     "asks without end": (f"({ASKED}|{FUEL})", "import host\nexec('''\nwhile True:\n    host.call('sleep', '0')\n''')"),
     "asks the clock without end": (TIME, "import time\nexec('while True: time.ticks_us()')"),
-    "searches files without end": (f"({ASKED}|{FUEL}|{TIME})", """
+    "searches files without end": (
+        f"({ASKED}|{FUEL}|{TIME})",
+        """
 exec('''
 while True:
     try:
@@ -105,16 +134,22 @@ while True:
     except ImportError:
         pass
 ''')
-"""),
-    "answers a pin's interrupt with its edge": (f"({TIME}|{ENDED}|{EVENTS}|{ASKED}|{FUEL})", """
+""",
+    ),
+    "answers a pin's interrupt with its edge": (
+        f"({TIME}|{ENDED}|{EVENTS}|{ASKED}|{FUEL})",
+        """
 from machine import Pin
 pin = Pin(3, Pin.OUT)
 pin.irq(lambda p: p.toggle(), Pin.IRQ_FALLING | Pin.IRQ_RISING)
 pin.on()
 while True:
     pass
-"""),
-    "an interrupt that never returns": (f"({TIME}|{FUEL})", """
+""",
+    ),
+    "an interrupt that never returns": (
+        f"({TIME}|{FUEL})",
+        """
 from machine import Pin
 import time
 def stay(_):
@@ -124,16 +159,25 @@ pin = Pin(3, Pin.OUT)
 pin.irq(stay, Pin.IRQ_RISING)
 pin.on()
 print("succeeded")
-"""),
-    "an interrupt that computes": (FUEL, """
+""",
+    ),
+    "an interrupt that computes": (
+        FUEL,
+        """
 from machine import Pin
 pin = Pin(3, Pin.OUT)
 pin.irq(lambda _: exec("while True: pass"), Pin.IRQ_RISING)
 pin.on()
 print("succeeded")
-"""),
-    "toggles a pin without end": (EVENTS, "from machine import Pin\npin = Pin(3, Pin.OUT)\nwhile True:\n    pin.toggle()\n"),
-    "a timer at 1 MHz": (ANY, """
+""",
+    ),
+    "toggles a pin without end": (
+        EVENTS,
+        "from machine import Pin\npin = Pin(3, Pin.OUT)\nwhile True:\n    pin.toggle()\n",
+    ),
+    "a timer at 1 MHz": (
+        ANY,
+        """
 from machine import Timer
 import time
 n = 0
@@ -142,8 +186,11 @@ def tick(_):
     n += 1
 Timer(-1).init(freq=1_000_000, mode=Timer.PERIODIC, callback=tick)
 time.sleep(100)
-"""),
-    "10,000 timers": (ANY, """
+""",
+    ),
+    "10,000 timers": (
+        ANY,
+        """
 from machine import Timer
 held = []
 for n in range(10_000):
@@ -152,8 +199,11 @@ for n in range(10_000):
     held.append(t)
 while True:
     pass
-"""),
-    "timers that make timers": (ANY, """
+""",
+    ),
+    "timers that make timers": (
+        ANY,
+        """
 from machine import Timer
 import time
 def more(_):
@@ -161,8 +211,11 @@ def more(_):
         Timer(-1).init(period=1, mode=Timer.ONE_SHOT, callback=more)
 more(0)
 time.sleep(100)
-"""),
-    "10,000 pins": (f"({ENDED}|{FUEL})", """
+""",
+    ),
+    "10,000 pins": (
+        f"({ENDED}|{FUEL})",
+        """
 from machine import Pin
 held = []
 for n in range(10_000):
@@ -172,22 +225,31 @@ for n in range(10_000):
         print("succeeded")
     except ValueError:
         pass
-"""),
-    "deep asyncio": (ANY, """
+""",
+    ),
+    "deep asyncio": (
+        ANY,
+        """
 import asyncio
 async def deeper(n):
     await deeper(n + 1)
 asyncio.run(deeper(0))
-"""),
-    "asyncio tasks without end": (ANY, """
+""",
+    ),
+    "asyncio tasks without end": (
+        ANY,
+        """
 import asyncio
 async def more():
     while True:
         asyncio.create_task(more())
         await asyncio.sleep(0)
 asyncio.run(more())
-"""),
-    "asyncio that swallows its end": (TIME, """
+""",
+    ),
+    "asyncio that swallows its end": (
+        TIME,
+        """
 import asyncio
 async def stay():
     while True:
@@ -196,8 +258,11 @@ async def stay():
         except:
             print("succeeded")
 asyncio.run(stay())
-"""),
-    "fakes the time": (TIME, """
+""",
+    ),
+    "fakes the time": (
+        TIME,
+        """
 import time, host
 time.ticks_ms = time.ticks_us = lambda: 0
 time.sleep = lambda s: None
@@ -208,5 +273,6 @@ for given in ("-5000000", "-1", "0", "1e9", "nan", "x"):
         pass
 while True:
     pass
-"""),
+""",
+    ),
 }

@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
-PATIENCE = 60_000       # milliseconds, on a busy machine
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]
+PATIENCE = 60_000  # milliseconds, on a busy machine
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @contextmanager
@@ -19,8 +26,13 @@ def browser(folder: Path):
     if not CHROMIUM.exists():
         pytest.skip("no chromium here to open the pages with")
     with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(str(folder / "chromium"), executable_path=str(CHROMIUM), headless=True,
-                                                                args=ARGUMENTS, viewport={"width": 1300, "height": 1000})
+        context = playwright.chromium.launch_persistent_context(
+            str(folder / "chromium"),
+            executable_path=str(CHROMIUM),
+            headless=True,
+            args=ARGUMENTS,
+            viewport={"width": 1300, "height": 1000},
+        )
         page = context.pages[0]
         page.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)

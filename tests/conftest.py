@@ -26,8 +26,15 @@ def tiny_tokenizer(tmp_path_factory):
 def tiny_validation(tmp_path_factory):
     """A val_corpus.jsonl of a few documents; it does for a train_corpus.jsonl too."""
     path = tmp_path_factory.mktemp("processed") / "val_corpus.jsonl"
-    path.write_text("".join(json.dumps({"source": f"package-{n % 2}", "version": "1.0", "license": ("MIT", "Apache-2.0")[n % 2], "text": text})
-                            + "\n" for n, text in enumerate(DOCUMENTS)))
+    path.write_text(
+        "".join(
+            json.dumps(
+                {"source": f"package-{n % 2}", "version": "1.0", "license": ("MIT", "Apache-2.0")[n % 2], "text": text}
+            )
+            + "\n"
+            for n, text in enumerate(DOCUMENTS)
+        )
+    )
     return path
 
 
@@ -73,6 +80,7 @@ def uri(tmp_path):
 def mlflow(uri):
     """MLflow's client for it."""
     import mlflow
+
     return mlflow.MlflowClient(uri, registry_uri=uri)
 
 
@@ -84,12 +92,21 @@ def record(tmp_path_factory):
 @pytest.fixture(scope="session")
 def built(tmp_path_factory, record):
     """A project that `dvc repro` built, alone and with no server; a record for each stage of what it read."""
-    root = make_chain(tmp_path_factory.mktemp("chain") / "mein Spielzeug für Züge")     # people's folders have blanks and umlauts
+    root = make_chain(
+        tmp_path_factory.mktemp("chain") / "mein Spielzeug für Züge"
+    )  # people's folders have blanks and umlauts
     stages = YAML(typ="safe").load(root / "dvc.yaml")["stages"]
     # one stage at a time, so that each has a record of its own
     for stage in stages:
-        call(root, "dvc", "repro", "--single-item", stage, PYTHONPATH=f"{root}{os.pathsep}{Path(__file__).parent / 'recorder'}",
-             ROBO_RECORD=str(record / stage))
+        call(
+            root,
+            "dvc",
+            "repro",
+            "--single-item",
+            stage,
+            PYTHONPATH=f"{root}{os.pathsep}{Path(__file__).parent / 'recorder'}",
+            ROBO_RECORD=str(record / stage),
+        )
     return root
 
 

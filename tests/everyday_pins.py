@@ -4,15 +4,20 @@ BUTTON = [{"button": {"pin": 14, "pressed": [0.5, 1.4, 3.0]}}]
 BOUNCING = [{"button": {"pin": 14, "pressed": [0.5, 1.4, 3.0], "bounces": True}}]
 
 PINS = {
-    "blink": ([], """
+    "blink": (
+        [],
+        """
 from machine import Pin
 import time
 led = Pin("LED", Pin.OUT)
 while True:
     led.toggle()
     time.sleep(0.5)
-"""),
-    "blink with on and off": ([], """
+""",
+    ),
+    "blink with on and off": (
+        [],
+        """
 from machine import Pin
 from time import sleep
 led = Pin(25, Pin.OUT)
@@ -22,8 +27,11 @@ for i in range(5):
     led.off()
     sleep(0.3)
 print("done")
-"""),
-    "blink by the clock": ([], """
+""",
+    ),
+    "blink by the clock": (
+        [],
+        """
 from machine import Pin
 import utime
 led = Pin(15, Pin.OUT)
@@ -33,8 +41,11 @@ while True:
     if utime.ticks_diff(now, last) >= 400:
         last = utime.ticks_add(last, 400)
         led.value(not led.value())
-"""),
-    "traffic light": ([], """
+""",
+    ),
+    "traffic light": (
+        [],
+        """
 from machine import Pin
 from time import sleep
 red, yellow, green = (Pin(n, Pin.OUT, value=0) for n in (13, 14, 15))
@@ -48,8 +59,11 @@ while True:
     show(1, 1, 0, 0.5)
     show(0, 0, 1, 1.5)
     show(0, 1, 0, 0.5)
-"""),
-    "running light": ([], """
+""",
+    ),
+    "running light": (
+        [],
+        """
 from machine import Pin
 import time
 leds = [Pin(n, Pin.OUT) for n in range(2, 8)]
@@ -58,8 +72,11 @@ while True:
         for n, led in enumerate(leds):
             led.value(1 if n == step else 0)
         time.sleep_ms(100)
-"""),
-    "morse": ([], """
+""",
+    ),
+    "morse": (
+        [],
+        """
 from machine import Pin
 import time
 CODE = {"S": "...", "O": "---"}
@@ -73,8 +90,11 @@ def send(word):
             time.sleep_ms(100)
         time.sleep_ms(200)
 send("SOS")
-"""),
-    "binary counter": ([], """
+""",
+    ),
+    "binary counter": (
+        [],
+        """
 from machine import Pin
 import time
 bits = [Pin(n, Pin.OUT) for n in (2, 3, 4, 5)]
@@ -83,8 +103,11 @@ for number in range(16):
         pin.value((number >> n) & 1)
     print("{:2d} = {:04b}".format(number, number))
     time.sleep(0.25)
-"""),
-    "button": (BUTTON, """
+""",
+    ),
+    "button": (
+        BUTTON,
+        """
 from machine import Pin
 import time
 button = Pin(14, Pin.IN, Pin.PULL_UP)
@@ -92,8 +115,11 @@ led = Pin(15, Pin.OUT)
 while True:
     led.value(not button.value())
     time.sleep_ms(10)
-"""),
-    "button that toggles": (BUTTON, """
+""",
+    ),
+    "button that toggles": (
+        BUTTON,
+        """
 from machine import Pin
 import time
 button = Pin(14, Pin.IN, Pin.PULL_UP)
@@ -107,8 +133,11 @@ while True:
         while button.value() == 0:
             time.sleep_ms(20)
     time.sleep_ms(20)
-"""),
-    "button by interrupt": (BUTTON, """
+""",
+    ),
+    "button by interrupt": (
+        BUTTON,
+        """
 from machine import Pin
 import time
 led = Pin(15, Pin.OUT)
@@ -121,8 +150,11 @@ Pin(14, Pin.IN, Pin.PULL_UP).irq(handler=pressed, trigger=Pin.IRQ_FALLING)
 while True:
     time.sleep(1)
     print(count)
-"""),
-    "button without its bounces": (BOUNCING, """
+""",
+    ),
+    "button without its bounces": (
+        BOUNCING,
+        """
 from machine import Pin
 import time
 button = Pin(14, Pin.IN, Pin.PULL_UP)
@@ -132,8 +164,11 @@ while True:
     if now != seen and time.ticks_diff(time.ticks_ms(), last) > 50:
         last, seen = time.ticks_ms(), now
         print("down" if now == 0 else "up")
-"""),
-    "button in a class": (BOUNCING, """
+""",
+    ),
+    "button in a class": (
+        BOUNCING,
+        """
 from machine import Pin
 import time
 class Button:
@@ -152,8 +187,11 @@ while True:
     if button.pressed():
         print("click")
     time.sleep_ms(5)
-"""),
-    "reaction game": (BUTTON, """
+""",
+    ),
+    "reaction game": (
+        BUTTON,
+        """
 from machine import Pin
 import time
 led, button = Pin(25, Pin.OUT), Pin(14, Pin.IN, Pin.PULL_UP)
@@ -165,8 +203,11 @@ while button.value():
 took = time.ticks_diff(time.ticks_ms(), start)
 led.off()
 print("you took about", took // 20 * 20, "ms")
-"""),
-    "servo sweep": ([], """
+""",
+    ),
+    "servo sweep": (
+        [],
+        """
 from machine import Pin, PWM
 from time import sleep
 servo = PWM(Pin(2))
@@ -180,8 +221,11 @@ while True:
     for degrees in range(180, -1, -15):
         angle(degrees)
         sleep(0.05)
-"""),
-    "fading led": ([], """
+""",
+    ),
+    "fading led": (
+        [],
+        """
 from machine import Pin, PWM
 import time
 pwm = PWM(Pin(15))
@@ -196,8 +240,11 @@ for _ in range(200):
     pwm.duty_u16(duty * duty * 6)
     time.sleep(0.02)
 pwm.deinit()
-"""),
-    "melody": ([], """
+""",
+    ),
+    "melody": (
+        [],
+        """
 from machine import Pin, PWM
 from utime import sleep
 buzzer = PWM(Pin(16))
@@ -207,8 +254,11 @@ for tone in (262, 294, 330, 349, 392, 440, 494, 523):
     sleep(0.2)
     buzzer.duty_u16(0)
     sleep(0.05)
-"""),
-    "motor": ([], """
+""",
+    ),
+    "motor": (
+        [],
+        """
 from machine import Pin, PWM
 import time
 forward, backward, speed = Pin(6, Pin.OUT), Pin(7, Pin.OUT), PWM(Pin(8), freq=1000, duty_u16=0)
@@ -220,14 +270,20 @@ for percent in (0, 50, 100, -50, 0):
     drive(percent)
     print("drive", percent)
     time.sleep(0.5)
-"""),
-    "timer": ([], """
+""",
+    ),
+    "timer": (
+        [],
+        """
 from machine import Pin, Timer
 led = Pin(25, Pin.OUT)
 timer = Timer()
 timer.init(freq=2, mode=Timer.PERIODIC, callback=lambda t: led.toggle())
-"""),
-    "two timers": ([], """
+""",
+    ),
+    "two timers": (
+        [],
+        """
 from machine import Pin, Timer
 import time
 a, b = Pin(2, Pin.OUT), Pin(3, Pin.OUT)
@@ -236,8 +292,11 @@ Timer(period=1100, mode=Timer.ONE_SHOT, callback=lambda t: b.on())
 while True:
     time.sleep(1)
     print("alive")
-"""),
-    "temperature": ([], """
+""",
+    ),
+    "temperature": (
+        [],
+        """
 from machine import ADC
 import time
 sensor = ADC(4)
@@ -245,16 +304,22 @@ for _ in range(4):
     volts = sensor.read_u16() * 3.3 / 65535
     print("%.1f degrees" % (27 - (volts - 0.706) / 0.001721))
     time.sleep(1)
-"""),
-    "adc": ([], """
+""",
+    ),
+    "adc": (
+        [],
+        """
 from machine import ADC, Pin
 import time
 pot = ADC(Pin(26))
 while True:
     print(pot.read_u16() >> 12)
     time.sleep_ms(500)
-"""),
-    "ultrasonic": ([{"hcsr04": {"trigger": 3, "echo": 2, "distance": [[0, 50], [2.5, 12]]}}], """
+""",
+    ),
+    "ultrasonic": (
+        [{"hcsr04": {"trigger": 3, "echo": 2, "distance": [[0, 50], [2.5, 12]]}}],
+        """
 from machine import Pin, time_pulse_us
 import time
 trigger, echo = Pin(3, Pin.OUT), Pin(2, Pin.IN)
@@ -267,5 +332,6 @@ while True:
     cm = time_pulse_us(echo, 1, 30000) / 58
     print("near" if cm < 20 else "far")
     time.sleep(0.5)
-"""),
+""",
+    ),
 }

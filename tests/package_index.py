@@ -13,6 +13,7 @@ CODE = b"import machine\nprint(machine.freq())\n"
 
 # --- archives ---------------------------------------------------------------------------------------------------------
 
+
 def member(name, content=CODE, kind=tarfile.REGTYPE, link="", **more):
     info = tarfile.TarInfo(name)
     info.type, info.linkname, info.size = kind, link, len(content or b"")
@@ -39,6 +40,7 @@ def zipped(*members, method=zipfile.ZIP_DEFLATED) -> bytes:
 
 # --- a package index --------------------------------------------------------------------------------------------------
 
+
 class Index(http.server.ThreadingHTTPServer):
     """A package index (PEP 503 and 691): `files` maps project -> {file name: (content served, sha256 offered)}.
 
@@ -62,7 +64,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         index.asked.append(self.path)
         _, folder, project, file = (self.path + "/").split("/")[:4]
         status, kind, body = index.status, "text/html", b""
-        listed = [(name, f"/files/{project}/{name}", digest) for name, (_, digest) in index.files.get(project, {}).items()]
+        listed = [
+            (name, f"/files/{project}/{name}", digest) for name, (_, digest) in index.files.get(project, {}).items()
+        ]
         if project not in index.files:
             status = 404
         elif folder == "simple" and project in index.pages:
@@ -71,8 +75,15 @@ class Answer(http.server.BaseHTTPRequestHandler):
             body = "".join(f'<a href="{link}#sha256={digest}">{file}</a>' for file, link, digest in listed).encode()
         elif folder == "simple":
             kind = JSON
-            body = json.dumps({"meta": {"api-version": "1.0"}, "name": project, "files": [
-                {"filename": file, "url": link, "hashes": {"sha256": digest}} for file, link, digest in listed]}).encode()
+            body = json.dumps(
+                {
+                    "meta": {"api-version": "1.0"},
+                    "name": project,
+                    "files": [
+                        {"filename": file, "url": link, "hashes": {"sha256": digest}} for file, link, digest in listed
+                    ],
+                }
+            ).encode()
         else:
             kind, body = "application/octet-stream", index.files[project][file][0]
         self.send_response(status)

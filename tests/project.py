@@ -10,11 +10,15 @@ from ruamel.yaml import YAML
 REPOSITORY = Path(__file__).resolve().parent.parent
 QUANTS = ["Q8_0", "Q4_K_M"]
 STAGES = {
-    "collect": ["data/raw"], "prepare": ["data/processed/train_corpus.jsonl", "data/processed/val_corpus.jsonl", "metrics/prepare.json"],
+    "collect": ["data/raw"],
+    "prepare": ["data/processed/train_corpus.jsonl", "data/processed/val_corpus.jsonl", "metrics/prepare.json"],
     "tokenizer": ["data/tokenizer"],
-    "train": ["models/trained", "metrics/train.json", "metrics/train.csv"], "evaluate": ["metrics/evaluate.json", "reports/samples.md"],
-    "export": ["models/gguf", "metrics/export.json"], "answer": ["metrics/answer.json"],
-    "assess": ["metrics/assess.json", "reports/assess.md", "reports/quality.svg"], "exam": ["metrics/exam.json", "reports/exam.md"],
+    "train": ["models/trained", "metrics/train.json", "metrics/train.csv"],
+    "evaluate": ["metrics/evaluate.json", "reports/samples.md"],
+    "export": ["models/gguf", "metrics/export.json"],
+    "answer": ["metrics/answer.json"],
+    "assess": ["metrics/assess.json", "reports/assess.md", "reports/quality.svg"],
+    "exam": ["metrics/exam.json", "reports/exam.md"],
 }
 
 
@@ -44,23 +48,68 @@ def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, step
     for quant in QUANTS:
         path = root / f"models/quantized/{quant}.gguf"
         run_llama_cpp(gguf / "model-f16.gguf", path, quant)
-        write(root / f"metrics/quantize/{quant}.json", {**contents(path), "fell_back": {"count": 0, "why": {}}, "completion": "led", "imatrix": None})
+        write(
+            root / f"metrics/quantize/{quant}.json",
+            {**contents(path), "fell_back": {"count": 0, "why": {}}, "completion": "led", "imatrix": None},
+        )
     write(root / "data/raw/some/main.py", "import machine\n")
     write(root / "data/raw/licenses.jsonl", "")
-    write(root / "data/processed/train_corpus.jsonl", '{"source": "periph", "version": "1.2.1", "license": "MIT", "text": "import machine"}\n')
-    write(root / "data/processed/val_corpus.jsonl", '{"source": "lbutils-mp", "version": "0.2.4", "license": "MIT", "text": "import time\\n"}\n')
+    write(
+        root / "data/processed/train_corpus.jsonl",
+        '{"source": "periph", "version": "1.2.1", "license": "MIT", "text": "import machine"}\n',
+    )
+    write(
+        root / "data/processed/val_corpus.jsonl",
+        '{"source": "lbutils-mp", "version": "0.2.4", "license": "MIT", "text": "import time\\n"}\n',
+    )
     write(root / "metrics/prepare.json", {"files": {"train": 1, "val": 1}, "rejected": {"too short": 3}})
     write(root / "metrics/train.json", {"steps": steps, "parameters": 1_806_592, "loss": 2.5, "val_loss": 2.75})
-    write(root / "metrics/train.csv", "step,tokens,loss,val_loss\n" + "".join(
-        f"{step},{step * 4096},{8 / step + 2.5},{2.75 if step % 50 == 0 else ''}\n" for step in range(1, steps + 1)))
-    write(root / "metrics/evaluate.json", {"val": {"loss": 2.75, "bits_per_byte": 1.2345}, "test": {"loss": 2.9, "bits_per_byte": 1.3456}})
+    write(
+        root / "metrics/train.csv",
+        "step,tokens,loss,val_loss\n"
+        + "".join(
+            f"{step},{step * 4096},{8 / step + 2.5},{2.75 if step % 50 == 0 else ''}\n" for step in range(1, steps + 1)
+        ),
+    )
+    write(
+        root / "metrics/evaluate.json",
+        {"val": {"loss": 2.75, "bits_per_byte": 1.2345}, "test": {"loss": 2.9, "bits_per_byte": 1.3456}},
+    )
     write(root / "metrics/export.json", {"f16": {"mean_kl": 2e-6}, "tokens_equal": True})
-    write(root / "metrics/assess.json", {"recommended": "Q4_K_M", "types": {
-        quant: {"bits_per_byte": 1.25, "change_percent": 0.5, "compiles": 0.75} for quant in QUANTS}})
-    write(root / "metrics/answer.json", {"tasks": 240, "completions": 64, "types": {
-        quant: {"passed": {"people": 144}, "changed": 0, "compiles": 0.75} for quant in ("F16", *QUANTS)}})
-    write(root / "metrics/exam.json", {"served": "Q4_K_M", "contaminated": 0, "sets": {"people": {
-        "tasks": 240, "passed": 144, "rate": 0.6, "low": 0.537, "high": 0.66, "parse_rate": 0.9, "api_rate": 0.95, "names": 900}}})
+    write(
+        root / "metrics/assess.json",
+        {
+            "recommended": "Q4_K_M",
+            "types": {quant: {"bits_per_byte": 1.25, "change_percent": 0.5, "compiles": 0.75} for quant in QUANTS},
+        },
+    )
+    write(
+        root / "metrics/answer.json",
+        {
+            "tasks": 240,
+            "completions": 64,
+            "types": {quant: {"passed": {"people": 144}, "changed": 0, "compiles": 0.75} for quant in ("F16", *QUANTS)},
+        },
+    )
+    write(
+        root / "metrics/exam.json",
+        {
+            "served": "Q4_K_M",
+            "contaminated": 0,
+            "sets": {
+                "people": {
+                    "tasks": 240,
+                    "passed": 144,
+                    "rate": 0.6,
+                    "low": 0.537,
+                    "high": 0.66,
+                    "parse_rate": 0.9,
+                    "api_rate": 0.95,
+                    "names": 900,
+                }
+            },
+        },
+    )
     write(root / "reports/exam.md", "# RoboBench\n")
     write(root / "reports/samples.md", "# Completions\n")
     write(root / "reports/assess.md", "# Quantization\n")
@@ -74,8 +123,11 @@ def commit(root: Path) -> None:
     from dvc.repo import Repo
 
     stages = {name: {"cmd": "true", "outs": outs} for name, outs in STAGES.items()}
-    stages["quantize"] = {"matrix": {"quant": QUANTS}, "cmd": "true",
-                          "outs": ["models/quantized/${item.quant}.gguf", "metrics/quantize/${item.quant}.json"]}
+    stages["quantize"] = {
+        "matrix": {"quant": QUANTS},
+        "cmd": "true",
+        "outs": ["models/quantized/${item.quant}.gguf", "metrics/quantize/${item.quant}.json"],
+    }
     write(root / "dvc.yaml", {"stages": stages})
     if not (root / ".dvc").exists():
         Repo.init(str(root), no_scm=True)
@@ -97,7 +149,9 @@ def register_versions(root: Path, uri: str, count: int) -> None:
 
     for number in range(1, count + 1):
         settings = Config(root).serving.parameters.model_dump()
-        change_config(root, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": number / 10})
+        change_config(
+            root, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": number / 10}
+        )
         assert register(Config(root), uri).version == number
 
 

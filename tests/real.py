@@ -38,13 +38,23 @@ def start_ollama(program: Path, host: str, folder: Path):
     from pipeline.publish.serving import is_reachable
 
     log = folder / "server.log"
-    environment = {**os.environ, "OLLAMA_HOST": host, "OLLAMA_MODELS": str(folder / "models"), "HOME": str(folder), "OLLAMA_NO_CLOUD": "1"}
+    environment = {
+        **os.environ,
+        "OLLAMA_HOST": host,
+        "OLLAMA_MODELS": str(folder / "models"),
+        "HOME": str(folder),
+        "OLLAMA_NO_CLOUD": "1",
+    }
     with open(log, "w") as out:
-        server = subprocess.Popen([program, "serve"], env=environment, stdout=out, stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
+        server = subprocess.Popen(
+            [program, "serve"], env=environment, stdout=out, stderr=subprocess.STDOUT, preexec_fn=die_with_parent
+        )
     try:
         until = time.monotonic() + 60
         while not is_reachable(host):
-            assert server.poll() is None and time.monotonic() < until, f"Ollama did not start:\n{log.read_text()[-2000:]}"
+            assert server.poll() is None and time.monotonic() < until, (
+                f"Ollama did not start:\n{log.read_text()[-2000:]}"
+            )
             time.sleep(0.1)
         yield server
     finally:
@@ -66,8 +76,14 @@ def start_robo(root: Path, command: str, ready: str, log: Path, **more: str):
     """`robo COMMAND` in `root`, from when its output holds `ready`; at the end it must leave well when told to. Its output is in `log`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "OLLAMA_", "ROBO_"))}
     with open(log, "w") as out:
-        process = subprocess.Popen([sys.executable, "-m", "flows.cli", command], cwd=root, env={**kept, "PYTHONPATH": str(REPOSITORY), **more},
-                                   stdout=out, stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", command],
+            cwd=root,
+            env={**kept, "PYTHONPATH": str(REPOSITORY), **more},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent,
+        )
     try:
         wait_until(lambda: process.poll() is not None or ready in log.read_text(), log.read_text)
         assert process.poll() is None, log.read_text()

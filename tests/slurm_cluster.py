@@ -58,8 +58,14 @@ class Cluster:
         self.environment = {"SLURM_CONF": str(folder / "slurm.conf"), "MASTER_ADDR": "127.0.0.1"}
 
     def start(self, *command: str) -> subprocess.Popen:
-        process = subprocess.Popen([program(command[0]), *command[1:]], env={**os.environ, **self.environment}, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
+        process = subprocess.Popen(
+            [program(command[0]), *command[1:]],
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
+        )
         self.running.callback(process.wait)
         self.running.callback(process.terminate)
         return process
@@ -68,14 +74,22 @@ class Cluster:
         self.nodes[name] = self.start("slurmd", "-D", "-N", name)
 
     def ask(self, *command: str) -> str:
-        done = subprocess.run(command, env={**os.environ, **self.environment}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              timeout=30)
+        done = subprocess.run(
+            command,
+            env={**os.environ, **self.environment},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=30,
+        )
         assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}"
         return done.stdout
 
     def states(self) -> dict[str, str]:
         """Job -> state, of those that ended too."""
-        return dict(line.split("|") for line in self.ask("squeue", "--noheader", "--states=all", "--format=%i|%T").split())
+        return dict(
+            line.split("|") for line in self.ask("squeue", "--noheader", "--states=all", "--format=%i|%T").split()
+        )
 
     def tasks(self, node: str) -> list[int]:
         """The processes of jobs on a node."""
@@ -85,7 +99,10 @@ class Cluster:
                 environment = (process / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if f"SLURMD_NODENAME={node}".encode() in environment and f"SLURM_CONF={self.environment['SLURM_CONF']}".encode() in environment:
+            if (
+                f"SLURMD_NODENAME={node}".encode() in environment
+                and f"SLURM_CONF={self.environment['SLURM_CONF']}".encode() in environment
+            ):
                 found.append(int(process.name))
         return found
 
@@ -98,8 +115,11 @@ class Cluster:
         self.ask("scontrol", "update", f"nodename={name}", "state=down", "reason=power")
 
     def wait_until_idle(self) -> None:
-        wait_until(lambda: self.ask("sinfo", "--noheader", "--format=%T %D").split() == ["idle", str(len(NODES))],
-                   lambda: f"no idle nodes: {self.ask('sinfo')}{(self.folder / 'slurmctld.log').read_text()[-2000:]}", 30)
+        wait_until(
+            lambda: self.ask("sinfo", "--noheader", "--format=%T %D").split() == ["idle", str(len(NODES))],
+            lambda: f"no idle nodes: {self.ask('sinfo')}{(self.folder / 'slurmctld.log').read_text()[-2000:]}",
+            30,
+        )
 
 
 @contextmanager
@@ -114,18 +134,39 @@ def start_slurm(folder: Path):
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
-    (folder / "slurm.conf").write_text(CONF.format(folder=folder, host=socket.gethostname(), user=getpass.getuser(), controller=free_port(),
-                                                   **{name: free_port() for name in NODES}))
+    (folder / "slurm.conf").write_text(
+        CONF.format(
+            folder=folder,
+            host=socket.gethostname(),
+            user=getpass.getuser(),
+            controller=free_port(),
+            **{name: free_port() for name in NODES},
+        )
+    )
     with ExitStack() as running:
         cluster = Cluster(folder, running)
-        cluster.start("munged", "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}", f"--pid-file={folder}/munge.pid",
-                      f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed")
+        cluster.start(
+            "munged",
+            "--foreground",
+            "--force",
+            f"--socket={folder}/munge.socket",
+            f"--key-file={key}",
+            f"--pid-file={folder}/munge.pid",
+            f"--log-file={folder}/munge.log",
+            f"--seed-file={folder}/munge.seed",
+        )
         wait_until((folder / "munge.socket").exists, "munged did not start", 10)
         cluster.start("slurmctld", "-D", "-c")
         for name in NODES:
             cluster.start_node(name)
-        wait_until(lambda: subprocess.run(["sinfo"], env={**os.environ, **cluster.environment}, capture_output=True).returncode == 0,
-                   "slurmctld did not start", 30)
+        wait_until(
+            lambda: (
+                subprocess.run(["sinfo"], env={**os.environ, **cluster.environment}, capture_output=True).returncode
+                == 0
+            ),
+            "slurmctld did not start",
+            30,
+        )
         cluster.wait_until_idle()
         yield cluster
         cluster.ask("scancel", f"--user={getpass.getuser()}")

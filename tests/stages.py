@@ -19,14 +19,25 @@ def copy_configs(root: Path) -> Path:
     for file in ("params.yaml", "dvc.yaml"):
         shutil.copy(REPOSITORY / file, root)
     shutil.copytree(REPOSITORY / "configs", root / "configs")
-    edit(root, "params.yaml", model="robo-nano-5m", data="robo-code-8k-256", tokenizer="robo-code-8k", serving="robo-micropython-256",
-         **{"exam.max_new_tokens": 128})
+    edit(
+        root,
+        "params.yaml",
+        model="robo-nano-5m",
+        data="robo-code-8k-256",
+        tokenizer="robo-code-8k",
+        serving="robo-micropython-256",
+        **{"exam.max_new_tokens": 128},
+    )
     return root
 
 
 def write_pairs(path: Path, pairs) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps({"request": request, "program": program, "board": "pico"}) + "\n" for request, program in pairs))
+    path.write_text(
+        "".join(
+            json.dumps({"request": request, "program": program, "board": "pico"}) + "\n" for request, program in pairs
+        )
+    )
 
 
 def stage_environment(**more: str) -> dict[str, str]:
@@ -41,8 +52,14 @@ def module_of(stage: str) -> str:
 
 def run_stage(root: Path, name: str, **more: str) -> subprocess.CompletedProcess:
     """The stage `name` in `root`, as DVC runs it."""
-    return subprocess.run([sys.executable, "-m", module_of(name)], cwd=root, env=stage_environment(**more), capture_output=True,
-                          text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", module_of(name)],
+        cwd=root,
+        env=stage_environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def files_under(root: Path) -> dict[str, bytes]:

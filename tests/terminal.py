@@ -16,14 +16,16 @@ def in_terminal(command: list[str], columns: int, cwd: Path, environment: dict[s
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {key: value for key, value in environment.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
-    process = subprocess.Popen(command, cwd=cwd, env={**environment, "TERM": "xterm"}, stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(
+        command, cwd=cwd, env={**environment, "TERM": "xterm"}, stdin=theirs, stdout=theirs, stderr=theirs
+    )
     os.close(theirs)
     said = b""
     try:
         while chunk := os.read(ours, 65536):
             said += chunk
     except OSError as error:
-        assert error.errno == errno.EIO         # how Linux says that nobody has the other end open any more
+        assert error.errno == errno.EIO  # how Linux says that nobody has the other end open any more
     os.close(ours)
     assert process.wait() == 0, said.decode(errors="replace")
     return said.decode()

@@ -23,7 +23,7 @@ def config():
 def test_the_advice_names_key_bytes_and_a_profile(config):
     config.model = parse(REPOSITORY / "configs/models/robo-nano-5m.yaml", Model)
     config.params = config.params.model_copy(update={"model": "robo-nano-5m"})
-    said, = advice(config)
+    (said,) = advice(config)
     assert "d_model: rows of 384 are no multiple of 256" in said
     assert f"Q4_K_M costs about {bytes_lost(config.model, 'Q4_K_M'):,} bytes more" in said and "robo-nano-256" in said
     config.model = parse(REPOSITORY / "configs/models/robo-nano-256.yaml", Model)
@@ -35,6 +35,7 @@ def test_friendly_profiles_have_the_same_budget(reference, friendly):
     def parameters(name):
         model = parse(REPOSITORY / f"configs/models/{name}.yaml", Model)
         return Transformer(ModelConfig.from_dict(model.model_dump())).count_parameters()
+
     assert parameters(friendly) == pytest.approx(parameters(reference), rel=0.05)
 
 
@@ -43,9 +44,20 @@ def test_the_bytes_lost_are_about_what_is_lost(tmp_path, tiny_tokenizer, tiny_va
     """Against the bits that llama.cpp's mix wants, tensor by tensor, from its own log."""
     write_gguf(make_model("gpt2", d_model=384), load_vocabulary(tiny_tokenizer), tmp_path / "m.gguf", "f16")
     figures = quantize(quant, tmp_path / "m.gguf", tmp_path, tiny_tokenizer, tiny_validation)
-    model = Model(architecture="gpt2", vocab_size=512, context_length=256, d_model=384, n_layers=2, n_heads=4, d_ff=1536, tie_embeddings=True,
-                  dropout=0.0)
-    assert figures["fell_back"]["bytes"] == pytest.approx(bytes_lost(model, quant), rel=0.25)     # which matrices get a bit more is the mix's secret
+    model = Model(
+        architecture="gpt2",
+        vocab_size=512,
+        context_length=256,
+        d_model=384,
+        n_layers=2,
+        n_heads=4,
+        d_ff=1536,
+        tie_embeddings=True,
+        dropout=0.0,
+    )
+    assert figures["fell_back"]["bytes"] == pytest.approx(
+        bytes_lost(model, quant), rel=0.25
+    )  # which matrices get a bit more is the mix's secret
     assert contents(tmp_path / f"{quant}.gguf")["bytes"] > figures["fell_back"]["bytes"]
 
 
@@ -56,7 +68,9 @@ def test_fim_tokens_are_all_or_none_and_give_a_template(config):
     template = lineage.insertion("{{ .Prompt }}", full)
     assert template == "{{ if .Suffix }}<p>{{ .Prompt }}<s>{{ .Suffix }}<m>{{ else }}{{ .Prompt }}{{ end }}"
     assert lineage.insertion(template, full) == template
-    config.tokenizer = config.tokenizer.model_copy(update={"special_tokens": SpecialTokens(pad="a", eos="<eos>", bos="c", unk="d", fim_prefix="e")})
+    config.tokenizer = config.tokenizer.model_copy(
+        update={"special_tokens": SpecialTokens(pad="a", eos="<eos>", bos="c", unk="d", fim_prefix="e")}
+    )
     assert any("give all three or none" in fault for fault in rules(config))
 
 
@@ -89,16 +103,28 @@ def test_auto_is_the_recommended_type(project):
 
 # --- what is unusual --------------------------------------------------------------------------------------------------
 
-UNUSUAL = {     # (section, keys, what is said)
+UNUSUAL = {  # (section, keys, what is said)
     "a high rate": ("training", dict(learning_rate=0.02), "learning_rate: 0.02 is high"),
     "a high rate of muon": ("training", dict(muon_learning_rate=0.05), "muon_learning_rate: 0.05 is high"),
     "no momentum": ("training", dict(betas=[0.0, 0.95]), "betas: [0.0, 0.95]; [0.9, 0.95] is usual"),
     "betas the wrong way round": ("training", dict(betas=[0.95, 0.9]), "betas: [0.95, 0.9]"),
     "warm-up": ("training", dict(warmup_ratio=0.9), "warmup_ratio: 0.9"),
-    "no time but for compiling": ("training", dict(max_time="00:00:30"), 'max_time: "00:00:30" is less than compiling takes'),
-    "stride": ("data", dict(stride=1), "stride: 1 reads each token 256 times in an epoch; block_size 256 reads it once"),
+    "no time but for compiling": (
+        "training",
+        dict(max_time="00:00:30"),
+        'max_time: "00:00:30" is less than compiling takes',
+    ),
+    "stride": (
+        "data",
+        dict(stride=1),
+        "stride: 1 reads each token 256 times in an epoch; block_size 256 reads it once",
+    ),
     "dropout": ("model", dict(dropout=0.9), "dropout: 0.9"),
-    "an answer longer than what the model sees": ("serving", dict(parameters=dict(num_predict=4096)), "num_predict: 4096 is more than num_ctx 256"),
+    "an answer longer than what the model sees": (
+        "serving",
+        dict(parameters=dict(num_predict=4096)),
+        "num_predict: 4096 is more than num_ctx 256",
+    ),
 }
 
 
@@ -106,22 +132,35 @@ UNUSUAL = {     # (section, keys, what is said)
 def test_what_is_unusual_is_a_note_and_no_error(config, case):
     section, values, words = UNUSUAL[case]
     model = getattr(config, section)
-    changed = {key: getattr(model, key).model_copy(update=value) if isinstance(value, dict) else value for key, value in values.items()}
+    changed = {
+        key: getattr(model, key).model_copy(update=value) if isinstance(value, dict) else value
+        for key, value in values.items()
+    }
     setattr(config, section, model.model_copy(update=changed))
-    said, = advice(config)
+    (said,) = advice(config)
     assert rules(config) == [] and said.startswith(f"{config.paths[section]}: ") and words in said
 
 
 def test_what_was_left_out_of_a_model_is_said(config):
     config.model = Model(**config.model.model_dump(exclude={"tie_embeddings"}))
-    assert advice(config) == ["configs/models/robo-nano-qwen3.yaml: tie_embeddings: left out, so it is true, as the reference's profiles mean it"]
+    assert advice(config) == [
+        "configs/models/robo-nano-qwen3.yaml: tie_embeddings: left out, so it is true, as the reference's profiles mean it"
+    ]
 
 
 # --- what this machine cannot do --------------------------------------------------------------------------------------
 
 IMPOSSIBLE = {
-    "devices": ("training", dict(devices=4096), r"configs/training/cpu-minutes.yaml: devices: 4096, but this machine has \d+ "),
-    "width": ("model", dict(d_model=10**6), r"configs/models/robo-nano-qwen3.yaml and .* training takes [\d,]+ GB at least, and this machine has"),
+    "devices": (
+        "training",
+        dict(devices=4096),
+        r"configs/training/cpu-minutes.yaml: devices: 4096, but this machine has \d+ ",
+    ),
+    "width": (
+        "model",
+        dict(d_model=10**6),
+        r"configs/models/robo-nano-qwen3.yaml and .* training takes [\d,]+ GB at least, and this machine has",
+    ),
     "batch": ("data", dict(batch_size=10**9), r"training takes [\d,]+ GB at least.*batch_size"),
 }
 
@@ -137,5 +176,6 @@ def test_what_this_machine_cannot_train_is_said_before(config, case):
 
 def test_the_least_memory_is_below_what_training_takes(config):
     from pipeline.plan import training_memory
+
     taken = training_memory(config, "32-true", config.data.batch_size)
     assert 0.2 * taken < least_memory(config) < taken

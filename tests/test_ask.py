@@ -21,64 +21,114 @@ SAYS_HI = "Print 'hi there' five times, with 2 s between them"
 
 
 def fault(request: str, program: str, board: str = "pico") -> list[str]:
-    return [f"{finding.what}: {finding.fault}" for finding in plausible.findings(request, program, board) if finding.fault]
+    return [
+        f"{finding.what}: {finding.fault}" for finding in plausible.findings(request, program, board) if finding.fault
+    ]
 
 
-@pytest.mark.parametrize("request_, program", [
-    (REQUEST, BLINK),
-    ("Toggle the LED on GP15 four times a second, 0.25 s each", BLINK),
-    ("LEDs on pins 2, 3 and 4 come on", "from machine import Pin\nfor pin in (2, 3, 4):\n    Pin(pin, Pin.OUT).on()\n"),
-    ("PWM at 50% on pin 3", "from machine import Pin, PWM\nPWM(Pin(3), freq=1000, duty_u16=65535 * 50 // 100)\n"),
-    (SAYS_HI, "import time\nfor _ in range(5):\n    print('hi there')\n    time.sleep(2)\n"),
-    ("read the sensor at 0x76", "from machine import I2C, Pin\ni2c = I2C(0, sda=Pin(0), scl=Pin(1))\nprint(i2c.readfrom_mem(0x76, 0xd0, 1))\n"),
-])
+@pytest.mark.parametrize(
+    "request_, program",
+    [
+        (REQUEST, BLINK),
+        ("Toggle the LED on GP15 four times a second, 0.25 s each", BLINK),
+        (
+            "LEDs on pins 2, 3 and 4 come on",
+            "from machine import Pin\nfor pin in (2, 3, 4):\n    Pin(pin, Pin.OUT).on()\n",
+        ),
+        ("PWM at 50% on pin 3", "from machine import Pin, PWM\nPWM(Pin(3), freq=1000, duty_u16=65535 * 50 // 100)\n"),
+        (SAYS_HI, "import time\nfor _ in range(5):\n    print('hi there')\n    time.sleep(2)\n"),
+        (
+            "read the sensor at 0x76",
+            "from machine import I2C, Pin\ni2c = I2C(0, sda=Pin(0), scl=Pin(1))\nprint(i2c.readfrom_mem(0x76, 0xd0, 1))\n",
+        ),
+    ],
+)
 def test_what_a_right_program_looks_like(request_, program):
     assert fault(request_, program) == []
 
 
-@pytest.mark.parametrize("request_, program, said", [
-    (REQUEST, BLINK.replace("15", "16"), "it uses the pins of the request: pin 15 is not in it"),
-    (REQUEST, BLINK.replace("250", "300"), "the request's numbers are in it: 250 is not"),
-    (REQUEST, BLINK.replace("toggle()", "toggle("), "it parses: SyntaxError"),
-    (REQUEST, BLINK.replace("toggle", "flip"), "its names exist on the board: a pico has no machine.Pin.flip (line 7)"),
-    (REQUEST, BLINK.replace("led.toggle()", "light.toggle()"), "it runs: NameError"),
-    (REQUEST.replace("15", "45"), BLINK.replace("15", "45"), "it uses the pins of the request: a pico has no pin 45"),
-    (REQUEST, "# a comment\n", "there is a program: nothing but comments came back"),
-    (SAYS_HI, "import time\nfor _ in range(5):\n    print('hi')\n    time.sleep(2)\n", "the request's texts are in it: 'hi there' is not"),
-    ("LEDs on pins 2, 3 and 4 come on", "from machine import Pin\nfor pin in (2, 3):\n    Pin(pin, Pin.OUT).on()\n", "pin 4 is not in it"),
-    ("print a number", "while True:\n    print(1)\n", "it runs: it was stopped"),
-])
+@pytest.mark.parametrize(
+    "request_, program, said",
+    [
+        (REQUEST, BLINK.replace("15", "16"), "it uses the pins of the request: pin 15 is not in it"),
+        (REQUEST, BLINK.replace("250", "300"), "the request's numbers are in it: 250 is not"),
+        (REQUEST, BLINK.replace("toggle()", "toggle("), "it parses: SyntaxError"),
+        (
+            REQUEST,
+            BLINK.replace("toggle", "flip"),
+            "its names exist on the board: a pico has no machine.Pin.flip (line 7)",
+        ),
+        (REQUEST, BLINK.replace("led.toggle()", "light.toggle()"), "it runs: NameError"),
+        (
+            REQUEST.replace("15", "45"),
+            BLINK.replace("15", "45"),
+            "it uses the pins of the request: a pico has no pin 45",
+        ),
+        (REQUEST, "# a comment\n", "there is a program: nothing but comments came back"),
+        (
+            SAYS_HI,
+            "import time\nfor _ in range(5):\n    print('hi')\n    time.sleep(2)\n",
+            "the request's texts are in it: 'hi there' is not",
+        ),
+        (
+            "LEDs on pins 2, 3 and 4 come on",
+            "from machine import Pin\nfor pin in (2, 3):\n    Pin(pin, Pin.OUT).on()\n",
+            "pin 4 is not in it",
+        ),
+        ("print a number", "while True:\n    print(1)\n", "it runs: it was stopped"),
+    ],
+)
 def test_what_is_wrong_is_said(request_, program, said):
     assert said in "; ".join(fault(request_, program))
 
 
-@pytest.mark.parametrize("request_, given, board", [
-    ("blink the led", None, "pico"), ("blink the led of my Pico W", None, "pico_w"), ("blink an LED with an ESP32", None, "esp32"),
-    ("blink the led", "esp32", "esp32"), ("blink the led of my Pico", "pico_w", "pico_w")])
+@pytest.mark.parametrize(
+    "request_, given, board",
+    [
+        ("blink the led", None, "pico"),
+        ("blink the led of my Pico W", None, "pico_w"),
+        ("blink an LED with an ESP32", None, "esp32"),
+        ("blink the led", "esp32", "esp32"),
+        ("blink the led of my Pico", "pico_w", "pico_w"),
+    ],
+)
 def test_the_board_that_is_meant(request_, given, board):
     assert board_of(request_, given) == board
 
 
-@pytest.mark.parametrize("call, said", [
-    (lambda: board_of("blink an LED with my ESP32", "pico"), "the request speaks of a .*ESP32.*, but --on is pico; .*--on esp32"),
-    (lambda: board_of("blink", "picco"), "pico"),
-    (lambda: checked("  \n"), "what shall the program do"),
-    (lambda: checked("Bitte lass die LED an Pin 15 blinken"), "looks like German"),
-    (lambda: checked("fais clignoter la LED sur la broche 15"), "looks like French"),
-    (lambda: checked("quiero parpadear el led con un boton"), "looks like Spanish")])
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (
+            lambda: board_of("blink an LED with my ESP32", "pico"),
+            "the request speaks of a .*ESP32.*, but --on is pico; .*--on esp32",
+        ),
+        (lambda: board_of("blink", "picco"), "pico"),
+        (lambda: checked("  \n"), "what shall the program do"),
+        (lambda: checked("Bitte lass die LED an Pin 15 blinken"), "looks like German"),
+        (lambda: checked("fais clignoter la LED sur la broche 15"), "looks like French"),
+        (lambda: checked("quiero parpadear el led con un boton"), "looks like Spanish"),
+    ],
+)
 def test_requests_that_cannot_be_asked(call, said):
     with pytest.raises(UserError, match=said):
         call()
 
 
-@pytest.mark.parametrize("request_", ["die LED on pin 3 at once", "blink the LED on pin 15 and then turn on the lamp on 3", "led 15 on"])
+@pytest.mark.parametrize(
+    "request_", ["die LED on pin 3 at once", "blink the LED on pin 15 and then turn on the lamp on 3", "led 15 on"]
+)
 def test_english_is_not_taken_for_another_language(request_):
     assert checked(f" {request_}\n ") == request_
 
 
 # --- a model that knows three answers by heart --------------------------------------------------------------------------
 
-ANSWERS = {REQUEST: BLINK, "Toggle pin 16": BLINK, "take a photo": "# I cannot do that: there is no camera on this board.\n"}
+ANSWERS = {
+    REQUEST: BLINK,
+    "Toggle pin 16": BLINK,
+    "take a photo": "# I cannot do that: there is no camera on this board.\n",
+}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +136,10 @@ def knows(tmp_path_factory, tiny_tokenizer):
     """A GGUF file that gives ANSWERS, learned in seconds."""
     vocabulary = load_vocabulary(tiny_tokenizer)
     eos = vocabulary.special["eos"]
-    rows = [vocabulary.tokenizer.encode(as_prompt("# {request}\n", request, "pico") + program).ids for request, program in ANSWERS.items()]
+    rows = [
+        vocabulary.tokenizer.encode(as_prompt("# {request}\n", request, "pico") + program).ids
+        for request, program in ANSWERS.items()
+    ]
     longest = max(map(len, rows)) + 1
     ids = torch.tensor([row + [eos] * (longest - len(row)) for row in rows])
     model = make_model("qwen3", len(vocabulary.tokens)).train()
@@ -102,15 +155,24 @@ def knows(tmp_path_factory, tiny_tokenizer):
 
 
 def ask(root, knows, request: str, *more: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "flows.cli", "ask", request, "--model", str(knows), "--max-tokens", "120", *more], cwd=root,
-                          env=environment(REPOSITORY), capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", "ask", request, "--model", str(knows), "--max-tokens", "120", *more],
+        cwd=root,
+        env=environment(REPOSITORY),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def test_a_good_answer_is_printed_and_written(knows, tmp_path):
     done = ask(REPOSITORY, knows, REQUEST, "-o", str(tmp_path / "main.py"), "--run")
     assert done.returncode == 0 and done.stdout.startswith(BLINK), done.stderr
-    assert (tmp_path / "main.py").read_text() == BLINK and "GP15" in done.stdout[len(BLINK):]
-    assert "it uses the pins of the request" in done.stderr and "whether it does what you want was not checked" in done.stderr
+    assert (tmp_path / "main.py").read_text() == BLINK and "GP15" in done.stdout[len(BLINK) :]
+    assert (
+        "it uses the pins of the request" in done.stderr
+        and "whether it does what you want was not checked" in done.stderr
+    )
 
 
 def test_an_answer_that_passes_not_is_said_to_be_so(knows):
@@ -124,9 +186,15 @@ def test_what_it_cannot_do_it_says(knows):
     assert (done.returncode, done.stdout) == (3, "") and "I cannot do that: there is no camera" in done.stderr
 
 
-@pytest.mark.parametrize("request_, more, said", [
-    ("", (), "what shall the program do"), ("blink", ("--on", "pikko"), "pico"), ("blink", ("--samples", "0"), "--samples: 0 must be from 1 to 100"),
-    ("blink " * 600, (), "the request is too long")])
+@pytest.mark.parametrize(
+    "request_, more, said",
+    [
+        ("", (), "what shall the program do"),
+        ("blink", ("--on", "pikko"), "pico"),
+        ("blink", ("--samples", "0"), "--samples: 0 must be from 1 to 100"),
+        ("blink " * 600, (), "the request is too long"),
+    ],
+)
 def test_wrong_calls_get_one_line(knows, request_, more, said):
     done = ask(REPOSITORY, knows, request_, *more)
     assert done.returncode == 1 and said in done.stderr and len(done.stderr.splitlines()) == 1 and not done.stdout

@@ -28,8 +28,14 @@ from pipeline.export.tokenization import load_vocabulary
 QUANTS = ["F16", "Q8_0", "Q4_K_M", "Q3_K_S", "Q2_K"]
 TOKENS = 400
 SIDECAR = {"dtype": "uint16", "eos": 1}
-ANSWERED = {"tasks": 40, "completions": 4, "types": {quant: {"passed": {"people": 18 - 2 * number, "values": 2}, "changed": 5 * number,
-                                                            "compiles": 0.75} for number, quant in enumerate(QUANTS)}}
+ANSWERED = {
+    "tasks": 40,
+    "completions": 4,
+    "types": {
+        quant: {"passed": {"people": 18 - 2 * number, "values": 2}, "changed": 5 * number, "compiles": 0.75}
+        for number, quant in enumerate(QUANTS)
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +44,25 @@ def arguments(tmp_path_factory, tiny_tokenizer, tiny_validation):
     folder = tmp_path_factory.mktemp("assess")
     vocabulary = load_vocabulary(tiny_tokenizer)
     write_gguf(make_model("gpt2", d_model=384), vocabulary, folder / "f16.gguf", "f16")
-    np.array([i for text in DOCUMENTS for i in [*vocabulary.tokenizer.encode(text).ids, 1]], "<u2").tofile(folder / "val.bin")
+    np.array([i for text in DOCUMENTS for i in [*vocabulary.tokenizer.encode(text).ids, 1]], "<u2").tofile(
+        folder / "val.bin"
+    )
     matrix = importance(make_model("gpt2", d_model=384), vocabulary.tokenizer.encode(CODE).ids)
     for quant in QUANTS:
         figures = quantize(quant, folder / "f16.gguf", folder / "quantized", tiny_tokenizer, tiny_validation, matrix)
         write_json(folder / "facts" / f"{quant}.json", figures)
-    return dict(quants=QUANTS, tokens=TOKENS, max_loss=1.0, max_lost_tasks=0.05, packed=folder / "val.bin", sidecar=SIDECAR, answered=ANSWERED,
-                quantized=folder / "quantized", source=folder / "f16.gguf", facts=folder / "facts")
+    return dict(
+        quants=QUANTS,
+        tokens=TOKENS,
+        max_loss=1.0,
+        max_lost_tasks=0.05,
+        packed=folder / "val.bin",
+        sidecar=SIDECAR,
+        answered=ANSWERED,
+        quantized=folder / "quantized",
+        source=folder / "f16.gguf",
+        facts=folder / "facts",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +76,10 @@ def test_bits_per_byte_are_pytorchs(result, arguments, tiny_tokenizer):
     inputs = torch.cat((torch.tensor([1]), targets[:-1]))
     model = make_model("gpt2", d_model=384)
     with torch.inference_mode():
-        nats = sum(float(model.loss(inputs[None, i:i + 256], targets[None, i:i + 256], reduction="sum")) for i in range(0, TOKENS, 256))
+        nats = sum(
+            float(model.loss(inputs[None, i : i + 256], targets[None, i : i + 256], reduction="sum"))
+            for i in range(0, TOKENS, 256)
+        )
     raw = len(load_vocabulary(tiny_tokenizer).tokenizer.decode(targets.tolist(), skip_special_tokens=True).encode())
     assert result["tokens"] == TOKENS and result["bytes"] == raw
     assert result["f16_bits_per_byte"] == pytest.approx(nats / math.log(2) / raw, rel=1e-3)
@@ -82,16 +103,28 @@ def test_fewer_bits_lose_more(result):
 def test_types_that_come_out_the_same_are_said_to(result):
     """At width 384 nothing of Q2_K is left: it is Q3_K_S under another name."""
     assert {name: t["same_as"] for name, t in result["types"].items()} == {
-        "F16": None, "Q8_0": None, "Q4_K_M": None, "Q3_K_S": None, "Q2_K": "Q3_K_S"}
+        "F16": None,
+        "Q8_0": None,
+        "Q4_K_M": None,
+        "Q3_K_S": None,
+        "Q2_K": "Q3_K_S",
+    }
 
 
 def test_what_the_exam_said_of_each_type_stands_beside_its_bits(result):
     """20 tasks of float16's in two sets, and two fewer with each smaller type."""
     types = result["types"]
     assert [(t["tasks_passed"], t["lost_tasks"], t["answers_changed"]) for t in types.values()] == [
-        (20, 0, 0), (18, 0.1, 5), (16, 0.2, 10), (14, 0.3, 15), (12, 0.4, 20)]
+        (20, 0, 0),
+        (18, 0.1, 5),
+        (16, 0.2, 10),
+        (14, 0.3, 15),
+        (12, 0.4, 20),
+    ]
     report = stage.table(result, 1.0, 0.05)
-    assert "| 75" not in report and all(f" 3 of 4 | {t['tasks_passed']} of 40 | {t['answers_changed']} of 44 |" in report for t in types.values())
+    assert "| 75" not in report and all(
+        f" 3 of 4 | {t['tasks_passed']} of 40 | {t['answers_changed']} of 44 |" in report for t in types.values()
+    )
 
 
 def test_the_metrics_are_the_same_on_each_run(result, arguments):
@@ -114,9 +147,13 @@ def test_the_report_and_the_plot_show_each_type(result):
     for name in ("Q4_K_M", "Q3_K_S"):
         guided = metrics["types"][name]["imatrix"]
         assert f"| {name} | {guided['kl_without']:.4g} | {guided['kl_with']:.4g} |" in report
-    assert "| Q8_0 | " not in report[report.index("## The importance matrix"):report.index("## What was really written")]
+    assert (
+        "| Q8_0 | " not in report[report.index("## The importance matrix") : report.index("## What was really written")]
+    )
     picture = quality_against_size(metrics, 1.0)
-    assert picture == quality_against_size(metrics, 1.0) and all(f">{name}" in picture for name in ("F16", "Q8_0", "Q4_K_M"))
+    assert picture == quality_against_size(metrics, 1.0) and all(
+        f">{name}" in picture for name in ("F16", "Q8_0", "Q4_K_M")
+    )
     rows = list(csv.DictReader(io.StringIO(stage.plot_rows(metrics["types"]))))
     assert {row["type"] for row in rows} == set(QUANTS)
     assert [float(row["bytes"]) for row in rows] == sorted(float(row["bytes"]) for row in rows)
@@ -130,9 +167,14 @@ def test_speeds_count_only_beside_the_files_that_they_are_of(arguments, tmp_path
         speed = measure(path)
         assert timings.read_timings(timings.INFERENCE) is None
         timings.write_timings(timings.INFERENCE, {"Q8_0": speed}, [path])
-    assert all(speed[what][threads] > 0 for what in ("prompt", "generation") for threads in "12") and speed["memory"] > 0
+    assert (
+        all(speed[what][threads] > 0 for what in ("prompt", "generation") for threads in "12") and speed["memory"] > 0
+    )
     assert timings.read_timings(timings.INFERENCE, root) == {"Q8_0": speed}
-    assert f"| Q8_0 | {speed['prompt']['1']:,} | {speed['prompt']['2']:,} | {speed['generation']['1']:,} |" in stage.speed_table({"Q8_0": speed})
+    assert (
+        f"| Q8_0 | {speed['prompt']['1']:,} | {speed['prompt']['2']:,} | {speed['generation']['1']:,} |"
+        in stage.speed_table({"Q8_0": speed})
+    )
     with open(root / path, "ab") as file:
         file.write(b"\0")
     assert timings.read_timings(timings.INFERENCE, root) is None, "another file of that name"
@@ -143,7 +185,7 @@ def test_speeds_count_only_beside_the_files_that_they_are_of(arguments, tmp_path
 def test_memory_is_measured_where_linux_tells_less(tmp_path):
     there = Path("/proc/self/status").read_text()
     (tmp_path / "status").write_text(re.sub("VmHWM:.*\n", "", there))
-    assert 0.9 < peak_bytes(tmp_path / "status") / peak_bytes() < 100       # bytes both; what started us may have held more
+    assert 0.9 < peak_bytes(tmp_path / "status") / peak_bytes() < 100  # bytes both; what started us may have held more
 
 
 def test_a_missing_type_is_named(arguments, tmp_path):
@@ -153,8 +195,12 @@ def test_a_missing_type_is_named(arguments, tmp_path):
 
 # --- advice -----------------------------------------------------------------------------------------------------------
 
-TYPES = {"F16": {"bytes": 100, "change_percent": 0.0, "lost_tasks": 0.0}, "Q8_0": {"bytes": 50, "change_percent": 0.4, "lost_tasks": 0.04},
-         "Q4_K_M": {"bytes": 30, "change_percent": 1.0, "lost_tasks": 0.05}, "Q2_K": {"bytes": 20, "change_percent": 7.0, "lost_tasks": 0.25}}
+TYPES = {
+    "F16": {"bytes": 100, "change_percent": 0.0, "lost_tasks": 0.0},
+    "Q8_0": {"bytes": 50, "change_percent": 0.4, "lost_tasks": 0.04},
+    "Q4_K_M": {"bytes": 30, "change_percent": 1.0, "lost_tasks": 0.05},
+    "Q2_K": {"bytes": 20, "change_percent": 7.0, "lost_tasks": 0.25},
+}
 
 
 def test_the_smallest_within_the_loss_is_recommended():
@@ -162,7 +208,9 @@ def test_the_smallest_within_the_loss_is_recommended():
     assert recommend({name: TYPES[name] for name in ("Q4_K_M", "Q2_K")}, 0.5, 1) == "Q4_K_M"
 
 
-@pytest.mark.parametrize("max_lost_tasks, best", [(0, "F16"), (0.04, "Q8_0"), (0.05, "Q4_K_M"), (0.2, "Q4_K_M"), (0.25, "Q2_K")])
+@pytest.mark.parametrize(
+    "max_lost_tasks, best", [(0, "F16"), (0.04, "Q8_0"), (0.05, "Q4_K_M"), (0.2, "Q4_K_M"), (0.25, "Q2_K")]
+)
 def test_a_type_that_loses_tasks_is_not_recommended_for_its_bits(max_lost_tasks, best):
     assert recommend(TYPES, 10, max_lost_tasks) == best
 
@@ -179,7 +227,11 @@ def test_lost_is_a_share_of_what_float16_passes(passed, reference, share):
 
 
 def test_no_type_within_the_loss_is_said(result):
-    metrics = {**result, "recommended": "Q8_0", "types": {name: {**t, "change_percent": 5.0} for name, t in result["types"].items()}}
+    metrics = {
+        **result,
+        "recommended": "Q8_0",
+        "types": {name: {**t, "change_percent": 5.0} for name, t in result["types"].items()},
+    }
     assert "**No type loses at most 1%" in stage.table(metrics, 1.0, 0.05)
     metrics["types"]["Q8_0"] |= {"change_percent": 0.0, "lost_tasks": 0.1}
     assert "**No type loses at most 1%" in stage.table(metrics, 1.0, 0.05)

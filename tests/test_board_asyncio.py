@@ -48,11 +48,12 @@ def test_two_tasks_blink_at_their_own_rates():
 
 def test_a_blink_takes_few_instructions_however_long_it_runs():
     short, long = (play(TWO_LEDS, seconds=seconds) for seconds in (5, 65))
-    assert long.fuel - short.fuel < 20_000_000          # for 300 changes
+    assert long.fuel - short.fuel < 20_000_000  # for 300 changes
 
 
 def test_a_button_is_polled_beside_another_task():
-    result = play("""
+    result = play(
+        """
 import asyncio
 from machine import Pin
 button, led, alive = Pin(14, Pin.IN, Pin.PULL_UP), Pin(15, Pin.OUT), Pin(16, Pin.OUT)
@@ -73,7 +74,9 @@ async def main():
         alive.toggle()
         await asyncio.sleep(1)
 asyncio.run(main())
-""", {"button": {"pin": 14, "pressed": [1.0, 2.5]}})
+""",
+        {"button": {"pin": 14, "pressed": [1.0, 2.5]}},
+    )
     assert result.output == ["pressed", "pressed"]
     assert [time // 20 for time, _ in changes(result, 15)] == [0, 50, 125]
     assert len(changes(result, 16)) == 6
@@ -112,18 +115,24 @@ def test_a_flag_that_nobody_sets_waits_to_the_end():
 
 
 def test_an_event_that_an_interrupt_sets_wakes_a_program_that_waits_for_nothing_else():
-    result = play(FLAG.replace("ThreadSafeFlag", "Event").replace("        print", "        flag.clear()\n        print"),
-                  {"button": {"pin": 14, "pressed": [1.0, 2.5]}})
+    result = play(
+        FLAG.replace("ThreadSafeFlag", "Event").replace("        print", "        flag.clear()\n        print"),
+        {"button": {"pin": 14, "pressed": [1.0, 2.5]}},
+    )
     assert result.output == ["pressed 1000", "pressed 2500"]
 
 
 def test_waiting_for_what_never_comes_goes_on_to_the_end():
-    result = play("import asyncio\nasync def main():\n    await asyncio.Event().wait()\nasyncio.run(main())\nprint('never')", seconds=60)
+    result = play(
+        "import asyncio\nasync def main():\n    await asyncio.Event().wait()\nasyncio.run(main())\nprint('never')",
+        seconds=60,
+    )
     assert (result.output, result.ended) == ([], None)
 
 
 def test_an_event_set_by_an_interrupt_is_seen_at_the_next_turn_of_the_loop():
-    result = play("""
+    result = play(
+        """
 import asyncio, time
 from machine import Pin
 event = asyncio.Event()
@@ -139,12 +148,15 @@ async def main():
     while True:
         await asyncio.sleep_ms(400)
 asyncio.run(main())
-""", {"button": {"pin": 14, "pressed": [1.0]}})
-    assert result.output == ["pressed 1200"]        # as on a board, whose loop sleeps until then
+""",
+        {"button": {"pin": 14, "pressed": [1.0]}},
+    )
+    assert result.output == ["pressed 1200"]  # as on a board, whose loop sleeps until then
 
 
 def test_an_error_in_a_task_is_told_as_an_error_with_its_line_and_the_others_go_on():
-    result = play("""
+    result = play(
+        """
 import asyncio
 async def bad():
     await asyncio.sleep_ms(100)
@@ -156,7 +168,9 @@ async def main():
         await asyncio.sleep(1)
 asyncio.run(main())
 print("end")
-""", errors=["ValueError: broken (line 5)"])
+""",
+        errors=["ValueError: broken (line 5)"],
+    )
     assert result.output[:2] == ["0", "Task exception wasn't retrieved"]
     assert result.output[-3:] == ["1", "2", "end"]
     assert result.errors[0].time // 1000 == 100
@@ -681,7 +695,9 @@ asyncio.run(main())
 def test_asyncio_does_what_a_real_micropython_does(name, tmp_path):
     program = tmp_path / "main.py"
     program.write_text("import asyncio\n" + PARITY[name])
-    real = subprocess.run([sys.executable, "-m", "micropython_unix", str(program)], capture_output=True, text=True, timeout=60)
+    real = subprocess.run(
+        [sys.executable, "-m", "micropython_unix", str(program)], capture_output=True, text=True, timeout=60
+    )
     assert (real.returncode, real.stderr) == (0, ""), real.stderr
     result = run(program.read_text(), seconds=10)
     assert [str(error) for error in result.errors] == []

@@ -37,7 +37,21 @@ for n in range(6):
 """
 SECRET = "the solution is 4711 and nobody else knows it"
 # What Python reports when somebody reads a file, opens a socket, starts a process: none of it may come from a program.
-WATCHED = ("open", "os.", "socket.", "subprocess.", "shutil.", "pathlib.", "pty.", "fcntl.", "signal.", "urllib.", "import", "_thread.", "glob.")
+WATCHED = (
+    "open",
+    "os.",
+    "socket.",
+    "subprocess.",
+    "shutil.",
+    "pathlib.",
+    "pty.",
+    "fcntl.",
+    "signal.",
+    "urllib.",
+    "import",
+    "_thread.",
+    "glob.",
+)
 
 
 class Watch:
@@ -77,17 +91,42 @@ def ours(tmp_path_factory):
                 came.append(server.accept()[1])
             except OSError:
                 return
+
     threading.Thread(target=accept, daemon=True).start()
     up = "../" * 20
-    paths = [*(f"{prefix}{folder}/{name}" for prefix in ("", up, "/..", "file://", "//") for name in ("secret.txt", "link")),
-             "/etc/passwd", f"{up}etc/passwd", "/etc/hostname", "/proc/self/environ", "/proc/self/mem", "/proc/self/maps", "/proc/version",
-             f"/proc/self/fd/{opened.fileno()}", f"/dev/fd/{opened.fileno()}", "/dev/zero", "/dev/urandom", "/dev/stdin", str(Path(__file__)),
-             os.path.relpath(__file__), sys.executable, "~/.bashrc"]
+    paths = [
+        *(f"{prefix}{folder}/{name}" for prefix in ("", up, "/..", "file://", "//") for name in ("secret.txt", "link")),
+        "/etc/passwd",
+        f"{up}etc/passwd",
+        "/etc/hostname",
+        "/proc/self/environ",
+        "/proc/self/mem",
+        "/proc/self/maps",
+        "/proc/version",
+        f"/proc/self/fd/{opened.fileno()}",
+        f"/dev/fd/{opened.fileno()}",
+        "/dev/zero",
+        "/dev/urandom",
+        "/dev/stdin",
+        str(Path(__file__)),
+        os.path.relpath(__file__),
+        sys.executable,
+        "~/.bashrc",
+    ]
     names = {*os.listdir("/"), *os.listdir(), *os.listdir(folder)} - {"lib", "dev", "rom"}
     packer = zlib.compressobj(9, wbits=-15)
     bomb = base64.b64encode(packer.compress(bytes(32 << 20)) + packer.flush())
-    yield {"PATHS": repr(paths), "FOLDERS": repr(["/", "..", up, "/proc", "/proc/self/cwd", "/proc/self/root", str(folder), os.getcwd()]),
-           "OURS": repr(names), "PORT": str(server.getsockname()[1]), "SECRET": ", ".join(map(str, SECRET.encode())), "BOMB": repr(bomb)}, came
+    yield (
+        {
+            "PATHS": repr(paths),
+            "FOLDERS": repr(["/", "..", up, "/proc", "/proc/self/cwd", "/proc/self/root", str(folder), os.getcwd()]),
+            "OURS": repr(names),
+            "PORT": str(server.getsockname()[1]),
+            "SECRET": ", ".join(map(str, SECRET.encode())),
+            "BOMB": repr(bomb),
+        },
+        came,
+    )
     server.close()
     opened.close()
 
@@ -95,7 +134,9 @@ def ours(tmp_path_factory):
 @pytest.fixture(scope="module")
 def usual():
     """The honest program's log; and whatever is imported on first use is imported."""
-    run("import machine, time, network, socket, asyncio, random\nfrom machine import Pin, PWM, ADC, Timer, I2C, SPI, UART, RTC, WDT\nprint(1 / 0)\n")
+    run(
+        "import machine, time, network, socket, asyncio, random\nfrom machine import Pin, PWM, ADC, Timer, I2C, SPI, UART, RTC, WDT\nprint(1 / 0)\n"
+    )
     run("while 1 + True: pass")
     return run(HONEST).log
 
@@ -184,8 +225,38 @@ def test_a_program_that_is_hard_to_read_is_no_harder_to_run(name, usual, recwarn
 
 # --- past the firmware ------------------------------------------------------------------------------------------------
 
-ARGUMENTS = ["", ",", "x", "0", "-1", "99", "3", "3,1", "3,out,none,1", "3,,,,,,,,,,,", "None", "1e308", "nan", "-inf", "٣", "é" * 500, "\0", "\n,\n",
-             "9" * 400, "9" * 5000, "ff" * 3000, "0,1,2,3,4,5,6,7,8,9", "0,400000,5,4", "True", "GP3", "LED", "[1,2]", "{}", "3,-5,-5,-5", "%s%s%n"]
+ARGUMENTS = [
+    "",
+    ",",
+    "x",
+    "0",
+    "-1",
+    "99",
+    "3",
+    "3,1",
+    "3,out,none,1",
+    "3,,,,,,,,,,,",
+    "None",
+    "1e308",
+    "nan",
+    "-inf",
+    "٣",
+    "é" * 500,
+    "\0",
+    "\n,\n",
+    "9" * 400,
+    "9" * 5000,
+    "ff" * 3000,
+    "0,1,2,3,4,5,6,7,8,9",
+    "0,400000,5,4",
+    "True",
+    "GP3",
+    "LED",
+    "[1,2]",
+    "{}",
+    "3,-5,-5,-5",
+    "%s%s%n",
+]
 FUZZ = """
 import host
 for operation in {operations!r}:
@@ -232,17 +303,29 @@ TAMPERING = {
     "says that it ended": ("import host\nhost.call('ended', '')\nprint('succeeded')\n", []),
     "says that it failed": ("import host\nfor _ in range(5):\n    host.call('failed', '')\n", []),
     "asks for the rest of an answer": ("import host\nfor _ in range(5):\n    host.call('.', '')\n", []),
-    "asks for what nobody knows": ("import host\nfor name in ('note', 'log', '__init__', 'print', ''):\n    host.call(name, '15,1')\n", []),
-    "drives a pin that it has not set up": ("import host\nhost.call('write', '15,1')\nprint(host.call('read', '15'))\n", ["0"]),
+    "asks for what nobody knows": (
+        "import host\nfor name in ('note', 'log', '__init__', 'print', ''):\n    host.call(name, '15,1')\n",
+        [],
+    ),
+    "drives a pin that it has not set up": (
+        "import host\nhost.call('write', '15,1')\nprint(host.call('read', '15'))\n",
+        ["0"],
+    ),
     "overwrites its own Pin": (
-        "import machine\nmachine.Pin.value = lambda self, x=None: 1\np = machine.Pin(15)\np.value(1)\nprint(p.value())\n", ["1"]),
+        "import machine\nmachine.Pin.value = lambda self, x=None: 1\np = machine.Pin(15)\np.value(1)\nprint(p.value())\n",
+        ["1"],
+    ),
     "puts a module of its own in its place": (
         "import sys\nclass Pin:\n    OUT = 1\n    def __init__(self, *a): pass\n    def value(self, x=None): return 1\n"
         "class machine: pass\nmachine.Pin = Pin\nsys.modules['machine'] = sys.modules['_machine'] = machine\n"
-        "from machine import Pin\nPin(15, Pin.OUT).value(1)\n", []),
+        "from machine import Pin\nPin(15, Pin.OUT).value(1)\n",
+        [],
+    ),
     "prints a log": ("print(\"('pin', 15, 1)\")\n", ["('pin', 15, 1)"]),
     "prints a traceback that is none": (
-        "import sys\nsys.stderr.write('Traceback (most recent call last):\\n  File \"main.py\", line 1, in <module>\\nValueError: no\\n')\n", []),
+        "import sys\nsys.stderr.write('Traceback (most recent call last):\\n  File \"main.py\", line 1, in <module>\\nValueError: no\\n')\n",
+        [],
+    ),
 }
 
 
@@ -261,7 +344,9 @@ def test_an_error_cannot_be_made_up_for_another_program(usual):
 
 
 def test_names_that_are_lacking_are_counted_and_short(usual):
-    done = run("import host\nfor n in range(5000):\n    try:\n        host.call('lacks', str(n) * 50)\n    except Exception:\n        pass\n")
+    done = run(
+        "import host\nfor n in range(5000):\n    try:\n        host.call('lacks', str(n) * 50)\n    except Exception:\n        pass\n"
+    )
     assert len(done.lacks) <= 100 and all(len(name) <= 100 for name in done.lacks)
 
 
@@ -275,24 +360,35 @@ IMPORTS = sorted({wanted.name for wanted in engine().module.imports})
 def test_an_import_bears_any_numbers(name):
     """A program can overwrite its interpreter, so each import must bear whatever it is called with, and touch nothing but its memory."""
     pick, size = random.Random(name), 1 << 16
-    guard = b"\xA5" * 4096
+    guard = b"\xa5" * 4096
     for turn in range(300):
         memory = ctypes.create_string_buffer(guard + pick.randbytes(size) + guard, size + 2 * len(guard))
-        around = Surroundings(["x"], {}, Files({"main.py": b"x = 1\n", "lib/a.mpy": b"12345"}), lambda *_: "answer" * 10, lambda _: None,
-                              lambda: 1, lambda: 1)
+        around = Surroundings(
+            ["x"],
+            {},
+            Files({"main.py": b"x = 1\n", "lib/a.mpy": b"12345"}),
+            lambda *_: "answer" * 10,
+            lambda _: None,
+            lambda: 1,
+            lambda: 1,
+        )
         around.look = lambda memory=memory: view(ctypes.addressof(memory) + len(guard), size)
         around.open[4] = wasi.Open("main.py", wasi.FILE)
         around.files.written["mine"] = bytearray(b"abc")
         around.open[5] = wasi.Open("mine", wasi.FILE)
         function = getattr(around, name)
-        given = [pick.choice(NUMBERS) if turn % 3 else pick.randrange(0, 40) for _ in range(function.__code__.co_argcount - 1)]
+        given = [
+            pick.choice(NUMBERS) if turn % 3 else pick.randrange(0, 40)
+            for _ in range(function.__code__.co_argcount - 1)
+        ]
         with contextlib.suppress(Stop, Exit, Failed):
             assert isinstance(function(*given), int)
         raw = memory.raw
-        assert raw[:len(guard)] == guard and raw[len(guard) + size:len(guard) * 2 + size] == guard
+        assert raw[: len(guard)] == guard and raw[len(guard) + size : len(guard) * 2 + size] == guard
 
 
 # --- in the long run --------------------------------------------------------------------------------------------------
+
 
 def resident() -> int:
     """Megabytes of ours in memory."""

@@ -28,13 +28,21 @@ def events(result, what):
 
 # --- I2C --------------------------------------------------------------------------------------------------------------
 
+
 def test_the_example_of_the_corpus_reads_the_sensor():
     device = "- mpu6050: {acceleration: [[0, [0, 0, 1]], [0.5, [0.5, -1, 0]]], rotation: [0, 10, [[0, 0], [0.5, 250]]]}"
     result = play(EXAMPLE.read_text(), device, seconds=1.0)
     assert result.output[0] == "g: (0.0, 0.0, 1.0) deg/s: (0.0, 10.0, 0.0)"
     assert result.output[-1] == "g: (0.5, -1.0, 0.0) deg/s: (0.0, 10.0, 250.0)"
-    assert events(result, "i2c")[:3] == [(0, ("scan", None, b"\x68")), (0, ("write", 0x68, b"\x6b\0")), (0, ("write", 0x68, b"\x3b"))]
-    assert events(result, "i2c")[3] == (0, ("read", 0x68, struct.pack(">7h", 0, 0, 16384, round((25 - 36.53) * 340), 0, 1310, 0)))
+    assert events(result, "i2c")[:3] == [
+        (0, ("scan", None, b"\x68")),
+        (0, ("write", 0x68, b"\x6b\0")),
+        (0, ("write", 0x68, b"\x3b")),
+    ]
+    assert events(result, "i2c")[3] == (
+        0,
+        ("read", 0x68, struct.pack(">7h", 0, 0, 16384, round((25 - 36.53) * 340), 0, 1310, 0)),
+    )
 
 
 def test_the_example_says_that_the_sensor_is_missing():
@@ -56,37 +64,61 @@ FORMS = [
 
 @pytest.mark.parametrize(("board", "made", "shown"), FORMS)
 def test_a_bus_is_made_as_the_port_allows_and_finds_what_is_there(board, made, shown):
-    result = play(f"from machine import I2C, SoftI2C, Pin\ni2c = {made}\nprint(i2c)\nprint(i2c.scan())", "- eeprom: {}\n- ds3231: {}", board)
+    result = play(
+        f"from machine import I2C, SoftI2C, Pin\ni2c = {made}\nprint(i2c)\nprint(i2c.scan())",
+        "- eeprom: {}\n- ds3231: {}",
+        board,
+    )
     assert result.output == [shown, "[80, 104]"]
 
 
-@pytest.mark.parametrize(("board", "made", "error"), [
-    ("pico", "I2C(0, scl=Pin(4), sda=Pin(5))", "ValueError: bad SCL pin"),
-    ("pico", "I2C(0, scl=Pin(5), sda=Pin(6))", "ValueError: bad SDA pin"),
-    ("pico", "I2C(1, scl=Pin(5), sda=Pin(4))", "ValueError: bad SCL pin"),
-    ("pico", "I2C(2)", "ValueError: I2C(2) doesn't exist"),
-    ("pico", "SoftI2C(scl=Pin(31), sda=Pin(4))", "ValueError: invalid pin"),
-    ("esp32", "I2C(2)", "ValueError: I2C(2) doesn't exist"),
-    ("esp32", "I2C(0, scl=Pin(34), sda=Pin(21))", "ValueError: pin can only be input"),
-    ("pico", "SPI(0, sck=Pin(19), mosi=Pin(18))", "ValueError: bad SCK pin"),
-    ("pico", "SPI(1, sck=Pin(10), mosi=Pin(11), miso=Pin(16))", "ValueError: bad MISO pin"),
-    ("pico", "SPI(2)", "ValueError: SPI(2) doesn't exist"),
-    ("pico", "SPI(0, firstbit=SPI.LSB)", "NotImplementedError: LSB"),
-    ("esp32", "SPI(0)", "ValueError: SPI(0) doesn't exist"),
-    ("pico", "SoftSPI(sck=Pin(2), mosi=Pin(3))", "ValueError: must specify all of sck/mosi/miso"),
-    ("pico", "UART(0, 9600, tx=Pin(1), rx=Pin(0))", "ValueError: bad TX pin"),
-    ("pico", "UART(1, 9600, tx=Pin(4), rx=Pin(1))", "ValueError: bad RX pin"),
-    ("pico", "UART(2)", "ValueError: UART(2) doesn't exist"),
-    ("esp32", "UART(3)", "ValueError: UART(3) does not exist"),
-])
+@pytest.mark.parametrize(
+    ("board", "made", "error"),
+    [
+        ("pico", "I2C(0, scl=Pin(4), sda=Pin(5))", "ValueError: bad SCL pin"),
+        ("pico", "I2C(0, scl=Pin(5), sda=Pin(6))", "ValueError: bad SDA pin"),
+        ("pico", "I2C(1, scl=Pin(5), sda=Pin(4))", "ValueError: bad SCL pin"),
+        ("pico", "I2C(2)", "ValueError: I2C(2) doesn't exist"),
+        ("pico", "SoftI2C(scl=Pin(31), sda=Pin(4))", "ValueError: invalid pin"),
+        ("esp32", "I2C(2)", "ValueError: I2C(2) doesn't exist"),
+        ("esp32", "I2C(0, scl=Pin(34), sda=Pin(21))", "ValueError: pin can only be input"),
+        ("pico", "SPI(0, sck=Pin(19), mosi=Pin(18))", "ValueError: bad SCK pin"),
+        ("pico", "SPI(1, sck=Pin(10), mosi=Pin(11), miso=Pin(16))", "ValueError: bad MISO pin"),
+        ("pico", "SPI(2)", "ValueError: SPI(2) doesn't exist"),
+        ("pico", "SPI(0, firstbit=SPI.LSB)", "NotImplementedError: LSB"),
+        ("esp32", "SPI(0)", "ValueError: SPI(0) doesn't exist"),
+        ("pico", "SoftSPI(sck=Pin(2), mosi=Pin(3))", "ValueError: must specify all of sck/mosi/miso"),
+        ("pico", "UART(0, 9600, tx=Pin(1), rx=Pin(0))", "ValueError: bad TX pin"),
+        ("pico", "UART(1, 9600, tx=Pin(4), rx=Pin(1))", "ValueError: bad RX pin"),
+        ("pico", "UART(2)", "ValueError: UART(2) doesn't exist"),
+        ("esp32", "UART(3)", "ValueError: UART(3) does not exist"),
+    ],
+)
 def test_a_bus_is_refused_as_the_board_does(board, made, error):
-    play(f"from machine import I2C, SPI, SoftI2C, SoftSPI, UART, Pin\n{made}", board=board, errors=[f"{error} (line 2)"])
+    play(
+        f"from machine import I2C, SPI, SoftI2C, SoftSPI, UART, Pin\n{made}", board=board, errors=[f"{error} (line 2)"]
+    )
 
 
-@pytest.mark.parametrize(("board", "made", "number"), [
-    ("pico", "I2C(0)", 5), ("esp32", "I2C(0)", 19), ("pico", "SoftI2C(Pin(5), Pin(4))", 19), ("esp32", "SoftI2C(Pin(5), Pin(4))", 19)])
-@pytest.mark.parametrize("asked", ["readfrom(0x68, 1)", "writeto(0x68, b'1')", "readfrom_mem(0x68, 0, 1)", "writeto_mem(0x68, 0, b'1')",
-                                   "writevto(0x68, (b'1', b'2'))"])
+@pytest.mark.parametrize(
+    ("board", "made", "number"),
+    [
+        ("pico", "I2C(0)", 5),
+        ("esp32", "I2C(0)", 19),
+        ("pico", "SoftI2C(Pin(5), Pin(4))", 19),
+        ("esp32", "SoftI2C(Pin(5), Pin(4))", 19),
+    ],
+)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "readfrom(0x68, 1)",
+        "writeto(0x68, b'1')",
+        "readfrom_mem(0x68, 0, 1)",
+        "writeto_mem(0x68, 0, b'1')",
+        "writevto(0x68, (b'1', b'2'))",
+    ],
+)
 def test_where_no_chip_answers_the_error_is_the_ports(board, made, number, asked):
     program = f"""
 from machine import I2C, SoftI2C, Pin
@@ -102,13 +134,16 @@ except OSError as error:
 WIRED = "- ds3231: {scl: 5, sda: 4, time: '2024-02-28 23:59:58'}"
 
 
-@pytest.mark.parametrize(("made", "found"), [
-    ("I2C(0, scl=Pin(5), sda=Pin(4))", "[104]"),
-    ("SoftI2C(scl=Pin(5), sda=Pin(4))", "[104]"),
-    ("SoftI2C(scl=Pin(4), sda=Pin(5))", "[]"),
-    ("I2C(0, scl=Pin(9), sda=Pin(8))", "[]"),
-    ("I2C(1)", "[]"),
-])
+@pytest.mark.parametrize(
+    ("made", "found"),
+    [
+        ("I2C(0, scl=Pin(5), sda=Pin(4))", "[104]"),
+        ("SoftI2C(scl=Pin(5), sda=Pin(4))", "[104]"),
+        ("SoftI2C(scl=Pin(4), sda=Pin(5))", "[]"),
+        ("I2C(0, scl=Pin(9), sda=Pin(8))", "[]"),
+        ("I2C(1)", "[]"),
+    ],
+)
 def test_a_chip_with_wires_answers_on_its_own_pins_alone(made, found):
     assert play(f"from machine import I2C, SoftI2C, Pin\nprint({made}.scan())", WIRED).output == [found]
 
@@ -118,19 +153,26 @@ def test_a_bus_is_lost_when_its_pin_becomes_an_output():
 
 
 def test_a_transfer_lasts_as_long_as_its_bits_and_lets_interrupts_in():
-    program = I2C.replace("400_000", "100_000") + """
+    program = (
+        I2C.replace("400_000", "100_000")
+        + """
 start = time.ticks_us()
 Pin(14, Pin.IN, Pin.PULL_UP).irq(lambda pin: print(time.ticks_ms()), Pin.IRQ_FALLING)
 i2c.writeto(0x50, b"\\0\\0" + bytes(998))
 print(time.ticks_diff(time.ticks_us(), start))
 """
+    )
     pressed, took = play(program, "- eeprom: {page: 256}\n- button: {pin: 14, pressed: [0.03]}").output
     assert pressed == "30"
-    assert 90_000 < int(took) < 94_000      # 1001 bytes of nine bits, 10 us each; a question after a wait takes a thirty-second part of it
+    assert (
+        90_000 < int(took) < 94_000
+    )  # 1001 bytes of nine bits, 10 us each; a question after a wait takes a thirty-second part of it
 
 
 def test_every_way_to_move_bytes_reaches_the_same_memory():
-    program = I2C + """
+    program = (
+        I2C
+        + """
 def wait():
     while True:
         try:
@@ -158,9 +200,17 @@ for refused in (i2c.start, i2c.stop, i2c.init):
     except OSError as error:
         print(error)
 """
+    )
     result = play(program, "- eeprom: {holds: [1, 2, 3]}")
-    assert result.output == ["7", "4", "b'hello!??'", "bytearray(b'\\xffhe')",
-                             "b'he' b'll'", "bytearray(b'o!?') 4096", *["I2C operation not supported"] * 3]
+    assert result.output == [
+        "7",
+        "4",
+        "b'hello!??'",
+        "bytearray(b'\\xffhe')",
+        "b'he' b'll'",
+        "bytearray(b'o!?') 4096",
+        *["I2C operation not supported"] * 3,
+    ]
 
 
 def test_a_programs_own_bus_works_byte_by_byte():
@@ -210,14 +260,27 @@ print(back)
 PEER = "- spi_peer: {select: 17, sck: 18, mosi: 19, miso: 16, answers: {'9F': 'EF4018', '05': '02'}}"
 
 
-@pytest.mark.parametrize(("made", "bus"), [
-    ("SPI(0)", 0), ("SPI(0, 1_000_000, sck=Pin(18), mosi=Pin(19), miso=Pin(16))", 0),
-    ("SPI(0, baudrate=400000, polarity=0, phase=0, bits=8, firstbit=SPI.MSB, sck=Pin(18), mosi=Pin(19), miso=Pin(16))", 0),
-    ("SoftSPI(baudrate=100_000, sck=Pin(18), mosi=Pin(19), miso=Pin(16))", "18/19"),
-])
+@pytest.mark.parametrize(
+    ("made", "bus"),
+    [
+        ("SPI(0)", 0),
+        ("SPI(0, 1_000_000, sck=Pin(18), mosi=Pin(19), miso=Pin(16))", 0),
+        (
+            "SPI(0, baudrate=400000, polarity=0, phase=0, bits=8, firstbit=SPI.MSB, sck=Pin(18), mosi=Pin(19), miso=Pin(16))",
+            0,
+        ),
+        ("SoftSPI(baudrate=100_000, sck=Pin(18), mosi=Pin(19), miso=Pin(16))", "18/19"),
+    ],
+)
 def test_a_chip_on_spi_answers_while_it_is_selected(made, bus):
     result = play(FLASH.replace("MADE", made), PEER)
-    assert result.output == ["b'\\xef@\\x18'", "b'\\x02'", "b'\\x00\\x00'", "bytearray(b'\\x00\\xef@\\x18')", "bytearray(b'\\x00\\x00\\x00\\x00')"]
+    assert result.output == [
+        "b'\\xef@\\x18'",
+        "b'\\x02'",
+        "b'\\x00\\x00'",
+        "bytearray(b'\\x00\\xef@\\x18')",
+        "bytearray(b'\\x00\\x00\\x00\\x00')",
+    ]
     assert events(result, "spi")[:2] == [(bus, ("write", b"\x9f")), (bus, ("read", b"\xef\x40\x18"))]
     assert (bus, ("write", b"\xff" * 4)) not in events(result, "spi")
 
@@ -237,13 +300,17 @@ print(buf, spi)
 spi.write_readinto(b"a", buf)
 """
     result = play(program, "- spi_peer: {echo: true}", errors=["ValueError: buffers must be the same length (line 7)"])
-    assert result.output == ["bytearray(b'abc') SPI(1, baudrate=8000000, polarity=0, phase=0, bits=8, sck=10, mosi=11, miso=8)"]
+    assert result.output == [
+        "bytearray(b'abc') SPI(1, baudrate=8000000, polarity=0, phase=0, bits=8, sck=10, mosi=11, miso=8)"
+    ]
 
 
 def test_a_closed_spi_is_no_bus_on_an_esp32():
     program = "from machine import SPI\nspi = SPI(2, baudrate=500000)\nprint(spi)\nspi.deinit()\nspi.write(b'1')"
     result = play(program, board="esp32", errors=["OSError: transfer on deinitialized SPI (line 5)"])
-    assert result.output == ["SPI(id=2, baudrate=500000, polarity=0, phase=0, bits=8, firstbit=0, sck=18, mosi=23, miso=19)"]
+    assert result.output == [
+        "SPI(id=2, baudrate=500000, polarity=0, phase=0, bits=8, firstbit=0, sck=18, mosi=23, miso=19)"
+    ]
 
 
 # --- 1-Wire -----------------------------------------------------------------------------------------------------------
@@ -261,7 +328,10 @@ for rom in roms:
 
 
 def test_thermometers_share_a_pin():
-    result = play(ROOMS.replace("WAIT", "750"), "- ds18b20: {pin: 15, temperature: 21.5}\n- ds18b20: {pin: 15, temperature: -10.125, serial: 99}")
+    result = play(
+        ROOMS.replace("WAIT", "750"),
+        "- ds18b20: {pin: 15, temperature: 21.5}\n- ds18b20: {pin: 15, temperature: -10.125, serial: 99}",
+    )
     assert sorted(result.output) == ["-10.125", "2 [40, 40]", "21.5"]
 
 
@@ -301,8 +371,16 @@ ow.writebyte(0xBE)
 print(ow.readbyte() / 16, ow.readbyte())
 print(OneWire(Pin(2)).reset(), OneWire(Pin(2)).readbyte())
 """
-    result = play(program, "- ds18b20: {pin: 15, temperature: 12.7, serial: 258}")      # in half degrees at nine bits, which takes 94 ms
-    assert result.output == ["True", "40 bytearray(b'\\x02\\x01\\x00\\x00\\x00\\x00') 0 True", "True", "12.5 0", "False 255"]
+    result = play(
+        program, "- ds18b20: {pin: 15, temperature: 12.7, serial: 258}"
+    )  # in half degrees at nine bits, which takes 94 ms
+    assert result.output == [
+        "True",
+        "40 bytearray(b'\\x02\\x01\\x00\\x00\\x00\\x00') 0 True",
+        "True",
+        "12.5 0",
+        "False 255",
+    ]
 
 
 # --- DHT --------------------------------------------------------------------------------------------------------------
@@ -321,18 +399,46 @@ while True:
 """
 
 
-@pytest.mark.parametrize(("kind", "device", "pause", "said"), [
-    ("DHT22", "dht22: {pin: 16, temperature: [[0, 23.4], [3, -5.6]], humidity: 45.1}", 2, ["23.4 45.1", "23.4 45.1", "-5.6 45.1"]),
-    ("DHT11", "dht11: {pin: 16, temperature: [[0, 23.4], [1, 25]], humidity: 45}", 1, ["23 45", "25 45", "25 45", "25 45"]),
-    ("DHT22", "dht22: {pin: 16, temperature: [[0, 20], [1, 30]]}", 0.5, ["20.0 45.0"] * 3 + ["30.0 45.0"] * 3),       # asked too often
-    ("DHT22", "dht22: {pin: 17}", 2, ["error 110"] * 3),
-    ("DHT22", "dht22: {pin: 16, plugged: [[0, 1], [2, 0], [4, 1]]}", 2, ["22.0 45.0", "error 110", "22.0 45.0"]),               # a loose contact
-    ("DHT22", "dht22: {pin: 16, temperature: [[0, 20], [1, 30]]}", 1.72, ["20.0 45.0", "30.0 45.0"]),                            # 7 ms too early
-    ("DHT22", "dht11: {pin: 16, temperature: 20, humidity: 50}", 2, ["512.0 1280.0"] * 3),                               # the wrong class
-])
+@pytest.mark.parametrize(
+    ("kind", "device", "pause", "said"),
+    [
+        (
+            "DHT22",
+            "dht22: {pin: 16, temperature: [[0, 23.4], [3, -5.6]], humidity: 45.1}",
+            2,
+            ["23.4 45.1", "23.4 45.1", "-5.6 45.1"],
+        ),
+        (
+            "DHT11",
+            "dht11: {pin: 16, temperature: [[0, 23.4], [1, 25]], humidity: 45}",
+            1,
+            ["23 45", "25 45", "25 45", "25 45"],
+        ),
+        (
+            "DHT22",
+            "dht22: {pin: 16, temperature: [[0, 20], [1, 30]]}",
+            0.5,
+            ["20.0 45.0"] * 3 + ["30.0 45.0"] * 3,
+        ),  # asked too often
+        ("DHT22", "dht22: {pin: 17}", 2, ["error 110"] * 3),
+        (
+            "DHT22",
+            "dht22: {pin: 16, plugged: [[0, 1], [2, 0], [4, 1]]}",
+            2,
+            ["22.0 45.0", "error 110", "22.0 45.0"],
+        ),  # a loose contact
+        (
+            "DHT22",
+            "dht22: {pin: 16, temperature: [[0, 20], [1, 30]]}",
+            1.72,
+            ["20.0 45.0", "30.0 45.0"],
+        ),  # 7 ms too early
+        ("DHT22", "dht11: {pin: 16, temperature: 20, humidity: 50}", 2, ["512.0 1280.0"] * 3),  # the wrong class
+    ],
+)
 def test_a_dht_tells_the_weather(kind, device, pause, said):
     result = play(WEATHER.replace("KIND", kind).replace("PAUSE", str(pause)), f"- {device}")
-    assert result.output[:len(said)] == said
+    assert result.output[: len(said)] == said
 
 
 def test_a_dht_that_is_missing_is_told_with_the_ports_number():
@@ -341,11 +447,17 @@ def test_a_dht_that_is_missing_is_told_with_the_ports_number():
 
 # --- a program that talks past the firmware ---------------------------------------------------------------------------
 
-OURS = sorted(name for name in Board(load("pico"), 1.0).operations if name.startswith(("i2c.", "spi.", "uart.", "onewire.", "dht.")))
+OURS = sorted(
+    name
+    for name in Board(load("pico"), 1.0).operations
+    if name.startswith(("i2c.", "spi.", "uart.", "onewire.", "dht."))
+)
 
 
 @pytest.mark.parametrize("operation", OURS)
-@pytest.mark.parametrize("arguments", ["", "0", "0,", "9,9", "0,-1", "0,99999999999", "0,80,99999999999", "0,1,1,1,1,1,1,1,1,1", "x,zz,zz"])
+@pytest.mark.parametrize(
+    "arguments", ["", "0", "0,", "9,9", "0,-1", "0,99999999999", "0,80,99999999999", "0,1,1,1,1,1,1,1,1,1", "x,zz,zz"]
+)
 def test_nonsense_to_the_hardware_is_refused(operation, arguments):
     program = f"""
 from _hw import call
@@ -355,4 +467,11 @@ except Exception:
     pass
 print("through")
 """
-    assert "through" in play(program, "- eeprom: {}\n- spi_peer: {}\n- uart_peer: {}\n- ds18b20: {pin: 0}\n- dht11: {pin: 1}", seconds=10**6).output
+    assert (
+        "through"
+        in play(
+            program,
+            "- eeprom: {}\n- spi_peer: {}\n- uart_peer: {}\n- ds18b20: {pin: 0}\n- dht11: {pin: 1}",
+            seconds=10**6,
+        ).output
+    )

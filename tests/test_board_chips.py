@@ -33,6 +33,7 @@ def shown(result):
 
 # --- MPU6050 ----------------------------------------------------------------------------------------------------------
 
+
 def word(register, scale):
     return f"""
 data = i2c.readfrom_mem(0x68, {register}, 2)
@@ -41,38 +42,60 @@ print((value - 65536 if value > 32767 else value) / {scale})
 """
 
 
-@pytest.mark.parametrize(("setting", "scale", "shows"), [(0x00, 16384, 0.5), (0x08, 8192, 0.5), (0x10, 4096, 0.5), (0x18, 2048, 0.5)])
+@pytest.mark.parametrize(
+    ("setting", "scale", "shows"), [(0x00, 16384, 0.5), (0x08, 8192, 0.5), (0x10, 4096, 0.5), (0x18, 2048, 0.5)]
+)
 def test_an_mpu6050_measures_in_its_range(setting, scale, shows):
-    program = I2C + f"i2c.writeto_mem(0x68, 0x6B, b'\\0')\ni2c.writeto_mem(0x68, 0x1C, bytes([{setting}]))\n" + word(0x3F, scale)
+    program = (
+        I2C
+        + f"i2c.writeto_mem(0x68, 0x6B, b'\\0')\ni2c.writeto_mem(0x68, 0x1C, bytes([{setting}]))\n"
+        + word(0x3F, scale)
+    )
     assert play(program, "- mpu6050: {acceleration: [0, 0, 0.5]}").output == [str(shows)]
 
 
 def test_an_mpu6050_clips_what_its_range_does_not_hold():
     wake = I2C + "i2c.writeto(0x68, b'\\x6b\\0')\n"
     assert play(wake + word(0x3B, 16384.0), "- mpu6050: {acceleration: [-3, 0, 0]}").output == ["-2.0"]
-    assert play(wake + "i2c.writeto(0x68, b'\\x1b\\x18')\n" + word(0x47, 16.4), "- mpu6050: {rotation: [0, 0, 300]}").output == ["300.0"]
+    assert play(
+        wake + "i2c.writeto(0x68, b'\\x1b\\x18')\n" + word(0x47, 16.4), "- mpu6050: {rotation: [0, 0, 300]}"
+    ).output == ["300.0"]
 
 
 def test_an_mpu6050_asleep_shows_nothing_and_then_what_it_last_saw():
-    program = I2C + "print(i2c.readfrom_mem(0x68, 0x75, 1), i2c.readfrom_mem(0x68, 0x6B, 1))\n" + word(0x3F, 16384) + """
+    program = (
+        I2C
+        + "print(i2c.readfrom_mem(0x68, 0x75, 1), i2c.readfrom_mem(0x68, 0x6B, 1))\n"
+        + word(0x3F, 16384)
+        + """
 i2c.writeto_mem(0x68, 0x6B, b"\\x01")
 time.sleep(1)
 i2c.writeto_mem(0x68, 0x6B, b"\\x40")
 time.sleep(1)
-""" + word(0x3F, 16384) + "i2c.writeto_mem(0x68, 0x6B, b'\\x80')\n" + word(0x3F, 16384)
+"""
+        + word(0x3F, 16384)
+        + "i2c.writeto_mem(0x68, 0x6B, b'\\x80')\n"
+        + word(0x3F, 16384)
+    )
     result = play(program, "- mpu6050: {acceleration: [[0, [0, 0, 1]], [1.5, [0, 0, -1]]]}")
     assert result.output == ["b'h' b'@'", "0.0", "1.0", "0.0"]
 
 
 def test_an_mpu6050_tells_its_temperature_at_the_other_address():
-    program = I2C.replace("0x68", "0x69") + "i2c.writeto_mem(0x69, 0x6B, b'\\0')\n" + word(0x41, 340).replace("0x68", "0x69")
-    assert float(play(program, "- mpu6050: {address: 0x69, temperature: 31.5}").output[0]) + 36.53 == pytest.approx(31.5, abs=0.01)
+    program = (
+        I2C.replace("0x68", "0x69") + "i2c.writeto_mem(0x69, 0x6B, b'\\0')\n" + word(0x41, 340).replace("0x68", "0x69")
+    )
+    assert float(play(program, "- mpu6050: {address: 0x69, temperature: 31.5}").output[0]) + 36.53 == pytest.approx(
+        31.5, abs=0.01
+    )
 
 
 # --- BME280 -----------------------------------------------------------------------------------------------------------
 
 # As the datasheet has it for whole numbers, which nearly all drivers take over.
-BME280 = I2C + """
+BME280 = (
+    I2C
+    + """
 from ustruct import unpack, unpack_from
 class BME280:
     def __init__(self, i2c, address=0x76, mode=MODE):
@@ -122,21 +145,32 @@ while True:
     print(*bme.read())
     time.sleep(1)
 """
+)
 
 
 @pytest.mark.parametrize("mode", [1, 3])
-@pytest.mark.parametrize(("temperature", "pressure", "humidity"), [(22, 1013.25, 45), (-39.5, 310, 3), (84, 1090, 97), (0, 500.5, 50)])
+@pytest.mark.parametrize(
+    ("temperature", "pressure", "humidity"), [(22, 1013.25, 45), (-39.5, 310, 3), (84, 1090, 97), (0, 500.5, 50)]
+)
 def test_a_driver_gets_back_what_a_bme280_measures(mode, temperature, pressure, humidity):
     device = f"- bme280: {{temperature: {temperature}, pressure: {pressure}, humidity: {humidity}}}"
     result = play(BME280.replace("MODE", str(mode)), device, seconds=0.5)
     assert result.output[0] == "96"
-    assert [float(value) for value in result.output[1].split()] == pytest.approx([temperature, pressure, humidity], abs=0.1)
+    assert [float(value) for value in result.output[1].split()] == pytest.approx(
+        [temperature, pressure, humidity], abs=0.1
+    )
 
 
-@pytest.mark.parametrize(("temperature", "pressure", "humidity"), [(21.5, 1005.2, 43.1), (-39.5, 310, 3), (84, 1090, 97), (0, 500.5, 50)])
+@pytest.mark.parametrize(
+    ("temperature", "pressure", "humidity"), [(21.5, 1005.2, 43.1), (-39.5, 310, 3), (84, 1090, 97), (0, 500.5, 50)]
+)
 def test_the_installed_driver_gets_back_what_a_bme280_measures(temperature, pressure, humidity):
     device = f"- bme280: {{temperature: {temperature}, pressure: {pressure}, humidity: {humidity}, address: 0x77}}"
-    result = play(I2C + "import bme280\nbme = bme280.BME280(i2c=i2c, address=0x77)\nprint(bme.values)\ntime.sleep(1)\nprint(bme.values)\n", device)
+    result = play(
+        I2C
+        + "import bme280\nbme = bme280.BME280(i2c=i2c, address=0x77)\nprint(bme.values)\ntime.sleep(1)\nprint(bme.values)\n",
+        device,
+    )
     assert result.output == [f"('{temperature:.2f}C', '{pressure:.2f}hPa', '{humidity:.2f}%')"] * 2
 
 
@@ -147,7 +181,9 @@ def test_a_bme280_follows_what_happens(mode):
 
 
 def test_a_bme280_that_nobody_started_has_no_values():
-    program = I2C + """
+    program = (
+        I2C
+        + """
 print(i2c.readfrom_mem(0x76, 0xF7, 8))
 i2c.writeto_mem(0x76, 0xF4, b"\\x25")
 print(i2c.readfrom_mem(0x76, 0xF3, 1), i2c.readfrom_mem(0x76, 0xF7, 3))
@@ -156,20 +192,31 @@ print(i2c.readfrom_mem(0x76, 0xF3, 1), i2c.readfrom_mem(0x76, 0xF4, 1), i2c.read
 i2c.writeto_mem(0x76, 0xE0, b"\\xb6")
 print(i2c.readfrom_mem(0x76, 0xF4, 1), i2c.readfrom_mem(0x76, 0xF7, 3))
 """
-    result = play(program, "- bme280: {}")          # its humidity was never switched on
-    assert result.output == ["b'\\x80\\x00\\x00\\x80\\x00\\x00\\x80\\x00'", "b'\\x08' b'\\x80\\x00\\x00'", "b'\\x00' b'$' b'\\x80\\x00'",
-                             "b'\\x00' b'\\x80\\x00\\x00'"]
+    )
+    result = play(program, "- bme280: {}")  # its humidity was never switched on
+    assert result.output == [
+        "b'\\x80\\x00\\x00\\x80\\x00\\x00\\x80\\x00'",
+        "b'\\x08' b'\\x80\\x00\\x00'",
+        "b'\\x00' b'$' b'\\x80\\x00'",
+        "b'\\x00' b'\\x80\\x00\\x00'",
+    ]
 
 
 def test_a_bmp280_says_who_it_is():
-    program = I2C + """
+    program = (
+        I2C
+        + """
 print(i2c.readfrom_mem(0x77, 0xD0, 1)[0])
 i2c.writeto_mem(0x77, 0xF4, b"\\x27")
 time.sleep_ms(50)
 print(i2c.readfrom_mem(0x77, 0xFA, 3))
 """
+    )
     raw_temperature = raw(25.0, 101325.0, 0.0)[0] << 4
-    assert play(program, "- bmp280: {address: 0x77, temperature: 25}").output == ["88", str(raw_temperature.to_bytes(3, "big"))]
+    assert play(program, "- bmp280: {address: 0x77, temperature: 25}").output == [
+        "88",
+        str(raw_temperature.to_bytes(3, "big")),
+    ]
 
 
 def test_raw_values_stand_for_what_they_were_made_from():
@@ -177,13 +224,15 @@ def test_raw_values_stand_for_what_they_were_made_from():
     assert fine(t) / 5120 == pytest.approx(25.08, abs=0.005)
     assert pascal(p, fine(t)) == pytest.approx(100_653.27, abs=0.5)
     assert percent(h, fine(t)) == pytest.approx(33.3, abs=0.01)
-    assert fine(519888) == pytest.approx(128422, abs=1)             # the datasheet's own example
+    assert fine(519888) == pytest.approx(128422, abs=1)  # the datasheet's own example
     assert pascal(415148, fine(519888)) == pytest.approx(100653.27, abs=0.5)
 
 
 # --- SSD1306 ----------------------------------------------------------------------------------------------------------
 
-HELLO = I2C + """
+HELLO = (
+    I2C
+    + """
 import ssd1306
 oled = ssd1306.SSD1306_I2C(128, 64, i2c)
 oled.text("Hello, World!", 0, 0)
@@ -191,6 +240,7 @@ oled.text("T: 21.5 C", 10, 20)
 oled.text("ok", 112, 56, 1)
 oled.show()
 """
+)
 
 
 def test_a_display_shows_text_at_any_place():
@@ -207,15 +257,21 @@ def test_a_display_that_is_missing_or_elsewhere_is_an_error():
 
 
 SCREENS = [
-    ("oled.fill(0)\noled.fill_rect(0, 0, 128, 8, 1)\noled.text('MENU', 40, 0, 0)\noled.text('Start', 0, 12)", ("MENU", "Start")),
-    ("oled.text('quay jpg', 0, 0)\noled.text('_-=+.,:;', 0, 8)\noled.text('ace', 0, 16)", ("quay jpg", "_-=+.,:;", "ace")),
+    (
+        "oled.fill(0)\noled.fill_rect(0, 0, 128, 8, 1)\noled.text('MENU', 40, 0, 0)\noled.text('Start', 0, 12)",
+        ("MENU", "Start"),
+    ),
+    (
+        "oled.text('quay jpg', 0, 0)\noled.text('_-=+.,:;', 0, 8)\noled.text('ace', 0, 16)",
+        ("quay jpg", "_-=+.,:;", "ace"),
+    ),
     ("oled.text('A', 0, 3)\noled.text('B', 100, 3)", ("A            B",)),
     ("oled.rect(0, 0, 128, 64, 1)\noled.text('in a frame', 8, 28)", ("in a frame",)),
     ("oled.hline(0, 9, 128, 1)\noled.text('title', 0, 0)\noled.text('body', 0, 11)", ("title", "body")),
     ("oled.text('too wide for this glass', 0, 0)", ("too wide for thi",)),
     ("oled.invert(1)\noled.text('dark', 0, 0)", ("dark",)),
     ("oled.text('turned', 0, 0)\noled.rotate(True)", ("turned",)),
-    ("oled.text('mirror', 0, 0)\noled.write_cmd(0xA0)", ("o  i",)),       # what looks the same in a mirror
+    ("oled.text('mirror', 0, 0)\noled.write_cmd(0xA0)", ("o  i",)),  # what looks the same in a mirror
     ("oled.text('up', 0, 24)\noled.write_cmd(0x40 | 16)", ("up",)),
     ("oled.text('dim', 0, 0)\noled.contrast(5)", ("dim",)),
     ("oled.ellipse(64, 32, 30, 20, 1)\noled.line(0, 0, 127, 63, 1)", ()),
@@ -230,7 +286,9 @@ def test_a_display_is_read_as_a_person_would(drawn, seen):
 
 
 def test_a_display_notes_its_pixels():
-    program = I2C + """
+    program = (
+        I2C
+        + """
 import ssd1306
 oled = ssd1306.SSD1306_I2C(128, 32, i2c)
 oled.pixel(2, 9, 1)
@@ -238,6 +296,7 @@ oled.vline(127, 0, 8, 1)
 oled.show()
 oled.poweroff()
 """
+    )
     notes = [event.value for event in play(program, "- ssd1306: {height: 32}").log if event.what == "picture"]
     lit = bytearray(128 * 4)
     lit[2 * 4 + 1], lit[127 * 4] = 0b10, 0xFF
@@ -246,19 +305,24 @@ oled.poweroff()
 
 def test_every_character_is_read():
     rows = ["".join(map(chr, range(first, min(first + 16, 127)))) for first in range(32, 127, 16)]
-    program = I2C + f"""
+    program = (
+        I2C
+        + f"""
 import ssd1306
 oled = ssd1306.SSD1306_I2C(128, 64, i2c)
 for y, row in enumerate({rows}):
     oled.text(row, 0, y * 10)
 oled.show()
 """
+    )
     assert shown(play(program, "- ssd1306: {}")) == [tuple(row.strip() for row in rows)]
     assert len(glyphs()) == 2 * 94
 
 
 def test_a_display_notes_what_changes_and_when_it_is_off():
-    program = HELLO + """
+    program = (
+        HELLO
+        + """
 oled.show()
 oled.fill(0)
 oled.text("two", 0, 0)
@@ -268,6 +332,7 @@ oled.poweron()
 oled.contrast(1)
 oled.invert(True)
 """
+    )
     result = play(program, "- ssd1306: {}")
     assert shown(result) == [("Hello, World!", "T: 21.5 C", "ok"), ("two",), (), ("two",)]
     assert noted(result, "ssd1306") == [("contrast", 255), ("contrast", 1), ("inverted", 1)]
@@ -275,7 +340,9 @@ oled.invert(True)
 
 @pytest.mark.parametrize("missing", ["0x8D, 0x14, ", "0xAF, "])
 def test_a_display_without_its_charge_pump_or_switched_off_stays_dark(missing):
-    program = I2C + """
+    program = (
+        I2C
+        + """
 import framebuf
 buf = bytearray(1024)
 picture = framebuf.FrameBuffer(buf, 128, 64, framebuf.MONO_VLSB)
@@ -284,12 +351,15 @@ i2c.writeto(0x3C, bytes([0x00, 0xAE, 0x20, 0x02, 0xA1, 0xC8, 0x8D, 0x14, 0xAF, ]
 for page in range(8):
     i2c.writeto(0x3C, bytes([0x80, 0xB0 | page, 0x80, 0x00, 0x80, 0x10, 0x40]) + buf[128 * page:128 * page + 128])
 """
-    assert shown(play(program, "- ssd1306: {}")) == [("by hand",)]          # one picture, though it came in eight pieces
+    )
+    assert shown(play(program, "- ssd1306: {}")) == [("by hand",)]  # one picture, though it came in eight pieces
     assert shown(play(program.replace(missing, ""), "- ssd1306: {}")) == []
 
 
 def test_a_display_writes_down_its_columns_where_it_is_told_to():
-    program = I2C + """
+    program = (
+        I2C
+        + """
 import framebuf
 buf = bytearray(1024)
 picture = framebuf.FrameBuffer(buf, 128, 64, framebuf.MONO_VLSB)
@@ -297,6 +367,7 @@ picture.text("upright", 0, 8)
 i2c.writeto(0x3C, bytes([0x00, 0x8D, 0x14, 0xAF, 0x20, 0x01, 0x21, 0, 127, 0x22, 0, 7]))
 i2c.writeto(0x3C, b"\\x40" + bytes(buf[128 * page + column] for column in range(128) for page in range(8)))
 """
+    )
     assert shown(play(program, "- ssd1306: {}")) == [("upright",)]
 
 
@@ -337,5 +408,9 @@ oled = ssd1306.SSD1306_I2C(128, 32, SoftI2C(scl=Pin(5), sda=Pin(4)))
 oled.text("%.1f %.1f" % (sensor.temperature(), rooms.read_temp(rooms.scan()[0])), 0, 0)
 oled.show()
 """
-    result = play(program, "- ssd1306: {height: 32}\n- dht22: {pin: 13, temperature: 19.5}\n- ds18b20: {pin: 14, temperature: 4.5}", board)
+    result = play(
+        program,
+        "- ssd1306: {height: 32}\n- dht22: {pin: 13, temperature: 19.5}\n- ds18b20: {pin: 14, temperature: 4.5}",
+        board,
+    )
     assert shown(result) == [("19.5 4.5",)]

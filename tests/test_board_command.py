@@ -41,9 +41,19 @@ raise ValueError("enough")
 
 
 def robo_board(folder: Path, *arguments: str, given: bytes = b"", **more: str) -> subprocess.CompletedProcess:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("ROBO_", "PYTHONIO", "NO_COLOR", "COLUMNS"))}
-    return subprocess.run([sys.executable, "-m", "flows.cli", "board", *arguments], cwd=folder, input=given, capture_output=True, timeout=120,
-                          env={**kept, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8", **more})
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("ROBO_", "PYTHONIO", "NO_COLOR", "COLUMNS"))
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", "board", *arguments],
+        cwd=folder,
+        input=given,
+        capture_output=True,
+        timeout=120,
+        env={**kept, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8", **more},
+    )
 
 
 @pytest.fixture
@@ -55,6 +65,7 @@ def folder(tmp_path):
 
 
 # --- as a command -----------------------------------------------------------------------------------------------------
+
 
 def test_any_folder_will_do_and_nothing_is_left_in_it(folder):
     before = sorted(folder.rglob("*"))
@@ -71,7 +82,11 @@ def test_an_error_is_shown_with_its_line_and_fails(folder):
     done = robo_board(folder, "button.py", "--inputs", "inputs.yaml", "--seconds", "3")
     said = done.stdout.decode()
     assert done.returncode == 1
-    assert "line 8: ValueError: enough" in said and '>    8 │ raise ValueError("enough")' in said and "     7 │ print" in said
+    assert (
+        "line 8: ValueError: enough" in said
+        and '>    8 │ raise ValueError("enough")' in said
+        and "     7 │ print" in said
+    )
     assert "low 1.00 to 1.20 s" in said and "It ended after 1.0" in said
 
 
@@ -80,10 +95,13 @@ def test_a_program_that_is_stopped_fails(folder):
     assert done.returncode == 1 and b"It was stopped: it computed without end" in done.stdout
 
 
-@pytest.mark.parametrize(("program", "said"), [
-    ("import machine, time\ntime.sleep(2)\nmachine.deepsleep(10000)\n", b"It went into deep sleep after 2.00 s."),
-    ("from machine import *\nPin(1, Pin.OUT).on()\nreset()\n", b"It reset the board after "),
-])
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import machine, time\ntime.sleep(2)\nmachine.deepsleep(10000)\n", b"It went into deep sleep after 2.00 s."),
+        ("from machine import *\nPin(1, Pin.OUT).on()\nreset()\n", b"It reset the board after "),
+    ],
+)
 def test_a_program_may_end_by_sleeping_or_by_a_reset(folder, program, said):
     done = robo_board(folder, "-", given=program.encode())
     assert done.returncode == 0 and said in done.stdout and b"stopped" not in done.stdout
@@ -100,9 +118,13 @@ def test_a_program_finds_the_modules_beside_it(folder):
     (folder / "lib/parts/lamp.py").write_text("def wait(pin):\n    while pin.value():\n        pass\n")
     (folder / "helper.py").write_text("from lib.parts.lamp import wait\nTEXT = open('words.txt').read()\n")
     (folder / "words.txt").write_text("pressed")
-    (folder / "main.py").write_text("import helper\nfrom machine import Pin\nhelper.wait(Pin(14, Pin.IN, Pin.PULL_UP))\nprint(helper.TEXT)\n")
+    (folder / "main.py").write_text(
+        "import helper\nfrom machine import Pin\nhelper.wait(Pin(14, Pin.IN, Pin.PULL_UP))\nprint(helper.TEXT)\n"
+    )
     done = robo_board(folder, "main.py", "--inputs", "inputs.yaml", "--with", "helper.py", "lib", "words.txt")
-    assert done.returncode == 0 and "1.0" in done.stdout.decode() and "pressed" in done.stdout.decode(), done.stdout.decode()
+    assert done.returncode == 0 and "1.0" in done.stdout.decode() and "pressed" in done.stdout.decode(), (
+        done.stdout.decode()
+    )
     assert robo_board(folder, "main.py").returncode == 1
 
 
@@ -120,28 +142,38 @@ def test_checks_are_told_and_decide_the_status(folder):
     (folder / "wrong.yaml").write_text("- blinks: {pin: 31, on: 0.1, off: 0.1}\n")
     good, bad, wrong = (robo_board(folder, "blink.py", "--check", f"{name}.yaml") for name in ("good", "bad", "wrong"))
     assert good.returncode == 0 and "✓" in good.stdout.decode() and "✗" not in good.stdout.decode()
-    assert bad.returncode == 1 and "✗" in bad.stdout.decode() and "was expected" in " ".join(bad.stdout.decode().split())
+    assert (
+        bad.returncode == 1 and "✗" in bad.stdout.decode() and "was expected" in " ".join(bad.stdout.decode().split())
+    )
     (folder / "hangs.yaml").write_text("- resets: {by: watchdog}\n")
     assert robo_board(folder, "-", "--check", "hangs.yaml", given=b"import machine\nmachine.WDT()\n").returncode == 1
-    assert robo_board(folder, "-", "--check", "hangs.yaml", "--seconds", "6", given=b"import machine\nmachine.WDT()\n").returncode == 0
+    assert (
+        robo_board(
+            folder, "-", "--check", "hangs.yaml", "--seconds", "6", given=b"import machine\nmachine.WDT()\n"
+        ).returncode
+        == 0
+    )
     assert wrong.returncode == 2 and b"wrong.yaml: a pico has no pin 31; it has 0 to 29 and LED" in wrong.stderr
 
 
-@pytest.mark.parametrize("arguments, said", [
-    (["blink.py", "--with", "nothing.py"], "--with: nothing.py: No such file"),
-    ([], "which program? Give its file, such as main.py, or - for standard input"),
-    (["nothing.py"], "nothing.py: no such file"),
-    (["."], ".: a folder; a program is one file, such as main.py"),
-    (["bytes.py"], "bytes.py: not UTF-8 text: "),
-    (["blink.py", "--on", "picco"], "there is no board 'picco'; did you mean 'pico'?"),
-    (["blink.py", "--seconds", "0"], "--seconds: 0 must be more than 0 and at most 3600"),
-    (["blink.py", "--seconds", "nan"], "--seconds: nan must be more than 0"),
-    (["blink.py", "--inputs", "nothing.yaml"], "nothing.yaml: no such file"),
-    (["blink.py", "--inputs", "blink.py"], "blink.py: "),
-    (["blink.py", "--check", "inputs.yaml"], "inputs.yaml: 0: there is no check 'button'"),
-    (["blink.py", "--plot", "picture.png"], "--plot: picture.png must end with .svg"),
-    (["blink.py", "--plot", "blink.py/picture.svg"], "--plot: blink.py/picture.svg: "),
-])
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["blink.py", "--with", "nothing.py"], "--with: nothing.py: No such file"),
+        ([], "which program? Give its file, such as main.py, or - for standard input"),
+        (["nothing.py"], "nothing.py: no such file"),
+        (["."], ".: a folder; a program is one file, such as main.py"),
+        (["bytes.py"], "bytes.py: not UTF-8 text: "),
+        (["blink.py", "--on", "picco"], "there is no board 'picco'; did you mean 'pico'?"),
+        (["blink.py", "--seconds", "0"], "--seconds: 0 must be more than 0 and at most 3600"),
+        (["blink.py", "--seconds", "nan"], "--seconds: nan must be more than 0"),
+        (["blink.py", "--inputs", "nothing.yaml"], "nothing.yaml: no such file"),
+        (["blink.py", "--inputs", "blink.py"], "blink.py: "),
+        (["blink.py", "--check", "inputs.yaml"], "inputs.yaml: 0: there is no check 'button'"),
+        (["blink.py", "--plot", "picture.png"], "--plot: picture.png must end with .svg"),
+        (["blink.py", "--plot", "blink.py/picture.svg"], "--plot: blink.py/picture.svg: "),
+    ],
+)
 def test_what_cannot_be_is_one_message_and_status_2(folder, arguments, said):
     (folder / "bytes.py").write_bytes(b"print('\xff')")
     done = robo_board(folder, *arguments)
@@ -150,7 +182,9 @@ def test_what_cannot_be_is_one_message_and_status_2(folder, arguments, said):
 
 
 def test_what_there_is_can_be_listed(folder):
-    devices, checks, coverage = (robo_board(folder, flag).stdout.decode() for flag in ("--devices", "--checks", "--coverage"))
+    devices, checks, coverage = (
+        robo_board(folder, flag).stdout.decode() for flag in ("--devices", "--checks", "--coverage")
+    )
     assert all(f"\n{kind} " in devices for kind in inputs.kinds())
     assert "\nblinks " in checks and "\nprints " in checks
     assert "\nmachine " in coverage and " of " in coverage
@@ -158,12 +192,20 @@ def test_what_there_is_can_be_listed(folder):
 
 def test_a_terminal_without_utf_8_gets_ascii(folder):
     done = robo_board(folder, "button.py", "--inputs", "inputs.yaml", PYTHONIOENCODING="ascii")
-    assert done.returncode == 1 and done.stdout.isascii() and b">    8 | raise" in done.stdout and b"____" in done.stdout
+    assert (
+        done.returncode == 1 and done.stdout.isascii() and b">    8 | raise" in done.stdout and b"____" in done.stdout
+    )
 
 
 def test_whoever_stops_reading_hears_no_complaint(folder):
-    reader = subprocess.Popen([sys.executable, "-m", "flows.cli", "board", "-", "--json"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    reader = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "board", "-", "--json"],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
     reader.stdin.write(b"from machine import Pin\np = Pin(3, Pin.OUT)\nfor _ in range(20000):\n    p.toggle()\n")
     reader.stdin.close()
     reader.stdout.read(10)
@@ -172,8 +214,12 @@ def test_whoever_stops_reading_hears_no_complaint(folder):
 
 
 def test_no_other_command_works_outside_of_a_project(folder):
-    done = subprocess.run([sys.executable, "-m", "flows.cli", "doctor"], cwd=folder, capture_output=True,
-                          env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "doctor"],
+        cwd=folder,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
     assert done.returncode == 1 and b"no dvc.yaml here" in done.stderr
 
 
@@ -187,7 +233,10 @@ def made(*log, end=5 * SECOND, ended=None, stopped=None, errors=(), board="pico"
 
 
 def toggles(kind, where, first, *times, values=(1, 0)):
-    return [(first[0], kind, where, first[1]), *((time, kind, where, values[number % 2]) for number, time in enumerate(times))]
+    return [
+        (first[0], kind, where, first[1]),
+        *((time, kind, where, values[number % 2]) for number, time in enumerate(times)),
+    ]
 
 
 def halves(number, half=SECOND // 2, start=5):
@@ -203,17 +252,29 @@ WORDS = [
     ([(1, "pin", 15, 0), (1_500_000, "pin", 15, 1)], "on from 1.50 s on"),
     ([(1, "pin", 15, 0), (SECOND, "pin", 15, 1), (1_250_000, "pin", 15, 0)], "on 1.00 to 1.25 s"),
     ([(1, "pin", 3, 0), (SECOND, "pin", 3, 1), (SECOND + 10, "pin", 3, 0)], "on at 1.00 s for 10 µs"),
-    (toggles("pin", 15, (1, 0), *(SECOND * n for n in (1, 2, 4, 5, 8, 9, 13, 18))), "8 changes, on 1.00 s to 5.00 s / off 2.00 s to 4.00 s"),
+    (
+        toggles("pin", 15, (1, 0), *(SECOND * n for n in (1, 2, 4, 5, 8, 9, 13, 18))),
+        "8 changes, on 1.00 s to 5.00 s / off 2.00 s to 4.00 s",
+    ),
     ([(1, "pin", 4, None), (100, "pin", 4, 0), (600, "pin", 4, None)], "low at 0.00 s for 500 µs"),
     ([(SECOND, "input", 14, 0), (1_200_000, "input", 14, None)], "low 1.00 to 1.20 s"),
     ([(0, "input", 14, 0), (SECOND, "input", 14, 1), (2 * SECOND, "input", 14, 0)], "high 1.00 to 2.00 s"),
     ([(0, "pwm", 2, (50, 0.025)), (SECOND, "pwm", 2, (50, 0.125))], "50 Hz: duty 2.5% to 12.5%, servo 0° to 180°"),
     ([(0, "pwm", 2, (50, 0.075))], "50 Hz: duty 7.5%, servo 90°"),
-    ([(0, "pwm", 2, (1000, 0)), (SECOND, "pwm", 2, (1000, 1.0)), (2 * SECOND, "pwm", 2, None)], "1000 Hz: duty 0% to 100%, then off"),
-    ([(0, "pwm", 2, (440, 0.5)), (SECOND, "pwm", 2, (440, 0)), (2 * SECOND, "pwm", 2, (880, 0.5))], "440 Hz to 880 Hz: duty 50%, 2 tones"),
+    (
+        [(0, "pwm", 2, (1000, 0)), (SECOND, "pwm", 2, (1000, 1.0)), (2 * SECOND, "pwm", 2, None)],
+        "1000 Hz: duty 0% to 100%, then off",
+    ),
+    (
+        [(0, "pwm", 2, (440, 0.5)), (SECOND, "pwm", 2, (440, 0)), (2 * SECOND, "pwm", 2, (880, 0.5))],
+        "440 Hz to 880 Hz: duty 50%, 2 tones",
+    ),
     ([(0, "pwm", 2, (62_500_000, 0.5))], "62.5 MHz: duty 50%"),
     ([(0, "pwm", 2, None)], "off"),
-    ([(0, "i2c", 0, ("write", 0x68, b"ab")), (9, "i2c", 0, ("read", 0x3C, b"a"))], "1 write of 2 bytes, 1 read of 1 byte; addresses 0x3C, 0x68"),
+    (
+        [(0, "i2c", 0, ("write", 0x68, b"ab")), (9, "i2c", 0, ("read", 0x3C, b"a"))],
+        "1 write of 2 bytes, 1 read of 1 byte; addresses 0x3C, 0x68",
+    ),
     ([(0, "i2c", 0, ("scan", None, b"h<"))], "1 scan"),
     ([(0, "uart", 0, ("sent", b"ab")), (9, "uart", 0, ("sent", b"a"))], "sent 3 bytes"),
     ([(0, "spi", 0, ("write", b"ab"))], "1 write of 2 bytes"),
@@ -236,10 +297,21 @@ def test_what_happened_is_told_in_words(log, said):
 
 
 def test_rows_stand_in_the_order_of_the_pins():
-    log = [(0, kind, where, value) for kind, where, value in (
-        ("i2c", 1, ("scan", None, b"")), ("pin", "LED", 1), ("input", 14, 0), ("pin", 15, 0), ("print", "", "x"), ("pin", 2, 0),
-        ("pwm", 14, (50, 0.1)))]
-    labels = [row.label for row in words.rows(made(*log, board="pico_w", errors=[Error(0, "ValueError", "", None, "")]))]
+    log = [
+        (0, kind, where, value)
+        for kind, where, value in (
+            ("i2c", 1, ("scan", None, b"")),
+            ("pin", "LED", 1),
+            ("input", 14, 0),
+            ("pin", 15, 0),
+            ("print", "", "x"),
+            ("pin", 2, 0),
+            ("pwm", 14, (50, 0.1)),
+        )
+    ]
+    labels = [
+        row.label for row in words.rows(made(*log, board="pico_w", errors=[Error(0, "ValueError", "", None, "")]))
+    ]
     assert labels == ["GP2 output", "GP14 PWM", "GP14 input", "GP15 output", "LED output", "I2C 1", "prints", "errors"]
     assert words.rows(made((0, "pin", 2, 1), board="esp32"))[0].label == "GPIO2 output"
 
@@ -251,8 +323,12 @@ EVIL = "\x1b[2J\x1b]0;title\x07[red]markup[/red] \x00\x9b31m\r\n日本語 🎉 \
 
 def shown(run: Run, width: int, **more) -> str:
     out = io.StringIO()
-    show.show(run, "main.py", Console(file=out, width=width, highlight=False, markup=False, emoji=False, **more),
-              [("prints text: x", False, "it printed nothing that is so long that it would not fit into any line")])
+    show.show(
+        run,
+        "main.py",
+        Console(file=out, width=width, highlight=False, markup=False, emoji=False, **more),
+        [("prints text: x", False, "it printed nothing that is so long that it would not fit into any line")],
+    )
     return out.getvalue()
 
 
@@ -264,8 +340,22 @@ def full(many: int = 0) -> Run:
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
-@pytest.mark.parametrize("run", [full(), full(3000), made(), made((0, "print", "", EVIL), (0, "device", EVIL, EVIL), stopped=EVIL,
-                                 errors=[Error(0, EVIL, EVIL, 2, EVIL)], program=EVIL * 3)], ids=["everything", "much", "nothing", "odd signs"])
+@pytest.mark.parametrize(
+    "run",
+    [
+        full(),
+        full(3000),
+        made(),
+        made(
+            (0, "print", "", EVIL),
+            (0, "device", EVIL, EVIL),
+            stopped=EVIL,
+            errors=[Error(0, EVIL, EVIL, 2, EVIL)],
+            program=EVIL * 3,
+        ),
+    ],
+    ids=["everything", "much", "nothing", "odd signs"],
+)
 def test_no_line_is_wider_than_the_terminal(run, width):
     lines = shown(run, width).split("\n")
     assert max(map(cell_len, lines)) <= width
@@ -288,18 +378,29 @@ def test_a_pipe_is_as_wide_as_columns_says(monkeypatch, capsys, columns):
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_the_timeline_has_one_scale(width):
     """The light is on for the second fifth of the time, and printed is in the middle; so they are on the screen."""
-    lines = shown(made((1, "pin", 15, 0), (SECOND, "pin", 15, 1), (2 * SECOND, "pin", 15, 0), (2_500_000, "print", "", "x")), width).splitlines()
+    lines = shown(
+        made((1, "pin", 15, 0), (SECOND, "pin", 15, 1), (2 * SECOND, "pin", 15, 0), (2_500_000, "print", "", "x")),
+        width,
+    ).splitlines()
     lane = next(line for line in lines if line.startswith("GP15") and "▁" in line).partition("  ")[2]
-    dots = next(line for line in lines if line.startswith("prints") and "·" in line)[len("GP15 output  "):]
-    assert math.isclose(lane.index("█") / len(lane), 0.2, abs_tol=0.03) and math.isclose(lane.rindex("█") / len(lane), 0.4, abs_tol=0.03)
+    dots = next(line for line in lines if line.startswith("prints") and "·" in line)[len("GP15 output  ") :]
+    assert math.isclose(lane.index("█") / len(lane), 0.2, abs_tol=0.03) and math.isclose(
+        lane.rindex("█") / len(lane), 0.4, abs_tol=0.03
+    )
     assert math.isclose(dots.index("·") / len(lane), 0.5, abs_tol=0.03)
     ruler = next(line for line in lines if "┴" in line)
     assert len(ruler) == width and ruler.endswith(("─", "┴"))
 
 
 def test_a_pulse_is_seen_however_short():
-    run = made((0, "pin", 3, 0), (SECOND, "pin", 3, 1), (SECOND + 10, "pin", 3, 0), (3 * SECOND, "pin", 3, 1), (4 * SECOND, "pin", 3, 0),
-               (4 * SECOND + 10, "pin", 3, 1))
+    run = made(
+        (0, "pin", 3, 0),
+        (SECOND, "pin", 3, 1),
+        (SECOND + 10, "pin", 3, 0),
+        (3 * SECOND, "pin", 3, 1),
+        (4 * SECOND, "pin", 3, 0),
+        (4 * SECOND + 10, "pin", 3, 1),
+    )
     assert show.drawn(words.rows(run)[0], 5 * SECOND, 5) == "▁▂▁█▇"
 
 
@@ -311,7 +412,9 @@ def test_a_duty_is_a_height(duties, lane):
 
 
 def test_what_a_program_writes_is_no_command_to_the_terminal():
-    text = shown(made((0, "print", "", EVIL), (1, "device", EVIL, EVIL), errors=[Error(0, EVIL, EVIL, 1, "")], program=EVIL), 80)
+    text = shown(
+        made((0, "print", "", EVIL), (1, "device", EVIL, EVIL), errors=[Error(0, EVIL, EVIL, 1, "")], program=EVIL), 80
+    )
     assert not {sign for sign in text if not sign.isprintable()} - {"\n"}
     assert "\\x1b[2J" in text and "[red]markup[/red]" in text
     color = shown(made((0, "print", "", "plain \x1b[31m")), 80, force_terminal=True, color_system="standard")
@@ -327,8 +430,18 @@ def test_a_time_that_was_short_is_looked_at_closely():
 
 # --- as a picture -----------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("run", [full(), full(2500), made(), made((0, "print", "", EVIL + "$x^2$ <&>"), errors=[Error(9, EVIL, "$", 1, "")]),
-                                 made((5 * SECOND, "pin", 3, 1))], ids=["everything", "many", "nothing", "odd signs", "the last moment"])
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        full(),
+        full(2500),
+        made(),
+        made((0, "print", "", EVIL + "$x^2$ <&>"), errors=[Error(9, EVIL, "$", 1, "")]),
+        made((5 * SECOND, "pin", 3, 1)),
+    ],
+    ids=["everything", "many", "nothing", "odd signs", "the last moment"],
+)
 def test_a_picture_is_xml_and_the_same_each_time(run):
     text = plot(run, "main.py $ <x>")
     assert text == plot(run, "main.py $ <x>")
@@ -339,6 +452,16 @@ def test_a_picture_is_xml_and_the_same_each_time(run):
 def test_a_picture_says_what_the_timeline_says():
     tones = [(n * SECOND, "pwm", 9, (frequency, 0.5)) for n, frequency in enumerate((262, 440))]
     text = plot(made(*full().log, *tones, errors=full().errors), "main.py")
-    for said in ("GP15 output", "GP2 PWM", "GP14 input", "I2C 0", "prints", "errors", "440 Hz", "seconds", "main.py on a Raspberry Pi Pico"):
+    for said in (
+        "GP15 output",
+        "GP2 PWM",
+        "GP14 input",
+        "I2C 0",
+        "prints",
+        "errors",
+        "440 Hz",
+        "seconds",
+        "main.py on a Raspberry Pi Pico",
+    ):
         assert said in text
     assert "#d62728" in text and "nothing happened" in plot(made(), "x")

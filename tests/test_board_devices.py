@@ -70,11 +70,14 @@ Pin(14, Pin.IN, Pin.PULL_UP).irq(pressed, Pin.IRQ_FALLING)
 
 
 @pytest.mark.parametrize("board", ["pico", "esp32"])
-@pytest.mark.parametrize(("program", "bounces", "levels"), [
-    (POLLED, False, [(1000, 1), (1200, 0), (2500, 1), (2700, 0)]),
-    (DEBOUNCED, True, [(1020, 1), (2520, 0)]),
-    (INTERRUPTED, True, [(1000, 1), (2500, 0)]),
-])
+@pytest.mark.parametrize(
+    ("program", "bounces", "levels"),
+    [
+        (POLLED, False, [(1000, 1), (1200, 0), (2500, 1), (2700, 0)]),
+        (DEBOUNCED, True, [(1020, 1), (2520, 0)]),
+        (INTERRUPTED, True, [(1000, 1), (2500, 0)]),
+    ],
+)
 def test_a_button_is_seen_when_it_is_pressed(board, program, bounces, levels):
     result = play(program, f"- button: {{pin: 14, pressed: [1.0, 2.5], bounces: {str(bounces).lower()}}}", board)
     assert switched(result, 15) == levels
@@ -110,7 +113,10 @@ while True:
 def test_a_switch_stays_where_it_is_put():
     up, down = POLLED.replace("not ", ""), POLLED.replace("not ", "").replace("UP", "DOWN")
     assert switched(play(up, "- switch: {pin: 14, closed: [[0, 1], [1, 0], [3, 1]]}"), 15) == [(1000, 1), (3000, 0)]
-    assert switched(play(down, "- switch: {pin: 14, closed: [[0, 0], [1, 1], [3, 0]], to: 3V3}"), 15) == [(1000, 1), (3000, 0)]
+    assert switched(play(down, "- switch: {pin: 14, closed: [[0, 0], [1, 1], [3, 0]], to: 3V3}"), 15) == [
+        (1000, 1),
+        (3000, 0),
+    ]
 
 
 def test_a_pir_sees_somebody_for_a_while():
@@ -151,20 +157,31 @@ while True:
 
 
 @pytest.mark.parametrize("board", ["pico", "esp32"])
-@pytest.mark.parametrize(("device", "expression", "values"), [
-    ("analog: {pin: PIN, volts: [[0, 0.5], [1.5, 2.5]]}", "volts", [0.5, 0.5, 2.5]),
-    ("potentiometer: {pin: PIN, position: [[0, 0], [0.5, 0.25], [1.5, 1]]}", "volts / 3.3", [0, 0.25, 1]),
-    ("ldr: {pin: PIN, light: [[0, 0.9], [1.5, 0.1]]}", "volts / 3.3", [0.9, 0.9, 0.1]),
-    ("ldr: {pin: PIN, light: 0.9, to: ground}", "volts / 3.3", [0.1, 0.1, 0.1]),
-    ("tmp36: {pin: PIN, celsius: [[0, 21.5], [1.5, -10]]}", "(volts - 0.5) * 100", [21.5, 21.5, -10]),
-    ("lm35: {pin: PIN, celsius: [[0, 21.5], [1.5, 40]]}", "volts * 100", [21.5, 21.5, 40]),
-    ("joystick: {x: PIN, y: OTHER, right: [[0, 0.5], [1.5, 1]], up: 0.2}", "volts / 3.3", [0.5, 0.5, 1]),
-    ("joystick: {x: OTHER, y: PIN, right: [[0, 0.5], [1.5, 1]], up: 0.2}", "volts / 3.3", [0.2, 0.2, 0.2]),
-    ("line_sensor: {pins: [OTHER, PIN], sees: [[0, [0, 0.3]], [1.5, [1, 0.8]]], analog: true}", "volts / 3.3", [0.3, 0.3, 0.8]),
-])
+@pytest.mark.parametrize(
+    ("device", "expression", "values"),
+    [
+        ("analog: {pin: PIN, volts: [[0, 0.5], [1.5, 2.5]]}", "volts", [0.5, 0.5, 2.5]),
+        ("potentiometer: {pin: PIN, position: [[0, 0], [0.5, 0.25], [1.5, 1]]}", "volts / 3.3", [0, 0.25, 1]),
+        ("ldr: {pin: PIN, light: [[0, 0.9], [1.5, 0.1]]}", "volts / 3.3", [0.9, 0.9, 0.1]),
+        ("ldr: {pin: PIN, light: 0.9, to: ground}", "volts / 3.3", [0.1, 0.1, 0.1]),
+        ("tmp36: {pin: PIN, celsius: [[0, 21.5], [1.5, -10]]}", "(volts - 0.5) * 100", [21.5, 21.5, -10]),
+        ("lm35: {pin: PIN, celsius: [[0, 21.5], [1.5, 40]]}", "volts * 100", [21.5, 21.5, 40]),
+        ("joystick: {x: PIN, y: OTHER, right: [[0, 0.5], [1.5, 1]], up: 0.2}", "volts / 3.3", [0.5, 0.5, 1]),
+        ("joystick: {x: OTHER, y: PIN, right: [[0, 0.5], [1.5, 1]], up: 0.2}", "volts / 3.3", [0.2, 0.2, 0.2]),
+        (
+            "line_sensor: {pins: [OTHER, PIN], sees: [[0, [0, 0.3]], [1.5, [1, 0.8]]], analog: true}",
+            "volts / 3.3",
+            [0.3, 0.3, 0.8],
+        ),
+    ],
+)
 def test_an_analog_sensor_gives_its_volts(board, device, expression, values):
     pin, other = ("26", "27") if board == "pico" else ("34", "35")
-    result = play(READS.replace("PIN", pin).replace("EXPRESSION", expression), "- " + device.replace("PIN", pin).replace("OTHER", other), board)
+    result = play(
+        READS.replace("PIN", pin).replace("EXPRESSION", expression),
+        "- " + device.replace("PIN", pin).replace("OTHER", other),
+        board,
+    )
     assert numbers(result)[:3] == pytest.approx(values, abs=0.1)
 
 
@@ -175,7 +192,10 @@ def test_an_old_esp32_program_reads_a_potentiometer():
 
 def test_light_that_goes_off_switches_a_lamp_on():
     program = "ldr = ADC(26)\nlamp = Pin(15, Pin.OUT)\nwhile True:\n    lamp.value(ldr.read_u16() < 20000)"
-    assert switched(play(program, "- ldr: {pin: 26, light: [[0, 0.8], [2, 0.1], [3, 0.7]]}"), 15) == [(2000, 1), (3000, 0)]
+    assert switched(play(program, "- ldr: {pin: 26, light: [[0, 0.8], [2, 0.1], [3, 0.7]]}"), 15) == [
+        (2000, 1),
+        (3000, 0),
+    ]
 
 
 def test_a_joysticks_button_is_a_button():
@@ -191,7 +211,12 @@ while True:
 """
     device = "- line_sensor: {pins: [2, 3], sees: [[0, [1, 0]], [1.5, [0, 1]], [2.5, [1, 1]]]}"
     assert play(program, device, seconds=3.9).output == ["1 0", "1 0", "0 1", "1 1"]
-    assert play(program, device.replace("]]]}", "]]], inverted: true}"), seconds=3.9).output == ["0 1", "0 1", "1 0", "0 0"]
+    assert play(program, device.replace("]]]}", "]]], inverted: true}"), seconds=3.9).output == [
+        "0 1",
+        "0 1",
+        "1 0",
+        "0 0",
+    ]
 
 
 # --- HC-SR04 ----------------------------------------------------------------------------------------------------------
@@ -205,7 +230,9 @@ def measure():
     time.sleep_us(10)
     trigger.value(0)
 """
-BY_HAND = PING + """
+BY_HAND = (
+    PING
+    + """
     while echo.value() == 0:
         start = time.ticks_us()
     while echo.value() == 1:
@@ -215,13 +242,19 @@ while True:
     print(measure())
     time.sleep(1)
 """
-BY_CALL = PING + """
+)
+BY_CALL = (
+    PING
+    + """
     return time_pulse_us(echo, 1, 30000) * 0.0343 / 2
 while True:
     print(measure())
     time.sleep(1)
 """
-BY_INTERRUPT = PING + """
+)
+BY_INTERRUPT = (
+    PING
+    + """
 def edge(pin):
     global rose
     if pin.value():
@@ -233,12 +266,15 @@ while True:
     measure()
     time.sleep(1)
 """
+)
 
 
 @pytest.mark.parametrize("board", ["pico", "esp32"])
 @pytest.mark.parametrize("program", [BY_HAND, BY_CALL, BY_INTERRUPT])
 def test_a_distance_is_measured_by_the_echo(board, program):
-    result = play(program, "- hcsr04: {trigger: 3, echo: 2, distance: [[0, 10], [0.5, 57.5], [1.5, 400], [2.5, 8]]}", board, 3.9)
+    result = play(
+        program, "- hcsr04: {trigger: 3, echo: 2, distance: [[0, 10], [0.5, 57.5], [1.5, 400], [2.5, 8]]}", board, 3.9
+    )
     assert numbers(result) == pytest.approx([10, 57.5, 400, 8], rel=0.02)
 
 
@@ -249,7 +285,9 @@ def test_what_is_too_far_gives_no_echo_and_what_is_too_near_the_shortest(distanc
 
 
 def test_a_trigger_must_be_long_enough():
-    assert numbers(play(BY_CALL.replace("time.sleep_us(10)", "pass"), "- hcsr04: {trigger: 3, echo: 2, distance: 10}", seconds=0.5)) == [-0.0343]
+    assert numbers(
+        play(BY_CALL.replace("time.sleep_us(10)", "pass"), "- hcsr04: {trigger: 3, echo: 2, distance: 10}", seconds=0.5)
+    ) == [-0.0343]
 
 
 # --- encoder and keypad -----------------------------------------------------------------------------------------------
@@ -296,7 +334,10 @@ def test_an_encoder_counts_its_clicks(board, program):
 
 
 def test_an_encoders_button_is_a_button():
-    assert switched(play(POLLED, "- encoder: {a: 2, b: 3, button: 14, turns: [], pressed: [1]}"), 15) == [(1000, 1), (1200, 0)]
+    assert switched(play(POLLED, "- encoder: {a: 2, b: 3, button: 14, turns: [], pressed: [1]}"), 15) == [
+        (1000, 1),
+        (1200, 0),
+    ]
 
 
 SCAN = """
@@ -357,7 +398,9 @@ while True:
 @pytest.mark.parametrize("pause", ["pass", "time.sleep_ms(20)", "time.sleep(0.1)"])
 @pytest.mark.parametrize("program", [SCAN, LOW, OPENED])
 def test_a_keypad_tells_its_keys(program, pause):
-    device = "- keypad: {rows: [2, 3, 4, 5], columns: [6, 7, 8, 9], pressed: [[1, '1'], [2, 5], [3, '#'], [4, D]], for: 0.3}"
+    device = (
+        "- keypad: {rows: [2, 3, 4, 5], columns: [6, 7, 8, 9], pressed: [[1, '1'], [2, 5], [3, '#'], [4, D]], for: 0.3}"
+    )
     result = play(program.replace("COLUMNS", "(6, 7, 8, 9)").replace("PAUSE", pause), device)
     assert result.output == ["1", "5", "#", "D"]
     assert noted(result) == [("keypad", key) for key in "15#D"] and len(result.log) == 8
@@ -370,13 +413,17 @@ def test_a_keypad_of_twelve_keys_has_no_letters():
 
 # --- what the board drives --------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("board", ["pico", "esp32"])
-@pytest.mark.parametrize("program", [
-    "s = PWM(Pin(15))\ns.freq(50)\nfor us in (500, 1500, 2500):\n    s.duty_ns(us * 1000)\n    time.sleep(0.5)",
-    "s = PWM(Pin(15), freq=50)\nfor us in (500, 1500, 2500):\n    s.duty_u16(us * 65535 // 20000)\n    time.sleep(0.5)",
-    "s = Pin(15, Pin.OUT)\nfor us in (500, 1500, 2500):\n    for _ in range(20):\n        s.on()\n        time.sleep_us(us)\n        s.off()\n"
-    "        time.sleep_us(20000 - us)",
-])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "s = PWM(Pin(15))\ns.freq(50)\nfor us in (500, 1500, 2500):\n    s.duty_ns(us * 1000)\n    time.sleep(0.5)",
+        "s = PWM(Pin(15), freq=50)\nfor us in (500, 1500, 2500):\n    s.duty_u16(us * 65535 // 20000)\n    time.sleep(0.5)",
+        "s = Pin(15, Pin.OUT)\nfor us in (500, 1500, 2500):\n    for _ in range(20):\n        s.on()\n        time.sleep_us(us)\n        s.off()\n"
+        "        time.sleep_us(20000 - us)",
+    ],
+)
 def test_a_servo_turns_to_its_angle(board, program):
     assert told(play(program, "- servo: {pin: 15}", board)) == [0, 90, 180]
 
@@ -388,26 +435,43 @@ def test_a_servo_follows_an_old_esp32_program_and_no_wrong_frequency():
 
 
 @pytest.mark.parametrize("board", ["pico", "esp32"])
-@pytest.mark.parametrize(("program", "speeds"), [
-    ("a, b = Pin(2, Pin.OUT), Pin(3, Pin.OUT)\na.on()\na.off()\nb.on()\na.on()\na.off()\nb.off()", [1, 0, -1, 0, -1, 0]),
-    ("a, b = PWM(Pin(2), freq=1000, duty_u16=0), Pin(3, Pin.OUT)\na.duty_u16(65535)\na.duty_u16(0)\nb.on()\nb.off()", [1, 0, -1, 0]),
-])
+@pytest.mark.parametrize(
+    ("program", "speeds"),
+    [
+        (
+            "a, b = Pin(2, Pin.OUT), Pin(3, Pin.OUT)\na.on()\na.off()\nb.on()\na.on()\na.off()\nb.off()",
+            [1, 0, -1, 0, -1, 0],
+        ),
+        (
+            "a, b = PWM(Pin(2), freq=1000, duty_u16=0), Pin(3, Pin.OUT)\na.duty_u16(65535)\na.duty_u16(0)\nb.on()\nb.off()",
+            [1, 0, -1, 0],
+        ),
+    ],
+)
 def test_a_motor_turns_as_its_bridge_is_driven(board, program, speeds):
     assert told(play(program, "- hbridge: {forward: 2, backward: 3}", board)) == speeds
 
 
 def test_a_motor_is_as_fast_as_its_enable_pin_lets_it_be():
-    program = "a, b = Pin(2, Pin.OUT, value=1), Pin(3, Pin.OUT, value=0)\ne = PWM(Pin(4), freq=1000, duty_u16=0)\n" \
-              "e.duty_u16(32768)\ne.duty_u16(65535)\na.off()\nb.on()\ne.deinit()"
-    assert told(play(program, "- hbridge: {forward: 2, backward: 3, enable: 4}")) == pytest.approx([0.5, 1, 0, -1, 0], abs=0.001)
+    program = (
+        "a, b = Pin(2, Pin.OUT, value=1), Pin(3, Pin.OUT, value=0)\ne = PWM(Pin(4), freq=1000, duty_u16=0)\n"
+        "e.duty_u16(32768)\ne.duty_u16(65535)\na.off()\nb.on()\ne.deinit()"
+    )
+    assert told(play(program, "- hbridge: {forward: 2, backward: 3, enable: 4}")) == pytest.approx(
+        [0.5, 1, 0, -1, 0], abs=0.001
+    )
 
 
 FULL = "[(1, 1, 0, 0), (0, 1, 1, 0), (0, 0, 1, 1), (1, 0, 0, 1)]"
 WAVE = "[(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)]"
-HALF = "[(1, 0, 0, 0), (1, 1, 0, 0), (0, 1, 0, 0), (0, 1, 1, 0), (0, 0, 1, 0), (0, 0, 1, 1), (0, 0, 0, 1), (1, 0, 0, 1)]"
+HALF = (
+    "[(1, 0, 0, 0), (1, 1, 0, 0), (0, 1, 0, 0), (0, 1, 1, 0), (0, 0, 1, 0), (0, 0, 1, 1), (0, 0, 0, 1), (1, 0, 0, 1)]"
+)
 
 
-@pytest.mark.parametrize(("sequence", "count", "step"), [(FULL, 40, 1), (WAVE, 40, 1), (HALF, 40, 0.5), (f"list(reversed({FULL}))", 40, -1)])
+@pytest.mark.parametrize(
+    ("sequence", "count", "step"), [(FULL, 40, 1), (WAVE, 40, 1), (HALF, 40, 0.5), (f"list(reversed({FULL}))", 40, -1)]
+)
 def test_a_stepper_goes_step_by_step(sequence, count, step):
     program = f"""
 pins = [Pin(n, Pin.OUT) for n in (2, 3, 4, 5)]
@@ -434,18 +498,30 @@ for way, count in ((1, 3), (0, 5)):
     assert told(play(program, "- stepper: {step: 2, direction: 3}")) == [1, 2, 3, 2, 1, 0, -1, -2]
 
 
-@pytest.mark.parametrize(("program", "tones"), [
-    ("b = PWM(Pin(15))\nb.duty_u16(32768)\nfor f in (440, 523):\n    b.freq(f)\n    time.sleep(0.2)\nb.duty_u16(0)", [440, 523, 0]),
-    ("b = PWM(Pin(15), freq=880, duty_u16=1000)\ntime.sleep(0.2)\nb.deinit()", [880, 0]),
-    ("b = Pin(15, Pin.OUT)\nfor _ in range(100):\n    b.on()\n    time.sleep_us(998)\n    b.off()\n    time.sleep_us(998)\ntime.sleep(1)", [500, 0]),
-    ("b = Pin(15, Pin.OUT)\nb.on()\ntime.sleep(1)\nb.off()", []),
-])
+@pytest.mark.parametrize(
+    ("program", "tones"),
+    [
+        (
+            "b = PWM(Pin(15))\nb.duty_u16(32768)\nfor f in (440, 523):\n    b.freq(f)\n    time.sleep(0.2)\nb.duty_u16(0)",
+            [440, 523, 0],
+        ),
+        ("b = PWM(Pin(15), freq=880, duty_u16=1000)\ntime.sleep(0.2)\nb.deinit()", [880, 0]),
+        (
+            "b = Pin(15, Pin.OUT)\nfor _ in range(100):\n    b.on()\n    time.sleep_us(998)\n    b.off()\n    time.sleep_us(998)\ntime.sleep(1)",
+            [500, 0],
+        ),
+        ("b = Pin(15, Pin.OUT)\nb.on()\ntime.sleep(1)\nb.off()", []),
+    ],
+)
 def test_a_buzzer_sounds_its_tones(program, tones):
     assert told(play(program, "- buzzer: {pin: 15}")) == tones
 
 
 def test_an_active_buzzer_sounds_where_it_is_on():
-    assert told(play("b = Pin(15, Pin.OUT)\nb.on()\ntime.sleep(1)\nb.off()", "- buzzer: {pin: 15, active: true}")) == [1, 0]
+    assert told(play("b = Pin(15, Pin.OUT)\nb.on()\ntime.sleep(1)\nb.off()", "- buzzer: {pin: 15, active: true}")) == [
+        1,
+        0,
+    ]
 
 
 @pytest.mark.parametrize(("active", "closed"), [("high", [True, False]), ("low", [True, False, True])])
@@ -472,38 +548,55 @@ print(into.value())
 
 
 def test_a_wire_lets_a_program_measure_its_own_pulse():
-    program = "out = Pin(2, Pin.OUT)\nt = Timer(period=10, callback=lambda t: out.toggle())\nprint(time_pulse_us(Pin(3), 1))"
-    assert play(program, "- wire: {from: 2, to: 3}").output == ["-2"]        # the handler waits until the measuring is over, as on a board
-    program = "Pin(3, Pin.IN).irq(lambda p: print(p.value()), Pin.IRQ_RISING)\nout = Pin(2, Pin.OUT)\nout.on()\nout.off()"
+    program = (
+        "out = Pin(2, Pin.OUT)\nt = Timer(period=10, callback=lambda t: out.toggle())\nprint(time_pulse_us(Pin(3), 1))"
+    )
+    assert play(program, "- wire: {from: 2, to: 3}").output == [
+        "-2"
+    ]  # the handler waits until the measuring is over, as on a board
+    program = (
+        "Pin(3, Pin.IN).irq(lambda p: print(p.value()), Pin.IRQ_RISING)\nout = Pin(2, Pin.OUT)\nout.on()\nout.off()"
+    )
     assert play(program, "- wire: {from: 2, to: 3}").output == ["1"]
 
 
 # --- scripts that cannot be -------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("device", "said"), [
-    ("potentiometer: {pin: 26, position: 1.5}", "1.5 is not between 0 and 1"),
-    ("potentiometer: {pin: 5, position: 0.5}", "pin 5 of a Raspberry Pi Pico cannot measure volts; these can: 26"),
-    ("tmp36: {pin: 26, celsius: 300}", "300 is not between -40 and 125"),
-    ("hcsr04: {trigger: 3, echo: 2, distance: -1}", "-1 is no distance"),
-    ("keypad: {rows: [2, 3], columns: [4, 5], pressed: [[1, '9']]}", "there is no key 9; there are 1 2 4 5"),
-    ("keypad: {rows: [2, 3], columns: [4, 5], pressed: [['1', '5']]}", "pressed.0.0: input should be a valid number, not '1'"),
-    ("keypad: {rows: [2, 3], columns: [4, 5], pressed: [[1, '5', 2]]}", r"must be \[time, value\], not \[1, '5', 2\]"),
-    ("keypad: {rows: [2, 3], columns: [4, 5], pressed: [7]}", r"must be \[time, value\], not 7"),
-    ("encoder: {a: 2, b: 3, turns: [[1, 0.5]]}", "an encoder turns by whole clicks"),
-    ("encoder: {a: 2, b: 3, turns: [], pressed: [1]}", "it has no button"),
-    ("joystick: {x: 26, y: 27, pressed: [1]}", "it has no button"),
-    ("stepper: {step: 2}", "give four of them, or step and direction instead"),
-    ("stepper: {coils: [2, 3, 4, 5], step: 6}", "give four of them, or step and direction instead"),
-    ("line_sensor: {pins: [2, 3], sees: [[0, [1]]]}", "each step needs 2 values, one a pin"),
-    ("line_sensor: {pins: [2], sees: []}", "at least 1 item"),
-    ("wire: {from: 2, to: 31}", "a pico has no pin 31"),
-])
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("potentiometer: {pin: 26, position: 1.5}", "1.5 is not between 0 and 1"),
+        ("potentiometer: {pin: 5, position: 0.5}", "pin 5 of a Raspberry Pi Pico cannot measure volts; these can: 26"),
+        ("tmp36: {pin: 26, celsius: 300}", "300 is not between -40 and 125"),
+        ("hcsr04: {trigger: 3, echo: 2, distance: -1}", "-1 is no distance"),
+        ("keypad: {rows: [2, 3], columns: [4, 5], pressed: [[1, '9']]}", "there is no key 9; there are 1 2 4 5"),
+        (
+            "keypad: {rows: [2, 3], columns: [4, 5], pressed: [['1', '5']]}",
+            "pressed.0.0: input should be a valid number, not '1'",
+        ),
+        (
+            "keypad: {rows: [2, 3], columns: [4, 5], pressed: [[1, '5', 2]]}",
+            r"must be \[time, value\], not \[1, '5', 2\]",
+        ),
+        ("keypad: {rows: [2, 3], columns: [4, 5], pressed: [7]}", r"must be \[time, value\], not 7"),
+        ("encoder: {a: 2, b: 3, turns: [[1, 0.5]]}", "an encoder turns by whole clicks"),
+        ("encoder: {a: 2, b: 3, turns: [], pressed: [1]}", "it has no button"),
+        ("joystick: {x: 26, y: 27, pressed: [1]}", "it has no button"),
+        ("stepper: {step: 2}", "give four of them, or step and direction instead"),
+        ("stepper: {coils: [2, 3, 4, 5], step: 6}", "give four of them, or step and direction instead"),
+        ("line_sensor: {pins: [2, 3], sees: [[0, [1]]]}", "each step needs 2 values, one a pin"),
+        ("line_sensor: {pins: [2], sees: []}", "at least 1 item"),
+        ("wire: {from: 2, to: 31}", "a pico has no pin 31"),
+    ],
+)
 def test_a_script_that_cannot_be_is_refused(device, said):
     with pytest.raises(UserError, match=said):
         play("pass", f"- {device}")
 
 
 # --- polling ----------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("board", ["pico", "esp32"])
 def test_a_loop_that_only_reads_the_clock_keeps_time(board):

@@ -49,7 +49,9 @@ def parse(text, board="pico"):
 
 def test_a_list_becomes_devices_in_its_order(tmp_path):
     path = tmp_path / "inputs.yaml"
-    path.write_text("- button: {pin: 14, pressed: [1.0, 2.5]}\n- button: {pin: LED, pressed: [], for: 1, to: 3V3, bounces: true}\n")
+    path.write_text(
+        "- button: {pin: 14, pressed: [1.0, 2.5]}\n- button: {pin: LED, pressed: [], for: 1, to: 3V3, bounces: true}\n"
+    )
     first, second = inputs.read(path, "pico")
     assert (first.pin, first.pressed, first.hold, first.to) == (14, [1.0, 2.5], 0.2, "ground")
     assert (second.pin, second.pressed, second.hold, second.bounces) == ("LED", [], 1, True)
@@ -76,7 +78,7 @@ FAULTS = {
     "- button: {pin: 1, pressed: [1], for: 0}": "0.button.for: input should be greater than 0, not 0",
     "- button: {pin: 1, pressed: [1], to: grond}": "0.button.to: 'grond' is not known; did you mean 'ground'?",
     "- button: {pin: 31, pressed: [1]}\n- buton: {}": "0.button.pin: a pico has no pin 31; it has 0 to 29 and LED\n"
-                                                     "inputs.yaml: 1: there is no device 'buton'; did you mean 'button'?",
+    "inputs.yaml: 1: there is no device 'buton'; did you mean 'button'?",
     "- button": "0: must be one device with its keys, such as button: {pin: 14, pressed: [1.0]}",
     "- {button: {}, led: {}}": "0: must be one device with its keys, such as button: {pin: 14, pressed: [1.0]}",
     "- button: 3": "0.button: must hold keys and values, not 3",
@@ -103,8 +105,14 @@ def test_what_is_no_list_is_told_so(text):
         parse(text)
 
 
-@pytest.mark.parametrize("content, said", [("- button: {pin: 1", r"inputs.yaml: line \d, column \d+: not valid YAML"), (b"- \xff", "not UTF-8"),
-                                           (None, "inputs.yaml: no such file")])
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        ("- button: {pin: 1", r"inputs.yaml: line \d, column \d+: not valid YAML"),
+        (b"- \xff", "not UTF-8"),
+        (None, "inputs.yaml: no such file"),
+    ],
+)
 def test_a_file_that_cannot_be_read_is_told_so(tmp_path, content, said):
     if content is not None:
         (tmp_path / "inputs.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -117,14 +125,18 @@ def test_a_board_that_is_not_known_is_told_so():
         parse("- button: {pin: 1, pressed: []}", board="picoo")
 
 
-@pytest.mark.parametrize("pins, said", [([0, 1, 2, 3], "0 to 3"), ([5, 1, 2, 9, 10, 11], "1 to 2, 5, 9 to 11"), ([7], "7")])
+@pytest.mark.parametrize(
+    "pins, said", [([0, 1, 2, 3], "0 to 3"), ([5, 1, 2, 9, 10, 11], "1 to 2, 5, 9 to 11"), ([7], "7")]
+)
 def test_pins_are_told_in_ranges(pins, said):
     assert inputs.ranges(pins) == said
 
 
 def test_a_new_file_is_a_new_device(sensor):
-    drove = run("from machine import Pin\nimport time\np = Pin(3, Pin.IN)\nwhile True:\n    print(p.value())\n    time.sleep(1)\n",
-                inputs=parse(f"- {sensor}: {{pin: 3, level: [[1.5, 1], [3.5, 0]]}}"))
+    drove = run(
+        "from machine import Pin\nimport time\np = Pin(3, Pin.IN)\nwhile True:\n    print(p.value())\n    time.sleep(1)\n",
+        inputs=parse(f"- {sensor}: {{pin: 3, level: [[1.5, 1], [3.5, 0]]}}"),
+    )
     assert drove.output == ["1", "1", "1", "1", "0"]
 
 

@@ -65,18 +65,25 @@ print("ip = " + status[0])
 def test_the_documented_way_to_connect_works():
     result = play(OFFICIAL, HOME)
     assert result.output == ["waiting for connection..."] * 2 + ["connected", "ip = 192.168.1.42"]
-    assert [(event.time // 100_000, event.value) for event in result.log if event.where == "connected"] == [(16, "home")]
+    assert [(event.time // 100_000, event.value) for event in result.log if event.where == "connected"] == [
+        (16, "home")
+    ]
 
 
-@pytest.mark.parametrize(("device", "status"), [
-    ({"access_point": {"ssid": "home", "password": "other"}}, "STAT_WRONG_PASSWORD"),
-    ({"access_point": {"ssid": "neighbour", "password": "secret"}}, "STAT_NO_AP_FOUND"),
-    ({"access_point": {"ssid": "home", "password": "secret", "at": 8}}, "STAT_NO_AP_FOUND"),
-    ({"access_point": {"ssid": "home", "password": ""}}, "STAT_GOT_IP"),
-    (None, "STAT_NO_AP_FOUND")])
+@pytest.mark.parametrize(
+    ("device", "status"),
+    [
+        ({"access_point": {"ssid": "home", "password": "other"}}, "STAT_WRONG_PASSWORD"),
+        ({"access_point": {"ssid": "neighbour", "password": "secret"}}, "STAT_NO_AP_FOUND"),
+        ({"access_point": {"ssid": "home", "password": "secret", "at": 8}}, "STAT_NO_AP_FOUND"),
+        ({"access_point": {"ssid": "home", "password": ""}}, "STAT_GOT_IP"),
+        (None, "STAT_NO_AP_FOUND"),
+    ],
+)
 @pytest.mark.parametrize("board", ["pico_w", "esp32"])
 def test_the_status_says_why_it_does_not_connect(device, status, board):
-    result = play(f"""
+    result = play(
+        f"""
 import network, time
 wlan = network.WLAN(network.WLAN.IF_STA)
 print(wlan.status() == network.STAT_IDLE, wlan.isconnected())
@@ -85,21 +92,33 @@ wlan.connect("home", "secret")
 print(wlan.status() == network.STAT_CONNECTING)
 time.sleep(2)
 print(wlan.status() == network.{status}, wlan.isconnected())
-""", *([device] if device else []), board=board)
+""",
+        *([device] if device else []),
+        board=board,
+    )
     assert result.output == ["True False", "True", f"True {status == 'STAT_GOT_IP'}"]
 
 
 def test_a_board_without_wifi_in_reach_gives_up_after_its_own_timeout():
     program = OFFICIAL.replace("wlan.status() < 0 or ", "")
-    assert play(program, seconds=20, errors=["RuntimeError: network connection failed (line 15)"]).output == ["waiting for connection..."] * 10
+    assert (
+        play(program, seconds=20, errors=["RuntimeError: network connection failed (line 15)"]).output
+        == ["waiting for connection..."] * 10
+    )
 
 
 def test_connecting_before_the_interface_is_active_is_refused():
-    play("import network\nnetwork.WLAN(network.STA_IF).connect('home', 'secret')", HOME, errors=["OSError: [Errno 1] EPERM (line 2)"])
+    play(
+        "import network\nnetwork.WLAN(network.STA_IF).connect('home', 'secret')",
+        HOME,
+        errors=["OSError: [Errno 1] EPERM (line 2)"],
+    )
 
 
 def test_a_dropped_connection_is_noticed_and_made_again():
-    program = CONNECT + """
+    program = (
+        CONNECT
+        + """
 print("up", time.ticks_ms() // 1000)
 while True:
     if not wlan.isconnected():
@@ -112,13 +131,15 @@ while True:
         print("up", time.ticks_ms() // 1000)
     time.sleep_ms(200)
 """
+    )
     result = play(program, {"access_point": {"ssid": "home", "password": "secret", "drops": [5], "for": 3}}, seconds=15)
     assert result.output == ["up 1", "lost 5", "up 8"]
     assert (net(result, "connected"), net(result, "lost")) == (["home", "home"], ["home"])
 
 
 def test_asking_again_and_again_to_connect_does_not_keep_it_from_connecting():
-    result = play("""
+    result = play(
+        """
 import network, time
 wlan = network.WLAN(network.STA_IF)
 wlan.active(True)
@@ -126,13 +147,19 @@ while not wlan.isconnected():
     wlan.connect("home", "secret")
     time.sleep(1)
 print("up", time.ticks_ms() // 1000)
-""", HOME)
+""",
+        HOME,
+    )
     assert result.output == ["up 2"]
 
 
 def test_an_esp32_connects_again_by_itself():
-    result = play(CONNECT + "while True:\n    time.sleep(1)", {"access_point": {"ssid": "home", "password": "secret", "drops": [5], "for": 3}},
-                  board="esp32", seconds=15)
+    result = play(
+        CONNECT + "while True:\n    time.sleep(1)",
+        {"access_point": {"ssid": "home", "password": "secret", "drops": [5], "for": 3}},
+        board="esp32",
+        seconds=15,
+    )
     assert net(result, "connected") == ["home", "home"]
 
 
@@ -141,7 +168,8 @@ def test_a_plain_pico_has_no_network():
 
 
 def test_what_the_interface_says_of_itself():
-    result = play("""
+    result = play(
+        """
 import network, binascii
 network.country("DE")
 network.hostname("robot")
@@ -161,16 +189,32 @@ wlan.ifconfig(("192.168.1.99", "255.255.255.0", "192.168.1.1", "8.8.8.8"))
 print(wlan.ifconfig())
 wlan.disconnect()
 print(wlan.isconnected())
-""", HOME, {"access_point": {"ssid": "café, free", "password": ""}})
-    assert result.output == ["False 0.0.0.0", "True DE robot robot", "28:cd:c1:0a:1b:2c 6", "b'home' 6 6 True True",
-                             "b'caf\\xc3\\xa9, free' 6 6 True False", "home -52 ('192.168.1.42', '255.255.255.0') 0xa11140",
-                             "('192.168.1.99', '255.255.255.0', '192.168.1.1', '8.8.8.8')", "False"]
+""",
+        HOME,
+        {"access_point": {"ssid": "café, free", "password": ""}},
+    )
+    assert result.output == [
+        "False 0.0.0.0",
+        "True DE robot robot",
+        "28:cd:c1:0a:1b:2c 6",
+        "b'home' 6 6 True True",
+        "b'caf\\xc3\\xa9, free' 6 6 True False",
+        "home -52 ('192.168.1.42', '255.255.255.0') 0xa11140",
+        "('192.168.1.99', '255.255.255.0', '192.168.1.1', '8.8.8.8')",
+        "False",
+    ]
 
 
-@pytest.mark.parametrize(("board", "settings"), [
-    ("pico_w", "essid='robot', password='12345678'"), ("esp32", "ssid='robot', key='12345678', authmode=network.AUTH_WPA_WPA2_PSK, max_clients=4")])
+@pytest.mark.parametrize(
+    ("board", "settings"),
+    [
+        ("pico_w", "essid='robot', password='12345678'"),
+        ("esp32", "ssid='robot', key='12345678', authmode=network.AUTH_WPA_WPA2_PSK, max_clients=4"),
+    ],
+)
 def test_a_board_of_its_own_access_point_serves_whoever_joins_it(board, settings):
-    result = play(f"""
+    result = play(
+        f"""
 import network, socket
 ap = network.WLAN(network.AP_IF)
 ap.config({settings})
@@ -186,7 +230,10 @@ while True:
     conn.recv(1024)
     conn.send("HTTP/1.1 200 OK\\r\\n\\r\\nhello")
     conn.close()
-""", {"http_client": {"asks": [[2, "GET", "/"]]}}, board=board)
+""",
+        {"http_client": {"asks": [[2, "GET", "/"]]}},
+        board=board,
+    )
     assert result.output == ["192.168.4.1 robot"]
     assert (net(result, "access point"), net(result, "answer")) == (["robot"], [("/", 200, "hello")])
 
@@ -196,27 +243,58 @@ while True:
 WEATHER = {"http_server": {"url": "http://api.example.com/weather", "body": {"main": {"temp": 21.5}, "name": "Berlin"}}}
 SECRET = {"http_server": {"url": "https://api.example.com/data?key=1", "body": "secret", "headers": {"X-Left": "9"}}}
 TEAPOT = {"http_server": {"url": "http://api.example.com/tea", "status": 418, "body": "I'm a teapot"}}
-MOVED = {"http_server": {"url": "http://api.example.com/old", "status": 301, "headers": {"Location": TEAPOT["http_server"]["url"]}}}
+MOVED = {
+    "http_server": {
+        "url": "http://api.example.com/old",
+        "status": 301,
+        "headers": {"Location": TEAPOT["http_server"]["url"]},
+    }
+}
 LOGGER = {"http_server": {"url": "http://192.168.1.7:8080/log", "status": 201, "body": "x" * 5000}}
 INTERNET = [HOME, WEATHER, SECRET, TEAPOT, MOVED, LOGGER]
 
 REQUESTS = {
-    "a field of JSON": ("r = requests.get('http://api.example.com/weather')\nprint(r.status_code, r.json()['main']['temp'])\nr.close()",
-                        ["200 21.5"]),
-    "text and content": ("r = requests.get('http://api.example.com/weather?q=Berlin')\nprint(r.text[:9], r.content[:3], r.headers['Content-Type'])",
-                         ["{\"main\":  b'{\"m' application/json"]),
-    "https": ("r = requests.get('https://api.example.com/data?key=1')\nprint(r.text, r.headers['X-Left'])\nr.close()", ["secret 9"]),
-    "a status": ("with requests.get('http://api.example.com/tea') as r:\n    print(r.status_code, r.reason, r.text)", ["418 b'Status' I'm a teapot"]),
+    "a field of JSON": (
+        "r = requests.get('http://api.example.com/weather')\nprint(r.status_code, r.json()['main']['temp'])\nr.close()",
+        ["200 21.5"],
+    ),
+    "text and content": (
+        "r = requests.get('http://api.example.com/weather?q=Berlin')\nprint(r.text[:9], r.content[:3], r.headers['Content-Type'])",
+        ['{"main":  b\'{"m\' application/json'],
+    ),
+    "https": (
+        "r = requests.get('https://api.example.com/data?key=1')\nprint(r.text, r.headers['X-Left'])\nr.close()",
+        ["secret 9"],
+    ),
+    "a status": (
+        "with requests.get('http://api.example.com/tea') as r:\n    print(r.status_code, r.reason, r.text)",
+        ["418 b'Status' I'm a teapot"],
+    ),
     "an unknown path": ("print(requests.get('http://api.example.com/nothing').status_code)", ["404"]),
-    "piece by piece": ("r = requests.get('http://192.168.1.7:8080/log', stream=True)\nbuffer = bytearray(3000)\n"
-                       "print(r.raw.readinto(buffer), len(r.raw.read(1000)), len(r.raw.read()), r.raw.read())\nr.close()", ["3000 1000 1000 b''"]),
+    "piece by piece": (
+        "r = requests.get('http://192.168.1.7:8080/log', stream=True)\nbuffer = bytearray(3000)\n"
+        "print(r.raw.readinto(buffer), len(r.raw.read(1000)), len(r.raw.read()), r.raw.read())\nr.close()",
+        ["3000 1000 1000 b''"],
+    ),
     "a redirect": ("print(requests.get('http://api.example.com/old').text)", ["I'm a teapot"]),
     "a long answer": ("print(len(requests.post('http://192.168.1.7:8080/log', data='1').content))", ["5000"]),
-    "an unknown host": ("try:\n    requests.get('http://nowhere.example')\nexcept OSError as error:\n    print(error.args)", ["(-2,)"]),
-    "a closed port": ("try:\n    requests.get('http://192.168.1.7/')\nexcept OSError as error:\n    print(error.args)", ["(111,)"]),
-    "a timeout": ("try:\n    requests.get('http://192.168.1.8/', timeout=2)\nexcept OSError as error:\n"
-                  "    print(error.args, time.ticks_ms() // 1000)", ["(110,) 3"]),
-    "what is no URL": ("try:\n    requests.get('ftp://x/')\nexcept ValueError as error:\n    print(error)", ["Unsupported protocol: ftp:"]),
+    "an unknown host": (
+        "try:\n    requests.get('http://nowhere.example')\nexcept OSError as error:\n    print(error.args)",
+        ["(-2,)"],
+    ),
+    "a closed port": (
+        "try:\n    requests.get('http://192.168.1.7/')\nexcept OSError as error:\n    print(error.args)",
+        ["(111,)"],
+    ),
+    "a timeout": (
+        "try:\n    requests.get('http://192.168.1.8/', timeout=2)\nexcept OSError as error:\n"
+        "    print(error.args, time.ticks_ms() // 1000)",
+        ["(110,) 3"],
+    ),
+    "what is no URL": (
+        "try:\n    requests.get('ftp://x/')\nexcept ValueError as error:\n    print(error)",
+        ["Unsupported protocol: ftp:"],
+    ),
 }
 
 
@@ -228,7 +306,9 @@ def test_requests(name):
 
 def test_a_server_answers_otherwise_later_and_goes_away():
     url = "http://192.168.1.7/state"
-    result = play(CONNECT + f"""
+    result = play(
+        CONNECT
+        + f"""
 import requests
 for n in range(3):
     try:
@@ -238,15 +318,24 @@ for n in range(3):
     except OSError as error:
         print(error)
     time.sleep(2)
-""", HOME, {"http_server": {"url": url, "body": "on"}}, {"http_server": {"url": url, "status": 500, "at": 3, "until": 5}})
+""",
+        HOME,
+        {"http_server": {"url": url, "body": "on"}},
+        {"http_server": {"url": url, "status": 500, "at": 3, "until": 5}},
+    )
     assert result.output == ["200 on", "500 ", "[Errno 111] ECONNREFUSED"]
 
 
-@pytest.mark.parametrize(("board", "errors"), [
-    ("pico_w", ["[Errno 2] ENOENT", "[Errno 110] ETIMEDOUT", "[Errno 107] ENOTCONN"]),
-    ("esp32", ["[Errno 2] ENOENT", "[Errno 116] ETIMEDOUT", "[Errno 128] ENOTCONN"])])
+@pytest.mark.parametrize(
+    ("board", "errors"),
+    [
+        ("pico_w", ["[Errno 2] ENOENT", "[Errno 110] ETIMEDOUT", "[Errno 107] ENOTCONN"]),
+        ("esp32", ["[Errno 2] ENOENT", "[Errno 116] ETIMEDOUT", "[Errno 128] ENOTCONN"]),
+    ],
+)
 def test_errors_have_the_boards_own_numbers_and_their_names(board, errors):
-    result = play("""
+    result = play(
+        """
 import errno, socket
 s, t = socket.socket(), socket.socket()
 s.bind(("", 80))
@@ -258,12 +347,16 @@ for wanted, ask in ((errno.ENOENT, lambda: open("nothing.txt")), (errno.ETIMEDOU
     except OSError as error:
         print(error)
         assert error.errno == wanted and errno.errorcode[wanted] in str(error)
-""", board=board)
+""",
+        board=board,
+    )
     assert result.output == errors
 
 
 def test_what_is_asked_stands_in_the_log():
-    result = play(CONNECT + """
+    result = play(
+        CONNECT
+        + """
 import requests
 url = "http://192.168.1.7:8080/log"
 requests.get(url + "?n=1").close()
@@ -271,10 +364,17 @@ requests.post(url, json={"temp": 21.5}, headers={"X-Key": "k"}).close()
 requests.put(url, data="on").close()
 requests.post(url, data=b"bytes", auth=("me", "pw")).close()
 requests.delete(url).close()
-""", *INTERNET)
+""",
+        *INTERNET,
+    )
     url = "http://192.168.1.7:8080/log"
-    assert net(result, "request") == [("GET", url + "?n=1", ""), ("POST", url, '{"temp": 21.5}'), ("PUT", url, "on"), ("POST", url, "bytes"),
-                                      ("DELETE", url, "")]
+    assert net(result, "request") == [
+        ("GET", url + "?n=1", ""),
+        ("POST", url, '{"temp": 21.5}'),
+        ("PUT", url, "on"),
+        ("POST", url, "bytes"),
+        ("DELETE", url, ""),
+    ]
 
 
 def test_nothing_can_be_asked_without_wifi():
@@ -283,32 +383,42 @@ def test_nothing_can_be_asked_without_wifi():
     play(program, *INTERNET, board="esp32", errors=["OSError: -202 (line 2)"])
 
 
-SOCKET_GET = CONNECT + """
+SOCKET_GET = (
+    CONNECT
+    + """
 import socket
 address = socket.getaddrinfo("api.example.com", 80)[0][-1]
 s = socket.socket()
 s.connect(address)
 s.send(b"GET /tea HTTP/1.0\\r\\nHost: api.example.com\\r\\n\\r\\n")
 """
+)
 CLIENTS = {
     "recv to the end": "page = b''\nwhile True:\n    data = s.recv(7)\n    if data:\n        page += data\n    else:\n        break\ns.close()\n"
-                       "print(page[-12:])",
+    "print(page[-12:])",
     "readline": "print(s.readline())\nwhile s.readline() != b'\\r\\n':\n    pass\nprint(s.read())\ns.close()",
     "makefile": "f = s.makefile('rwb', 0)\nprint(f.readline())\nf.close()",
     "read and readinto": "buffer = bytearray(9)\nprint(s.read(4), s.readinto(buffer), buffer, s.recv(3))\ns.close()",
     "not blocking": "s.setblocking(False)\ntries = 0\nwhile True:\n    try:\n        print(s.recv(8))\n        break\n    except OSError as error:\n"
-                    "        assert error.args[0] == 11\n        tries += 1\n        time.sleep_ms(1)\nprint(tries > 5)",
+    "        assert error.args[0] == 11\n        tries += 1\n        time.sleep_ms(1)\nprint(tries > 5)",
     "poll": "import select\npoller = select.poll()\npoller.register(s, select.POLLIN)\nprint(poller.poll(1))\n"
-            "print([event for _, event in poller.poll(1000)])",
+    "print([event for _, event in poller.poll(1000)])",
     "select": "import select\nprint(len(select.select([s], [], [], 1)[0]), select.select([], [s], [])[1] == [s])",
 }
 
 
-@pytest.mark.parametrize(("name", "said"), [
-    ("recv to the end", ["b\"I'm a teapot\""]), ("readline", ["b'HTTP/1.1 418 Status\\r\\n'", "b\"I'm a teapot\""]),
-    ("makefile", ["b'HTTP/1.1 418 Status\\r\\n'"]),
-    ("read and readinto", ["b'HTTP' 9 bytearray(b'/1.1 418 ') b'Sta'"]), ("not blocking", ["b'HTTP/1.1'", "True"]),
-    ("poll", ["[]", "[1]"]), ("select", ["1 True"])])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("recv to the end", ['b"I\'m a teapot"']),
+        ("readline", ["b'HTTP/1.1 418 Status\\r\\n'", 'b"I\'m a teapot"']),
+        ("makefile", ["b'HTTP/1.1 418 Status\\r\\n'"]),
+        ("read and readinto", ["b'HTTP' 9 bytearray(b'/1.1 418 ') b'Sta'"]),
+        ("not blocking", ["b'HTTP/1.1'", "True"]),
+        ("poll", ["[]", "[1]"]),
+        ("select", ["1 True"]),
+    ],
+)
 def test_plain_sockets_as_clients(name, said):
     result = play(SOCKET_GET + CLIENTS[name], *INTERNET)
     assert result.output == said
@@ -333,7 +443,9 @@ ERRORS = {
 @pytest.mark.parametrize("name", ERRORS)
 def test_sockets_refuse_what_real_ones_refuse(name):
     program, error = ERRORS[name]
-    result = play(CONNECT + f"""
+    result = play(
+        CONNECT
+        + f"""
 import socket
 host = socket.getaddrinfo("api.example.com", 80)[0][-1][0]
 s = socket.socket()
@@ -341,12 +453,16 @@ try:
     {program}
 except Exception as error:
     print(repr(error))
-""", *INTERNET)
+""",
+        *INTERNET,
+    )
     assert result.output == [error]
 
 
 def test_asyncio_streams_fetch_a_page_while_an_led_blinks():
-    result = play(CONNECT + """
+    result = play(
+        CONNECT
+        + """
 import asyncio
 from machine import Pin
 async def blink():
@@ -371,13 +487,17 @@ async def main():
     await writer.drain()
     print((await reader.read(-1))[-6:])
 asyncio.run(main())
-""", *INTERNET)
+""",
+        *INTERNET,
+    )
     assert result.output == ["b'HTTP/1.1 418 Status\\r\\n'", "b\"I'm\" b' a' b' teapot'", "b'secret'"]
     assert len(changes(result, "LED")) > 5
 
 
 def test_datagrams_that_nobody_takes_are_logged():
-    result = play(CONNECT + """
+    result = play(
+        CONNECT
+        + """
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -387,27 +507,40 @@ try:
     s.recvfrom(100)
 except OSError as error:
     print(error.args)
-""", HOME)
+""",
+        HOME,
+    )
     assert (result.output, net(result, "datagram")) == (["5", "(110,)"], [("192.168.1.255:5005", "hello")])
 
 
 @pytest.mark.parametrize("host", ["", "ntptime.host = 'de.pool.ntp.org'"])
 def test_the_time_of_a_time_server(host):
-    result = play(CONNECT + f"""
+    result = play(
+        CONNECT
+        + f"""
 import ntptime
 {host}
 print(time.gmtime(ntptime.time())[:6])
-""", HOME, {"ntp_server": {"time": "2026-03-01 07:59:50"}})
+""",
+        HOME,
+        {"ntp_server": {"time": "2026-03-01 07:59:50"}},
+    )
     assert result.output == ["(2026, 3, 1, 7, 59, 51)"]
 
 
 def test_the_clock_can_be_set_by_a_time_server():
-    result = play(CONNECT + "import ntptime\nntptime.settime()\nprint(time.localtime()[:6])", HOME, {"ntp_server": {"time": "2026-03-01 07:59:50"}})
+    result = play(
+        CONNECT + "import ntptime\nntptime.settime()\nprint(time.localtime()[:6])",
+        HOME,
+        {"ntp_server": {"time": "2026-03-01 07:59:50"}},
+    )
     assert result.output == ["(2026, 3, 1, 7, 59, 51)"]
 
 
 def test_a_time_server_loses_its_first_queries():
-    result = play(CONNECT + """
+    result = play(
+        CONNECT
+        + """
 import ntptime
 for n in range(3):
     try:
@@ -415,13 +548,18 @@ for n in range(3):
         print(time.localtime()[0])
     except OSError as error:
         print(error)
-""", HOME, {"ntp_server": {"time": "2026-03-01 07:59:50", "loses": 2}})
+""",
+        HOME,
+        {"ntp_server": {"time": "2026-03-01 07:59:50", "loses": 2}},
+    )
     assert result.output == ["[Errno 110] ETIMEDOUT", "[Errno 110] ETIMEDOUT", "2026"]
 
 
 # --- the program as a server ------------------------------------------------------------------------------------------
 
-PLAIN_SERVER = CONNECT + """
+PLAIN_SERVER = (
+    CONNECT
+    + """
 import socket
 from machine import Pin
 led = Pin("LED", Pin.OUT)
@@ -448,7 +586,10 @@ while True:
         cl.close()
         print("connection closed")
 """
-FILE_SERVER = CONNECT + """
+)
+FILE_SERVER = (
+    CONNECT
+    + """
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 s.bind(("", 80))
@@ -468,7 +609,10 @@ while True:
     conn.write(b"got " + body)
     conn.close()
 """
-POLLED_SERVER = CONNECT + """
+)
+POLLED_SERVER = (
+    CONNECT
+    + """
 import select, socket
 from machine import Pin
 led, s = Pin(15, Pin.OUT), socket.socket()
@@ -486,7 +630,10 @@ while True:
         conn.send("HTTP/1.0 200 OK\\r\\n\\r\\n" + path)
         conn.close()
 """
-ASYNC_SERVER = CONNECT + """
+)
+ASYNC_SERVER = (
+    CONNECT
+    + """
 import asyncio
 from machine import Pin
 led, alive = Pin("LED", Pin.OUT), Pin(15, Pin.OUT)
@@ -513,6 +660,7 @@ async def main():
 
 asyncio.run(main())
 """
+)
 SWITCH = {"http_client": {"asks": [[3, "GET", "/light/on"], [4, "GET", "/light/off"], [5, "GET", "/"]]}}
 
 
@@ -521,14 +669,22 @@ def test_a_plain_web_server_switches_an_led():
     page = "<!DOCTYPE html><html><body>LED is {}</body></html>"
     assert result.output == ["listening on ('0.0.0.0', 80)"]
     assert net(result, "listen") == [80]
-    assert net(result, "answer") == [("/light/on", 200, page.format("on")), ("/light/off", 200, page.format("off")), ("/", 200, page.format("off"))]
+    assert net(result, "answer") == [
+        ("/light/on", 200, page.format("on")),
+        ("/light/off", 200, page.format("off")),
+        ("/", 200, page.format("off")),
+    ]
     assert changes(result, "LED") == [0, 1, 0]
     assert [round(event.time / 1e6, 2) for event in result.log if event.where == "answer"] == [3, 4, 5]
 
 
 def test_an_asyncio_web_server_switches_an_led_beside_a_blinking_one():
     result = play(ASYNC_SERVER, HOME, SWITCH)
-    assert net(result, "answer") == [("/light/on", 200, "led is 1"), ("/light/off", 200, "led is 0"), ("/", 200, "led is 0")]
+    assert net(result, "answer") == [
+        ("/light/on", 200, "led is 1"),
+        ("/light/off", 200, "led is 0"),
+        ("/", 200, "led is 0"),
+    ]
     assert changes(result, "LED") == [0, 1, 0]
     assert len(changes(result, 15)) == 18
 
@@ -536,11 +692,16 @@ def test_an_asyncio_web_server_switches_an_led_beside_a_blinking_one():
 def test_a_task_that_sleeps_long_does_not_keep_the_server_from_answering():
     result = play(ASYNC_SERVER.replace("asyncio.sleep(0.5)", "asyncio.sleep(60)"), HOME, SWITCH)
     assert [(event.time // 100_000, event.value[0]) for event in result.log if event.where == "answer"] == [
-        (30, "/light/on"), (40, "/light/off"), (50, "/")]
+        (30, "/light/on"),
+        (40, "/light/off"),
+        (50, "/"),
+    ]
 
 
 def test_a_server_may_end_its_lines_with_newlines_alone():
-    program = PLAIN_SERVER.replace("HTTP/1.0 200 OK\\r\\nContent-type: text/html\\r\\n\\r\\n", "HTTP/1.1 200 OK\\nConnection: close\\n\\n")
+    program = PLAIN_SERVER.replace(
+        "HTTP/1.0 200 OK\\r\\nContent-type: text/html\\r\\n\\r\\n", "HTTP/1.1 200 OK\\nConnection: close\\n\\n"
+    )
     assert "Connection" in program
     assert [status for _, status, _ in net(play(program, HOME, SWITCH), "answer")] == [200, 200, 200]
 
@@ -551,13 +712,17 @@ def test_a_server_reads_a_form_line_by_line():
 
 
 def test_a_server_polls_between_its_other_work():
-    result = play(POLLED_SERVER, HOME, {"http_client": {"asks": [[3, "GET", "/a"], [3, "GET", "/b"], [4.2, "GET", "/c"]]}})
+    result = play(
+        POLLED_SERVER, HOME, {"http_client": {"asks": [[3, "GET", "/a"], [3, "GET", "/b"], [4.2, "GET", "/c"]]}}
+    )
     assert [answer[2] for answer in net(result, "answer")][-2:] == ["/a", "/c"]
     assert len(changes(result, 15)) > 15
 
 
 def test_an_asyncio_server_can_be_closed():
-    result = play(CONNECT + """
+    result = play(
+        CONNECT
+        + """
 import asyncio
 async def served(reader, writer):
     print(writer.get_extra_info("peername")[0], await reader.readline())
@@ -569,18 +734,29 @@ async def main():
         await asyncio.sleep(4)
     print("closed")
 asyncio.run(main())
-""", HOME, {"http_client": {"asks": [[3, "GET", "/x"], [7, "GET", "/y"]], "port": 8080}})
+""",
+        HOME,
+        {"http_client": {"asks": [[3, "GET", "/x"], [7, "GET", "/y"]], "port": 8080}},
+    )
     assert result.output == ["192.168.1.20 b'GET /x HTTP/1.1\\r\\n'", "closed"]
     assert net(result, "answer") == [("/x", 200, "hi"), ("/y", None, "")]
 
 
-@pytest.mark.parametrize(("program", "answer"), [
-    ("", None),                                                                             # nobody listens
-    ("s.listen(1)", None),                                                                  # nobody answers
-    ("s.listen(1)\nc, _ = s.accept()\nc.send('hello')\nc.close()", None),                   # not in HTTP
-    ("s.listen(1)\nc, _ = s.accept()\nc.send('HTTP/1.1 500 Oops\\r\\n\\r\\nhello')", 500)])      # and leaves the connection open
+@pytest.mark.parametrize(
+    ("program", "answer"),
+    [
+        ("", None),  # nobody listens
+        ("s.listen(1)", None),  # nobody answers
+        ("s.listen(1)\nc, _ = s.accept()\nc.send('hello')\nc.close()", None),  # not in HTTP
+        ("s.listen(1)\nc, _ = s.accept()\nc.send('HTTP/1.1 500 Oops\\r\\n\\r\\nhello')", 500),
+    ],
+)  # and leaves the connection open
 def test_a_visitor_tells_a_bad_answer(program, answer):
-    result = play(CONNECT + "import socket\ns = socket.socket()\ns.bind(('', 80))\n" + program, HOME, {"http_client": {"asks": [[3, "GET", "/"]]}})
+    result = play(
+        CONNECT + "import socket\ns = socket.socket()\ns.bind(('', 80))\n" + program,
+        HOME,
+        {"http_client": {"asks": [[3, "GET", "/"]]}},
+    )
     assert [(path, status) for path, status, _ in net(result, "answer")] == [("/", answer)]
 
 
@@ -594,11 +770,18 @@ def test_a_button_s_interrupt_comes_while_the_server_waits():
 
 # --- MQTT -------------------------------------------------------------------------------------------------------------
 
-BROKER = {"mqtt_broker": {"host": "broker.local", "messages": [[4, "robot/led", "on"], [5, "robot/other", "x"], [6, "robot/led", "off"]]}}
+BROKER = {
+    "mqtt_broker": {
+        "host": "broker.local",
+        "messages": [[4, "robot/led", "on"], [5, "robot/other", "x"], [6, "robot/led", "off"]],
+    }
+}
 
 
 def test_mqtt_publishes_every_two_seconds():
-    result = play(CONNECT + """
+    result = play(
+        CONNECT
+        + """
 from umqtt.simple import MQTTClient
 client = MQTTClient("robot", "broker.local", keepalive=60)
 print(client.connect())
@@ -607,7 +790,10 @@ while True:
     client.publish("robot/n", str(n))
     n += 1
     time.sleep(2)
-""", HOME, BROKER)
+""",
+        HOME,
+        BROKER,
+    )
     assert result.output == ["0"]
     assert net(result, "publish") == [("robot/n", str(n)) for n in range(5)]
     times = [event.time // 1000 for event in result.log if event.where == "publish"]
@@ -616,7 +802,9 @@ while True:
 
 @pytest.mark.parametrize("wait", ["client.wait_msg()", "client.check_msg(); time.sleep_ms(20)", "client.check_msg()"])
 def test_mqtt_messages_switch_an_led(wait):
-    result = play(CONNECT + f"""
+    result = play(
+        CONNECT
+        + f"""
 from umqtt.simple import MQTTClient
 from machine import Pin
 led = Pin("LED", Pin.OUT)
@@ -630,14 +818,22 @@ client.connect()
 client.subscribe(b"robot/led")
 while True:
     {wait}
-""", HOME, {"mqtt_broker": {**BROKER["mqtt_broker"], "user": "me", "password": "pw"}})
+""",
+        HOME,
+        {"mqtt_broker": {**BROKER["mqtt_broker"], "user": "me", "password": "pw"}},
+    )
     assert result.output == ["b'robot/led' b'on'", "b'robot/led' b'off'"]
-    assert (net(result, "subscribe"), net(result, "message")) == (["robot/led"], [("robot/led", "on"), ("robot/led", "off")])
+    assert (net(result, "subscribe"), net(result, "message")) == (
+        ["robot/led"],
+        [("robot/led", "on"), ("robot/led", "off")],
+    )
     assert changes(result, "LED") == [0, 1, 0]
 
 
 def test_mqtt_acknowledges_pings_and_hands_back_what_was_subscribed_to():
-    result = play(CONNECT + """
+    result = play(
+        CONNECT
+        + """
 from umqtt.simple import MQTTClient
 client = MQTTClient("robot", "broker.local")
 client.set_callback(lambda topic, msg: print(topic, msg))
@@ -654,18 +850,28 @@ client.publish("a/n", b"2")
 time.sleep(1)
 print(client.check_msg())
 client.disconnect()
-""", HOME, BROKER)
+""",
+        HOME,
+        BROKER,
+    )
     assert result.output == [f"b'state/kept' b'{'k' * 200}'", "b'a/n' b'1'", "None", "None"]
     assert net(result, "will") == []
 
 
 def test_mqtt_refuses_a_wrong_password():
-    play(CONNECT + "from umqtt.simple import MQTTClient\nMQTTClient('robot', 'broker.local', user='me', password='no').connect()",
-         HOME, {"mqtt_broker": {"host": "broker.local", "user": "me", "password": "pw"}}, errors=["MQTTException: 5 (line 9)"])
+    play(
+        CONNECT
+        + "from umqtt.simple import MQTTClient\nMQTTClient('robot', 'broker.local', user='me', password='no').connect()",
+        HOME,
+        {"mqtt_broker": {"host": "broker.local", "user": "me", "password": "pw"}},
+        errors=["MQTTException: 5 (line 9)"],
+    )
 
 
 def test_mqtt_loses_its_broker_with_the_wifi():
-    result = play(CONNECT + """
+    result = play(
+        CONNECT
+        + """
 from umqtt.simple import MQTTClient
 client = MQTTClient("robot", "broker.local")
 client.set_last_will("robot/state", "gone")
@@ -677,12 +883,17 @@ while True:
         print(error.args)
         break
     time.sleep(1)
-""", {"access_point": {"ssid": "home", "password": "secret", "drops": [5]}}, BROKER)
+""",
+        {"access_point": {"ssid": "home", "password": "secret", "drops": [5]}},
+        BROKER,
+    )
     assert (result.output, net(result, "will")) == (["(104,)"], [("robot/state", "gone")])
 
 
 def test_robust_mqtt_connects_again():
-    result = play(CONNECT + """
+    result = play(
+        CONNECT
+        + """
 from umqtt.robust import MQTTClient
 client = MQTTClient("robot", "broker.local")
 client.DEBUG = True
@@ -694,14 +905,21 @@ while True:
     if not wlan.isconnected():
         wlan.connect("home", "secret")
     time.sleep(1)
-""", {"access_point": {"ssid": "home", "password": "secret", "drops": [5], "for": 0.1}}, BROKER, board="esp32", seconds=15)
+""",
+        {"access_point": {"ssid": "home", "password": "secret", "drops": [5], "for": 0.1}},
+        BROKER,
+        board="esp32",
+        seconds=15,
+    )
     assert result.output[:1] == ["mqtt: OSError(104,)"]
     assert [payload for _, payload in net(result, "publish")] == [str(n) for n in range(len(net(result, "publish")))]
     assert len(net(result, "publish")) > 8
 
 
 def test_the_project_s_own_example_connects_and_publishes():
-    program = (Path(__file__).parents[1] / "corpora/robo-examples/wifi_mqtt.py").read_text() + '\nmain("home", "secret", "192.168.1.10")\n'
+    program = (
+        Path(__file__).parents[1] / "corpora/robo-examples/wifi_mqtt.py"
+    ).read_text() + '\nmain("home", "secret", "192.168.1.10")\n'
     result = play(program, HOME, {"mqtt_broker": {"host": "192.168.1.10"}}, seconds=25)
     assert result.output == ["address 192.168.1.42"]
     published = net(result, "publish")
@@ -709,9 +927,21 @@ def test_the_project_s_own_example_connects_and_publishes():
     assert all(-20 < float(payload) < 60 for _, payload in published)
 
 
-@pytest.mark.parametrize(("topic", "pattern", "taken"), [
-    ("a/b", "a/b", True), ("a/b", "a/c", False), ("a/b", "a/+", True), ("a/b/c", "a/+", False), ("a/b/c", "a/#", True), ("a", "a/#", True),
-    ("b", "a/#", False), ("a/b", "#", True), ("a/b/c", "+/b/+", True), ("a", "+/b", False)])
+@pytest.mark.parametrize(
+    ("topic", "pattern", "taken"),
+    [
+        ("a/b", "a/b", True),
+        ("a/b", "a/c", False),
+        ("a/b", "a/+", True),
+        ("a/b/c", "a/+", False),
+        ("a/b/c", "a/#", True),
+        ("a", "a/#", True),
+        ("b", "a/#", False),
+        ("a/b", "#", True),
+        ("a/b/c", "+/b/+", True),
+        ("a", "+/b", False),
+    ],
+)
 def test_subscriptions_take_topics_as_mqtt_says(topic, pattern, taken):
     assert fits(topic, pattern) is taken
 
@@ -725,25 +955,72 @@ def test_packets_of_any_size_are_taken_apart_again(size):
 
 # --- what only a hostile program does ---------------------------------------------------------------------------------
 
-ODD = ["", ",", "1", "2", "1,", "1,,", "1,-5", "1,-5,0", "1,99999999999999999999", "1,1.1.1.1,x", "1,203.0.113.10,80", "1,203.0.113.10,443",
-       "1,203.0.113.10,1883", "sta", "sta,,", "sta,ssid,\0", "zz,zz", "1,zz", "1,4745", "1,203.0.113.11,123,00", "datagram", "x" * 10_000,
-       *("1," + data.hex() for data in (b"GET / HTTP/1.1\r\nContent-Length: \xb2\r\n\r\n", bytes([0x10, 2, 0, 9, 0x82, 0]), b"\xff" * 1460)),
-       "3," + b"HTTP/1.1 \xb2\xb2\xb2 x\r\nContent-Length: 99999999999\r\n\r\n".hex()]
+ODD = [
+    "",
+    ",",
+    "1",
+    "2",
+    "1,",
+    "1,,",
+    "1,-5",
+    "1,-5,0",
+    "1,99999999999999999999",
+    "1,1.1.1.1,x",
+    "1,203.0.113.10,80",
+    "1,203.0.113.10,443",
+    "1,203.0.113.10,1883",
+    "sta",
+    "sta,,",
+    "sta,ssid,\0",
+    "zz,zz",
+    "1,zz",
+    "1,4745",
+    "1,203.0.113.11,123,00",
+    "datagram",
+    "x" * 10_000,
+    *(
+        "1," + data.hex()
+        for data in (b"GET / HTTP/1.1\r\nContent-Length: \xb2\r\n\r\n", bytes([0x10, 2, 0, 9, 0x82, 0]), b"\xff" * 1460)
+    ),
+    "3," + b"HTTP/1.1 \xb2\xb2\xb2 x\r\nContent-Length: 99999999999\r\n\r\n".hex(),
+]
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_nothing_that_a_program_says_to_the_hardware_breaks_us(seed):
     board, chance = Board(boards.load("pico_w"), 3600), random.Random(seed)
-    world = [HOME, WEATHER, SECRET, {"mqtt_broker": {"host": "api.example.com", "messages": [[n, "a", "b"] for n in range(20)]}},
-             {"ntp_server": {"time": "2026-03-01"}}, {"http_client": {"asks": [[n / 2, "GET", "/"] for n in range(40)]}}]
+    world = [
+        HOME,
+        WEATHER,
+        SECRET,
+        {"mqtt_broker": {"host": "api.example.com", "messages": [[n, "a", "b"] for n in range(20)]}},
+        {"ntp_server": {"time": "2026-03-01"}},
+        {"http_client": {"asks": [[n / 2, "GET", "/"] for n in range(40)]}},
+    ]
     for device in parse(world, "pico_w", "inputs"):
         device.attach(board)
-    for start in (("net.active", "sta,1"), ("net.join", f"{b'home'.hex()},{b'secret'.hex()}"), ("sleep", "2000000"), ("sock.new", "stream"),
-                  ("sock.new", "stream"), ("sock.bind", "2,80"), ("sock.listen", "2,4"), ("sleep", "1000000"), ("sock.accept", "2")):
+    for start in (
+        ("net.active", "sta,1"),
+        ("net.join", f"{b'home'.hex()},{b'secret'.hex()}"),
+        ("sleep", "2000000"),
+        ("sock.new", "stream"),
+        ("sock.new", "stream"),
+        ("sock.bind", "2,80"),
+        ("sock.listen", "2,4"),
+        ("sleep", "1000000"),
+        ("sock.accept", "2"),
+    ):
         assert not board.call(*start).startswith("!")
-    ends = {"net.active", "net.join", "net.leave", "sock.close", "sock.accept", "sock.recvfrom"}       # after these little can happen any more
+    ends = {
+        "net.active",
+        "net.join",
+        "net.leave",
+        "sock.close",
+        "sock.accept",
+        "sock.recvfrom",
+    }  # after these little can happen any more
     asked = [name for name in board.operations if name.startswith(("net.", "sock.")) and (seed % 2 or name not in ends)]
-    with contextlib.suppress(Stop):         # where it waits for what never comes
+    with contextlib.suppress(Stop):  # where it waits for what never comes
         for _ in range(300):
             board.call(chance.choice(asked), chance.choice(ODD))
         board.call("sleep", "3600000000")
@@ -752,14 +1029,19 @@ def test_nothing_that_a_program_says_to_the_hardware_breaks_us(seed):
 
 # --- scripts ----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("device", "told"), [
-    ({"access_point": {"ssid": "home"}}, "password"),
-    ({"access_point": {"ssid": "home", "password": "x", "drops": [3, 2]}}, "times must not go backwards"),
-    ({"http_server": {"url": "api.example.com"}}, "url"),
-    ({"http_client": {"asks": [[1, "GET"]]}}, "asks"),
-    ({"http_client": {"asks": [[2, "GET", "/"], [1, "GET", "/"]]}}, "times must not go backwards"),
-    ({"mqtt_broker": {"host": "x", "messages": [[1, "t", 3]]}}, "messages"),
-    ({"ntp_server": {"time": "soon"}}, "time")])
+
+@pytest.mark.parametrize(
+    ("device", "told"),
+    [
+        ({"access_point": {"ssid": "home"}}, "password"),
+        ({"access_point": {"ssid": "home", "password": "x", "drops": [3, 2]}}, "times must not go backwards"),
+        ({"http_server": {"url": "api.example.com"}}, "url"),
+        ({"http_client": {"asks": [[1, "GET"]]}}, "asks"),
+        ({"http_client": {"asks": [[2, "GET", "/"], [1, "GET", "/"]]}}, "times must not go backwards"),
+        ({"mqtt_broker": {"host": "x", "messages": [[1, "t", 3]]}}, "messages"),
+        ({"ntp_server": {"time": "soon"}}, "time"),
+    ],
+)
 def test_a_slip_in_a_script_is_told(device, told):
     with pytest.raises(UserError, match=told):
         parse([device], "pico_w", "inputs")

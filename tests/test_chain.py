@@ -17,9 +17,20 @@ from ruamel.yaml import YAML
 from pipeline.core.config import FOLDERS
 
 pytestmark = pytest.mark.slow
-TRAIN_ON = {"train", "evaluate", "export", "quantize@F16", "quantize@Q8_0", "quantize@Q4_K_M", "answer", "assess", "exam", "release"}
+TRAIN_ON = {
+    "train",
+    "evaluate",
+    "export",
+    "quantize@F16",
+    "quantize@Q8_0",
+    "quantize@Q4_K_M",
+    "answer",
+    "assess",
+    "exam",
+    "release",
+}
 NEW_VERSION = {"register", "judge"}
-CONFIGS = [f"configs/{folder}" for folder, _ in FOLDERS.values()]      # of which a stage lists the keys
+CONFIGS = [f"configs/{folder}" for folder, _ in FOLDERS.values()]  # of which a stage lists the keys
 ALL = {"collect", "prepare", "tokenizer", "pack"} | TRAIN_ON
 
 
@@ -39,7 +50,9 @@ def test_dvc_alone_builds_everything_and_finds_nothing_left_to_do(built):
 
 def changes_no_result(module: Path, root: Path) -> bool:
     """Whether a module holds nothing but a docstring, or says only where modules are looked for."""
-    return module.name == "__init__.py" and (len(ast.parse(module.read_text()).body) == 1 or module == root / "pipeline/__init__.py")
+    return module.name == "__init__.py" and (
+        len(ast.parse(module.read_text()).body) == 1 or module == root / "pipeline/__init__.py"
+    )
 
 
 def test_every_stage_lists_exactly_what_it_reads(built, record):
@@ -55,21 +68,32 @@ def test_every_stage_lists_exactly_what_it_reads(built, record):
                 declared_keys |= {(file, key) for key in keys or []}
         read_keys = {(row[1], row[2]) for row in rows if row[0] == "key"}
         assert {key for key in read_keys if key[0] not in whole_files} == declared_keys, f"{name}: params"
-        for file in whole_files:        # a key that never has to be there may be left out of the file
-            assert set(YAML(typ="safe").load(built / file)) <= {key for f, key in read_keys if f == file}, f"{name}: {file}"
+        for file in whole_files:  # a key that never has to be there may be left out of the file
+            assert set(YAML(typ="safe").load(built / file)) <= {key for f, key in read_keys if f == file}, (
+                f"{name}: {file}"
+            )
 
         def inside(path, folders):
             return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
         deps = [dep.replace("${item.quant}", "") for dep in stage["deps"]]
         outs = [next(iter(o)) if isinstance(o, dict) else o for o in stage["outs"] + stage.get("metrics", [])]
         outs = [re.sub(r"/?\$\{item.quant\}.*", "", out) for out in outs]
         code = {row[1] for row in rows if row[0] == "code" and not changes_no_result(built / row[1], built)}
         own = ("pipeline", "params.yaml", "dvc.yaml", "dvc.lock", *CONFIGS, ".dvc", ".git", ".state", ".venv")
-        files = {row[1] for row in rows if row[0] == "file" and not inside(row[1], own)
-                 and "unfinished" not in row[1] and not Path(built, row[1]).is_dir()}
+        files = {
+            row[1]
+            for row in rows
+            if row[0] == "file"
+            and not inside(row[1], own)
+            and "unfinished" not in row[1]
+            and not Path(built, row[1]).is_dir()
+        }
         undeclared = {path for path in code | files if not inside(path, deps) and not inside(path, outs)}
         assert not undeclared, f"{name} reads what dvc.yaml does not list: {undeclared}"
-        unread = {dep for dep in deps if not any(inside(path, [dep]) for path in code | files)} - {"checkpoints"}   # read where init_from names one
+        unread = {dep for dep in deps if not any(inside(path, [dep]) for path in code | files)} - {
+            "checkpoints"
+        }  # read where init_from names one
         assert not unread, f"{name} lists what it does not read: {unread}"
 
 
@@ -93,15 +117,24 @@ def test_the_judge_measures_as_the_evaluate_stage_does(built):
         assert float(said.split()[-1]) == metrics(built, "evaluate")[split]["bits_per_byte"]
 
 
-@pytest.mark.parametrize("file, key, value, expected", [
-    ("configs/training/small.yaml", "learning_rate", 2e-3, TRAIN_ON | NEW_VERSION),
-    ("params.yaml", "quants", ["F16", "Q8_0", "Q4_K_M", "Q5_K_M"], {"quantize@Q5_K_M", "answer", "assess", "exam", "release"} | NEW_VERSION),
-    ("params.yaml", "assess.tokens", 256, {"assess", "exam", "release"}),
-    ("params.yaml", "exam.max_new_tokens", 9, {"answer", "exam"}),         # the figures stay as they were
-    ("configs/serving/small.yaml", "quant", "F16", {"exam", "release"} | NEW_VERSION),
-    ("configs/serving/small.yaml", "parameters.temperature", 0.2, {"release"} | NEW_VERSION),
-    ("params.yaml", "prepare.min_bytes", 3500, ALL - {"collect"} | NEW_VERSION),
-], ids=["learning_rate", "quants", "assess", "exam", "quant", "temperature", "prepare"])
+@pytest.mark.parametrize(
+    "file, key, value, expected",
+    [
+        ("configs/training/small.yaml", "learning_rate", 2e-3, TRAIN_ON | NEW_VERSION),
+        (
+            "params.yaml",
+            "quants",
+            ["F16", "Q8_0", "Q4_K_M", "Q5_K_M"],
+            {"quantize@Q5_K_M", "answer", "assess", "exam", "release"} | NEW_VERSION,
+        ),
+        ("params.yaml", "assess.tokens", 256, {"assess", "exam", "release"}),
+        ("params.yaml", "exam.max_new_tokens", 9, {"answer", "exam"}),  # the figures stay as they were
+        ("configs/serving/small.yaml", "quant", "F16", {"exam", "release"} | NEW_VERSION),
+        ("configs/serving/small.yaml", "parameters.temperature", 0.2, {"release"} | NEW_VERSION),
+        ("params.yaml", "prepare.min_bytes", 3500, ALL - {"collect"} | NEW_VERSION),
+    ],
+    ids=["learning_rate", "quants", "assess", "exam", "quant", "temperature", "prepare"],
+)
 def test_one_changed_key_runs_just_what_reads_it(settled, file, key, value, expected):
     before = (settled / file).read_text()
     try:
@@ -124,8 +157,11 @@ def test_a_precision_that_this_cpu_crawls_in_is_refused_where_it_would_be_traine
     root = Path(shutil.copytree(built, tmp_path / "project"))
     edit(root, "configs/training/small.yaml", precision="bf16-mixed")
     said = without_bfloat16(root, "run", ok=False)
-    assert "configs/training/small.yaml: precision: bf16-mixed: this CPU has no bfloat16 units" in said and states(said) == {}
-    call(root, "dvc", "commit", "--force", "train")     # trained elsewhere: then it is served here
+    assert (
+        "configs/training/small.yaml: precision: bf16-mixed: this CPU has no bfloat16 units" in said
+        and states(said) == {}
+    )
+    call(root, "dvc", "commit", "--force", "train")  # trained elsewhere: then it is served here
     ran = states(without_bfloat16(root, "run"))
     assert ran["train"] == "Skipped" and ran["register"] == "Executed"
 
@@ -134,8 +170,13 @@ def test_a_precision_that_this_cpu_crawls_in_is_refused_where_it_would_be_traine
 def test_a_killed_flow_leaves_nobody_writing_and_goes_on(built, tmp_path, victim):
     root = Path(shutil.copytree(built, tmp_path / "project")).resolve()
     edit(root, "configs/training/small.yaml", max_steps=4000, checkpoint_every=5)
-    flow = subprocess.Popen([sys.executable, "-m", "flows.cli", "run"], cwd=root, env=environment(root), stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT)
+    flow = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "run"],
+        cwd=root,
+        env=environment(root),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     until = time.monotonic() + 400
     checkpoints = root / ".state/checkpoints"
     while not list(checkpoints.rglob("step-*.ckpt")):
@@ -143,7 +184,11 @@ def test_a_killed_flow_leaves_nobody_writing_and_goes_on(built, tmp_path, victim
         time.sleep(0.1)
     stage = [line for line in processes_in(root) if "pipeline.training.train" in line]
     assert stage, "the stage runs"
-    killed = f"{flow.pid} flows.cli" if victim == "flow" else next(line for line in processes_in(root) if "flows.dvc_child" in line)
+    killed = (
+        f"{flow.pid} flows.cli"
+        if victim == "flow"
+        else next(line for line in processes_in(root) if "flows.dvc_child" in line)
+    )
     os.kill(int(killed.split()[0]), signal.SIGKILL)
     said = flow.communicate(timeout=300)[0].decode(errors="replace")
     until = time.monotonic() + 30
@@ -163,7 +208,7 @@ def test_dvcs_own_commands(built, tmp_path):
     root = Path(shutil.copytree(built, tmp_path / "project"))
     call(root, "git", "add", "-A")
     call(root, "git", "commit", "-qm", "built")
-    call(root, "dvc", "repro", "--force", "--single-item", "train", "assess")       # the same again, at another speed
+    call(root, "dvc", "repro", "--force", "--single-item", "train", "assess")  # the same again, at another speed
     assert call(root, "git", "status", "--porcelain") == "", "dvc.lock holds what is another each time"
     assert "tokens_per_second" in call(root, "dvc", "metrics", "show", "metrics/speed.json")
     call(root, "dvc", "exp", "run", "-n", "slower", "-S", "configs/training/small.yaml:learning_rate=0.001")
@@ -175,7 +220,9 @@ def test_dvcs_own_commands(built, tmp_path):
     call(root, "git", "checkout", "-q", ".")
     call(root, "dvc", "checkout")
     # a sweep, as docs/training.md says
-    call(root, "dvc", "exp", "run", "--queue", "-S", "configs/training/small.yaml:learning_rate=0.002,0.004", "evaluate")
+    call(
+        root, "dvc", "exp", "run", "--queue", "-S", "configs/training/small.yaml:learning_rate=0.002,0.004", "evaluate"
+    )
     call(root, "dvc", "exp", "run", "--run-all")
     shown = call(root, "dvc", "exp", "show", "--csv", "--sort-by", "metrics/evaluate.json:val.bits_per_byte")
     assert {"0.001", "0.002", "0.003", "0.004"} <= set(re.split(r"[,\n]", shown))
@@ -204,7 +251,9 @@ def test_fine_tuning_on_other_text(built, tmp_path):
     shutil.copytree(root / "models/trained", root / "checkpoints/base")
     edit(root, "dvc.yaml", **{"stages.tokenizer.frozen": True})
     edit(root, "params.yaml", **{"prepare.min_bytes": 3500})
-    edit(root, "configs/training/small.yaml", init_from="checkpoints/base", learning_rate=1e-4, min_lr=1e-5, max_steps=2)
+    edit(
+        root, "configs/training/small.yaml", init_from="checkpoints/base", learning_rate=1e-4, min_lr=1e-5, max_steps=2
+    )
     assert "parameters from checkpoints/base" in call(root, "dvc", "repro", "train")
     assert "up to date" in call(root, "dvc", "status", "train")
     shutil.copytree(root / "models/trained", root / "checkpoints/base", dirs_exist_ok=True)
@@ -215,7 +264,9 @@ def test_the_data_stages_are_the_same_bytes_elsewhere(built, tmp_path):
     """No hash of a path, a time or a machine gets into them; tokenizer and packing included."""
     root = make_chain(tmp_path / "elsewhere")
     call(root, "dvc", "repro", "pack")
+
     def locked(project):
         stages = YAML(typ="safe").load(project / "dvc.lock")["stages"]
         return {stage: stages[stage]["outs"] for stage in ("collect", "prepare", "tokenizer", "pack")}
+
     assert locked(root) == locked(built)

@@ -45,16 +45,29 @@ def taken(content: bytes, include=("*.py",), exclude=()) -> dict[str, bytes]:
 
 
 def sdist(digest, name="robo", version="1.0", include=("*.py",), exclude=(), split="train", kind="sdist"):
-    return PackageSource(kind=kind, name=name, version=version, sha256=digest, license="MIT", split=split, include=list(include),
-                       exclude=list(exclude))
+    return PackageSource(
+        kind=kind,
+        name=name,
+        version=version,
+        sha256=digest,
+        license="MIT",
+        split=split,
+        include=list(include),
+        exclude=list(exclude),
+    )
 
 
 def folder(path="corpora/mine", name="mine", include=("*.py",), split="val"):
     return FolderSource(kind="folder", name=name, path=path, license="Apache-2.0", split=split, include=list(include))
 
 
-GOOD = targz(member("robo-1.0", b"", tarfile.DIRTYPE), member("robo-1.0/src/blink.py"), member("robo-1.0/setup.py", b"x = 1\n"),
-             member("robo-1.0/README.md", b"# hello\n"), member("robo-1.0/src/b.py", b"b = 2\n"))
+GOOD = targz(
+    member("robo-1.0", b"", tarfile.DIRTYPE),
+    member("robo-1.0/src/blink.py"),
+    member("robo-1.0/setup.py", b"x = 1\n"),
+    member("robo-1.0/README.md", b"# hello\n"),
+    member("robo-1.0/src/b.py", b"b = 2\n"),
+)
 
 
 def fails(sources, *words, kind=UserError):
@@ -65,12 +78,15 @@ def fails(sources, *words, kind=UserError):
     for word in words:
         assert word in str(error.value), error.value
     after = files_under(Path.cwd().parent)
-    assert {p: c for p, c in after.items() if ".state/" not in p} == {p: c for p, c in before.items() if ".state/" not in p}
+    assert {p: c for p, c in after.items() if ".state/" not in p} == {
+        p: c for p, c in before.items() if ".state/" not in p
+    }
     assert not list(Path.cwd().rglob("*.unfinished")) and not list(Path("data").glob(".*"))
     return str(error.value)
 
 
 # --- what it is for ---------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("html", [True, False])
 def test_fetches_once_and_writes_what_was_asked_with_its_provenance(index, html):
@@ -86,15 +102,38 @@ def test_fetches_once_and_writes_what_was_asked_with_its_provenance(index, html)
     rows = collect(sources)
 
     assert {p: c for p, c in files_under(Path("data/raw")).items() if not p.endswith(".jsonl")} == {
-        "robo/src/blink.py": CODE, "robo/src/b.py": b"b = 2\n", "mine/a.py": CODE, "mine/deep/b.py": b"\xff\xfe\r\n"}
+        "robo/src/blink.py": CODE,
+        "robo/src/b.py": b"b = 2\n",
+        "mine/a.py": CODE,
+        "mine/deep/b.py": b"\xff\xfe\r\n",
+    }
     assert [json.loads(line) for line in Path("data/raw/provenance.jsonl").read_text().splitlines()] == rows
     assert rows == sorted(rows, key=lambda row: (row["source"], row["path"]))
     for row in rows:
         content = Path("data/raw", row["source"], row["path"]).read_bytes()
         assert row["sha256"] == hashlib.sha256(content).hexdigest() and row["bytes"] == len(content)
-    assert [{key: value for key, value in row.items() if key not in ("sha256", "bytes")} for row in (rows[0], rows[2])] == [
-        {"source": "mine", "kind": "folder", "version": None, "path": "a.py", "license": "Apache-2.0", "declared": None, "split": "val"},
-        {"source": "robo", "kind": "sdist", "version": "1.0", "path": "src/b.py", "license": "MIT", "declared": None, "split": "train"}]
+    assert [
+        {key: value for key, value in row.items() if key not in ("sha256", "bytes")} for row in (rows[0], rows[2])
+    ] == [
+        {
+            "source": "mine",
+            "kind": "folder",
+            "version": None,
+            "path": "a.py",
+            "license": "Apache-2.0",
+            "declared": None,
+            "split": "val",
+        },
+        {
+            "source": "robo",
+            "kind": "sdist",
+            "version": "1.0",
+            "path": "src/b.py",
+            "license": "MIT",
+            "declared": None,
+            "split": "train",
+        },
+    ]
     assert index.asked == ["/simple/robo/", "/files/robo/robo-1.0.tar.gz"]
 
     first = files_under(Path("data/raw"))
@@ -115,11 +154,20 @@ def test_several_are_fetched_at_once_each_file_once(index, monkeypatch):
         answer(self)
 
     monkeypatch.setattr(Answer, "do_GET", answer_together)
-    digests = {name: index.add(name, targz(member(f"{name}-1.0/a.py"), member(f"{name}-1.0/{name}.py", name.encode()))) for name in names}
-    rows = collect([sdist(digests[name], name, include=[file], split=split)
-                    for name in names for file, split in ((f"{name}.py", "train"), ("a.py", "val"))])
+    digests = {
+        name: index.add(name, targz(member(f"{name}-1.0/a.py"), member(f"{name}-1.0/{name}.py", name.encode())))
+        for name in names
+    }
+    rows = collect(
+        [
+            sdist(digests[name], name, include=[file], split=split)
+            for name in names
+            for file, split in ((f"{name}.py", "train"), ("a.py", "val"))
+        ]
+    )
     assert [(row["source"], row["path"], row["split"]) for row in rows] == [
-        (name, file, split) for name in names for file, split in (("a.py", "val"), (f"{name}.py", "train"))]
+        (name, file, split) for name in names for file, split in (("a.py", "val"), (f"{name}.py", "train"))
+    ]
     assert len(index.asked) == 6
 
 
@@ -131,23 +179,43 @@ def test_a_zip_gives_the_same_as_a_tar(index):
 
 
 def test_a_wheel_is_read_like_a_source_distribution(index):
-    wheel = zipped(("robo/__init__.py", CODE), ("blink.py", b"b = 1\n"), ("robo-1.0.dist-info/METADATA", b"Name: robo\n"),
-                   ("robo-1.0.dist-info/licenses/LICENSE", b"MIT"))
+    wheel = zipped(
+        ("robo/__init__.py", CODE),
+        ("blink.py", b"b = 1\n"),
+        ("robo-1.0.dist-info/METADATA", b"Name: robo\n"),
+        ("robo-1.0.dist-info/licenses/LICENSE", b"MIT"),
+    )
     for ending in ("-cp311-cp311-linux_x86_64.whl", "-py3-none-any.whl"):
         digest = index.add("robo", wheel if "none" in ending else zipped(("other.py", CODE)), ending=ending)
     rows = collect([sdist(digest, kind="wheel")])
-    assert [(row["path"], row["kind"], row["version"]) for row in rows] == [("blink.py", "wheel", "1.0"), ("robo/__init__.py", "wheel", "1.0")]
-    assert [(row["path"], row["text"]) for row in read_jsonl(LICENSES)] == [("robo-1.0.dist-info/licenses/LICENSE", "MIT")]
+    assert [(row["path"], row["kind"], row["version"]) for row in rows] == [
+        ("blink.py", "wheel", "1.0"),
+        ("robo/__init__.py", "wheel", "1.0"),
+    ]
+    assert [(row["path"], row["text"]) for row in read_jsonl(LICENSES)] == [
+        ("robo-1.0.dist-info/licenses/LICENSE", "MIT")
+    ]
 
 
 def test_a_wheel_may_be_as_harmful_as_an_archive(index, before):
-    fails([sdist(index.add("robo", zipped(("../evil.py", CODE)), ending="-py3-none-any.whl"), kind="wheel")], "unsafe file name")
+    fails(
+        [sdist(index.add("robo", zipped(("../evil.py", CODE)), ending="-py3-none-any.whl"), kind="wheel")],
+        "unsafe file name",
+    )
 
 
 def test_licence_texts_are_kept_and_are_no_training_text(index):
-    members = {"LICENSE": b"MIT\r\nsaid by A\r\n", "COPYING.md": b"GPL", "LICENSES/CC0-1.0.txt": b"CC0 \xff", "src/LICENSE": b"of a part",
-               "REUSE.toml": b"of REUSE", "src/b.py.license": b"beside", "license.py": CODE, "licensed.txt": b"no",
-               "PKG-INFO": b"Name: robo\nLicense: Apache 2.0\nClassifier: License :: OSI Approved :: MIT License\n\nA story.\n"}
+    members = {
+        "LICENSE": b"MIT\r\nsaid by A\r\n",
+        "COPYING.md": b"GPL",
+        "LICENSES/CC0-1.0.txt": b"CC0 \xff",
+        "src/LICENSE": b"of a part",
+        "REUSE.toml": b"of REUSE",
+        "src/b.py.license": b"beside",
+        "license.py": CODE,
+        "licensed.txt": b"no",
+        "PKG-INFO": b"Name: robo\nLicense: Apache 2.0\nClassifier: License :: OSI Approved :: MIT License\n\nA story.\n",
+    }
     digest = index.add("robo", targz(*(member(f"robo-1.0/{name}", content) for name, content in members.items())))
     Path("corpora/mine").mkdir(parents=True)
     Path("corpora/mine/a.py").write_bytes(b"a = 1\n")
@@ -156,9 +224,14 @@ def test_licence_texts_are_kept_and_are_no_training_text(index):
     assert [row["path"] for row in rows] == ["a.py", "license.py"]
     kept = [json.loads(line) for line in Path("data/raw/licenses.jsonl").read_text().splitlines()]
     assert [(row["source"], row["path"], row["text"]) for row in kept] == [
-        ("mine", "Licence.txt", "of the folder"), ("robo", "COPYING.md", "GPL"), ("robo", "LICENSE", "MIT\nsaid by A"),
-        ("robo", "LICENSES/CC0-1.0.txt", "CC0 \ufffd"), ("robo", "REUSE.toml", "of REUSE"), ("robo", "src/LICENSE", "of a part"),
-        ("robo", "src/b.py.license", "beside")]
+        ("mine", "Licence.txt", "of the folder"),
+        ("robo", "COPYING.md", "GPL"),
+        ("robo", "LICENSE", "MIT\nsaid by A"),
+        ("robo", "LICENSES/CC0-1.0.txt", "CC0 \ufffd"),
+        ("robo", "REUSE.toml", "of REUSE"),
+        ("robo", "src/LICENSE", "of a part"),
+        ("robo", "src/b.py.license", "beside"),
+    ]
     assert [row["declared"] for row in rows] == [None, "Apache-2.0"], "what the package's metadata say"
     assert kept[1]["version"] == "1.0" and kept[1]["license"] == "MIT"
 
@@ -180,20 +253,28 @@ def test_what_lay_there_before_goes_when_all_is_well(index):
     Path("data/.raw.unfinished/robo").mkdir(parents=True)
     Path("data/.raw.unfinished/robo/left-by-a-kill.py").write_text("half")
     collect([sdist(index.add("robo", GOOD))])
-    assert set(files_under(Path("data"))) == {"raw/robo/src/blink.py", "raw/robo/src/b.py", "raw/robo/setup.py", "raw/provenance.jsonl",
-                                             "raw/licenses.jsonl"}
+    assert set(files_under(Path("data"))) == {
+        "raw/robo/src/blink.py",
+        "raw/robo/src/b.py",
+        "raw/robo/setup.py",
+        "raw/provenance.jsonl",
+        "raw/licenses.jsonl",
+    }
 
 
 def test_setup_py_is_never_run(index, workplace):
     marker = workplace / "it-ran"
     evil = f"open({str(marker)!r}, 'w').write('ran')\n".encode()
-    digest = index.add("robo", targz(*(member(f"robo-1.0/{name}.py", evil) for name in ("setup", "conftest", "sitecustomize"))))
+    digest = index.add(
+        "robo", targz(*(member(f"robo-1.0/{name}.py", evil) for name in ("setup", "conftest", "sitecustomize")))
+    )
     collect([sdist(digest)])
     assert Path("data/raw/robo/setup.py").read_bytes() == evil
     assert not marker.exists()
 
 
 # --- what the index may do wrong --------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def before():
@@ -217,7 +298,9 @@ def folder_of_one():
 def test_an_index_that_lies_about_a_file_is_caught(index, before):
     pinned = hashlib.sha256(GOOD).hexdigest()
     served = index.add("robo", targz(member("robo-1.0/evil.py")), offered=pinned)
-    fails([sdist(pinned)], "sha256 differs", pinned, hashlib.sha256(index.files["robo"]["robo-1.0.tar.gz"][0]).hexdigest())
+    fails(
+        [sdist(pinned)], "sha256 differs", pinned, hashlib.sha256(index.files["robo"]["robo-1.0.tar.gz"][0]).hexdigest()
+    )
     assert served != pinned and not files_under(Path(".state"))
 
 
@@ -230,7 +313,13 @@ def test_a_damaged_download_in_the_cache_is_fetched_again(index):
 
 
 def test_no_such_version(index, before):
-    fails([sdist(index.add("robo", GOOD), version="1.1")], "sources.0 (robo)", "robo 1.1", "no source distribution of this version", "'1.0'")
+    fails(
+        [sdist(index.add("robo", GOOD), version="1.1")],
+        "sources.0 (robo)",
+        "robo 1.1",
+        "no source distribution of this version",
+        "'1.0'",
+    )
 
 
 def test_no_such_project(index, before):
@@ -242,8 +331,16 @@ def test_only_a_wheel(index, before):
     fails([sdist("0" * 64)], "no source distribution of this version, but there is `kind: wheel`")
 
 
-@pytest.mark.parametrize("kind, body", [(JSON, b'{"files": 3}'), (JSON, b"[]"), (JSON, b"<html>"), ("application/pdf", b"%PDF"),
-                                        ("text/html", b"\xff\x00<a href=")])
+@pytest.mark.parametrize(
+    "kind, body",
+    [
+        (JSON, b'{"files": 3}'),
+        (JSON, b"[]"),
+        (JSON, b"<html>"),
+        ("application/pdf", b"%PDF"),
+        ("text/html", b"\xff\x00<a href="),
+    ],
+)
 def test_something_that_is_no_index(index, before, kind, body):
     index.add("robo", GOOD)
     index.pages["robo"] = (kind, body)
@@ -265,13 +362,19 @@ def test_no_network_is_said_at_once(index, before, monkeypatch):
 def test_a_connection_that_breaks_off_leaves_nothing(index, before, monkeypatch):
     digest = index.add("robo", GOOD)
     send = Answer.send_header
-    monkeypatch.setattr(Answer, "send_header", lambda self, key, value: send(
-        self, key, "99999999" if key == "Content-Length" and "/files/" in self.path else value))
+    monkeypatch.setattr(
+        Answer,
+        "send_header",
+        lambda self, key, value: send(
+            self, key, "99999999" if key == "Content-Length" and "/files/" in self.path else value
+        ),
+    )
     fails([sdist(digest)], "cannot be reached", kind=TemporaryError)
     assert not files_under(Path(".state"))
 
 
 # --- archives that mean harm ------------------------------------------------------------------------------------------
+
 
 def pax_size(name: str, size: int) -> bytes:
     """A tar.gz whose extended header claims a size for its member."""
@@ -295,7 +398,7 @@ def lying_zip(real: bytes, claimed: int) -> bytes:
     """A zip whose directory and header claim `claimed` bytes for a member that unpacks to `real`."""
     content = bytearray(zipped(("robo-1.0/a.py", real)))
     for start, at in ((content.index(b"PK\x03\x04"), 22), (content.index(b"PK\x01\x02"), 24)):
-        content[start + at:start + at + 4] = struct.pack("<I", claimed)
+        content[start + at : start + at + 4] = struct.pack("<I", claimed)
     return bytes(content)
 
 
@@ -308,26 +411,55 @@ def flagged_zip(flag: int = 0, method: int | None = None) -> bytes:
     return bytes(content)
 
 
-BAD_NAMES = ["../evil.py", "robo-1.0/../../evil.py", "/etc/evil.py", "//etc/evil.py", "robo-1.0/../evil.py", "C:\\evil.py", "c:/evil.py",
-             "robo-1.0\\evil.py",
-             "robo-1.0/a\n.py", "robo-1.0/a\x07.py", "robo-1.0/a\x85.py", "robo-1.0/\u202eyp.exe.py", "robo-1.0/con.py",
-             "robo-1.0/LPT1.py", "robo-1.0/aux", "robo-1.0/dir./a.py", "robo-1.0/dir /a.py",
-             "robo-1.0/" + "a" * 300 + ".py", "robo-1.0/" + "a/" * 120 + "b.py",
-             "robo-1.0/ä" + "ö" * 120 + ".py", "robo-1.0/a?.py", "robo-1.0/a*.py", "robo-1.0/nul", "robo-1.0/\udcff.py", "robo-1.0/x\u2028.py"]
+BAD_NAMES = [
+    "../evil.py",
+    "robo-1.0/../../evil.py",
+    "/etc/evil.py",
+    "//etc/evil.py",
+    "robo-1.0/../evil.py",
+    "C:\\evil.py",
+    "c:/evil.py",
+    "robo-1.0\\evil.py",
+    "robo-1.0/a\n.py",
+    "robo-1.0/a\x07.py",
+    "robo-1.0/a\x85.py",
+    "robo-1.0/\u202eyp.exe.py",
+    "robo-1.0/con.py",
+    "robo-1.0/LPT1.py",
+    "robo-1.0/aux",
+    "robo-1.0/dir./a.py",
+    "robo-1.0/dir /a.py",
+    "robo-1.0/" + "a" * 300 + ".py",
+    "robo-1.0/" + "a/" * 120 + "b.py",
+    "robo-1.0/ä" + "ö" * 120 + ".py",
+    "robo-1.0/a?.py",
+    "robo-1.0/a*.py",
+    "robo-1.0/nul",
+    "robo-1.0/\udcff.py",
+    "robo-1.0/x\u2028.py",
+]
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
 def test_odd_names_stop_the_stage(name):
     with pytest.raises(UserError, match="unsafe file name"):
         taken(targz(member(name)))
-    if "\udcff" not in name and "\\" not in name:     # zipfile turns those into other names itself
+    if "\udcff" not in name and "\\" not in name:  # zipfile turns those into other names itself
         with pytest.raises(UserError, match="unsafe file name"):
             taken(zipped((name, CODE)))
 
 
-@pytest.mark.parametrize("name", ["robo-1.0/ä.py", "robo-1.0/with blank.py",
-                                  "robo-1.0/a+b,c@d~e#f%g&h=i!(j)[k]{l}';.py", "robo-1.0/.hidden.py", "robo-1.0/console.py",
-                                  "robo-1.0/...a/b.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "robo-1.0/ä.py",
+        "robo-1.0/with blank.py",
+        "robo-1.0/a+b,c@d~e#f%g&h=i!(j)[k]{l}';.py",
+        "robo-1.0/.hidden.py",
+        "robo-1.0/console.py",
+        "robo-1.0/...a/b.py",
+    ],
+)
 def test_other_names_are_taken(name):
     assert list(taken(targz(member(name)))) == [name.removeprefix("robo-1.0/")]
 
@@ -342,10 +474,21 @@ def test_safe_paths_stay_below():
 
 def test_links_devices_and_the_like_are_passed_over(workplace):
     (workplace / "secret.py").write_text("secret = 1\n")
-    odd = [member(f"robo-1.0/{n}.py", None, kind, link) for n, (kind, link) in enumerate([
-        (tarfile.SYMTYPE, "/etc/passwd"), (tarfile.SYMTYPE, "../../secret.py"),
-        (tarfile.LNKTYPE, "/etc/passwd"), (tarfile.LNKTYPE, "robo-1.0/good.py"),
-        (tarfile.CHRTYPE, ""), (tarfile.BLKTYPE, ""), (tarfile.FIFOTYPE, ""), (tarfile.DIRTYPE, "")])]
+    odd = [
+        member(f"robo-1.0/{n}.py", None, kind, link)
+        for n, (kind, link) in enumerate(
+            [
+                (tarfile.SYMTYPE, "/etc/passwd"),
+                (tarfile.SYMTYPE, "../../secret.py"),
+                (tarfile.LNKTYPE, "/etc/passwd"),
+                (tarfile.LNKTYPE, "robo-1.0/good.py"),
+                (tarfile.CHRTYPE, ""),
+                (tarfile.BLKTYPE, ""),
+                (tarfile.FIFOTYPE, ""),
+                (tarfile.DIRTYPE, ""),
+            ]
+        )
+    ]
     # a link takes the place of a folder, and what follows would be written through it
     through = [member("robo-1.0/way", None, tarfile.SYMTYPE, str(workplace)), member("robo-1.0/way/through.py")]
     assert taken(targz(*odd, member("robo-1.0/good.py"), *through)) == {"good.py": CODE, "way/through.py": CODE}
@@ -355,16 +498,26 @@ def test_links_devices_and_the_like_are_passed_over(workplace):
 
 
 def test_links_do_not_lead_outside(index, workplace):
-    digest = index.add("robo", targz(member("robo-1.0/way", None, tarfile.SYMTYPE, str(workplace)), member("robo-1.0/way/through.py")))
+    digest = index.add(
+        "robo", targz(member("robo-1.0/way", None, tarfile.SYMTYPE, str(workplace)), member("robo-1.0/way/through.py"))
+    )
     collect([sdist(digest)])
     assert not (workplace / "through.py").exists() and Path("data/raw/robo/way/through.py").read_bytes() == CODE
 
 
 def test_sparse_files_are_passed_over():
     """Sparse files claim terabytes in a few bytes."""
-    sparse = member("robo-1.0/sparse.py", CODE, pax_headers={
-        "GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "robo-1.0/sparse.py", "GNU.sparse.map": "0,1",
-        "GNU.sparse.size": str(2**30)})
+    sparse = member(
+        "robo-1.0/sparse.py",
+        CODE,
+        pax_headers={
+            "GNU.sparse.major": "0",
+            "GNU.sparse.minor": "1",
+            "GNU.sparse.name": "robo-1.0/sparse.py",
+            "GNU.sparse.map": "0,1",
+            "GNU.sparse.size": str(2**30),
+        },
+    )
     try:
         assert taken(targz(sparse, member("robo-1.0/good.py"))) == {"good.py": CODE}
     except UserError as error:
@@ -392,6 +545,7 @@ def test_one_huge_file_is_refused_unread():
 
 def peak_of(action) -> int:
     import tracemalloc
+
     tracemalloc.start()
     try:
         action()
@@ -406,6 +560,7 @@ def test_a_zip_that_lies_about_a_size_unpacks_no_more_than_it_said():
     def attempt():
         with pytest.raises(UserError, match="not a readable archive"):
             taken(bomb)
+
     assert peak_of(attempt) < 8 * 2**20
     with pytest.raises(UserError, match="not a readable archive"):
         taken(lying_zip(CODE, 3000))
@@ -422,13 +577,19 @@ def test_a_tar_that_lies_about_a_size_ends_soon(size):
     assert time.monotonic() - started < 2
 
 
-@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.SYMTYPE, b"Z"])
+@pytest.mark.parametrize(
+    "kind",
+    [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.SYMTYPE, b"Z"],
+)
 def test_a_huge_header_is_not_kept_in_memory(kind):
-    content = gzip.compress(header("x", kind, 64 * 2**20) + bytes(64 * 2**20) + targz_raw(member("robo-1.0/a.py")), compresslevel=1)
+    content = gzip.compress(
+        header("x", kind, 64 * 2**20) + bytes(64 * 2**20) + targz_raw(member("robo-1.0/a.py")), compresslevel=1
+    )
 
     def attempt():
         with pytest.raises(UserError, match="header of"):
             taken(content)
+
     assert peak_of(attempt) < 16 * 2**20
 
 
@@ -442,10 +603,20 @@ def test_too_many_members_of_any_kind(monkeypatch, kind):
     assert taken(targz(*(member(f"robo-1.0/{n}.py", b"") for n in range(50))))
 
 
-@pytest.mark.parametrize("members", [
-    ["robo-1.0/A.py", "robo-1.0/a.py"], ["robo-1.0/a.py", "robo-1.0/a.py"], ["robo-1.0/Dir/a.py", "robo-1.0/dir/A.py"],
-    ["robo-1.0/a.py", "other/a.py"], ["robo-1.0/a.py", "robo-1.0/a.py/b.py"], ["robo-1.0/a.py/b.py", "robo-1.0/a.py"],
-    ["robo-1.0/é.py", "robo-1.0/" + unicodedata.normalize("NFD", "é") + ".py"], ["robo-1.0/a.py", "robo-1.0//./a.py"]], ids=ascii)
+@pytest.mark.parametrize(
+    "members",
+    [
+        ["robo-1.0/A.py", "robo-1.0/a.py"],
+        ["robo-1.0/a.py", "robo-1.0/a.py"],
+        ["robo-1.0/Dir/a.py", "robo-1.0/dir/A.py"],
+        ["robo-1.0/a.py", "other/a.py"],
+        ["robo-1.0/a.py", "robo-1.0/a.py/b.py"],
+        ["robo-1.0/a.py/b.py", "robo-1.0/a.py"],
+        ["robo-1.0/é.py", "robo-1.0/" + unicodedata.normalize("NFD", "é") + ".py"],
+        ["robo-1.0/a.py", "robo-1.0//./a.py"],
+    ],
+    ids=ascii,
+)
 def test_names_that_collide_somewhere(index, before, members):
     fails([sdist(index.add("robo", targz(*map(member, members))))], "sources.0 (robo)", "stands twice")
 
@@ -456,15 +627,23 @@ def test_no_source_writes_over_the_provenance(index, before):
 
 
 DAMAGED = {
-    "cut in half": GOOD[:len(GOOD) // 2], "cut at the end": GOOD[:-8], "empty": b"", "text": b"<html>not found</html>",
+    "cut in half": GOOD[: len(GOOD) // 2],
+    "cut at the end": GOOD[:-8],
+    "empty": b"",
+    "text": b"<html>not found</html>",
     "gzip of text": gzip.compress(b"hello" * 500),
-    "tar unpacked": targz_raw(member("robo-1.0/a.py")), "gzip of nothing": gzip.compress(b""), "PK": b"PK\x03\x04 and then nothing",
+    "tar unpacked": targz_raw(member("robo-1.0/a.py")),
+    "gzip of nothing": gzip.compress(b""),
+    "PK": b"PK\x03\x04 and then nothing",
     "tar cut between members": gzip.compress(targz_raw(member("robo-1.0/a.py"), member("robo-1.0/b.py"))[:1024]),
     "tar cut in a header": gzip.compress(targz_raw(member("robo-1.0/a.py"), member("robo-1.0/b.py"))[:1300]),
     "tar cut in a member": gzip.compress(targz_raw(member("robo-1.0/a.py", CODE * 100))[:1500]),
     "damaged header": gzip.compress(
-        targz_raw(member("robo-1.0/a.py"), member("robo-1.0/b.py")).replace(b"robo-1.0/b.py", b"robo-1.0/c.py")),
-    "damaged gzip": GOOD[:40] + bytes(40) + GOOD[80:], "encrypted": flagged_zip(flag=1), "method": flagged_zip(method=97),
+        targz_raw(member("robo-1.0/a.py"), member("robo-1.0/b.py")).replace(b"robo-1.0/b.py", b"robo-1.0/c.py")
+    ),
+    "damaged gzip": GOOD[:40] + bytes(40) + GOOD[80:],
+    "encrypted": flagged_zip(flag=1),
+    "method": flagged_zip(method=97),
     "bzip2": zipped(("robo-1.0/a.py", CODE), method=zipfile.ZIP_BZIP2),
     "xz": zipped(("robo-1.0/a.py", CODE), method=zipfile.ZIP_LZMA),
     "damaged zip": zipped(("robo-1.0/a.py", CODE * 100)).replace(b"PK\x01\x02", b"PK\x01\x03"),
@@ -480,20 +659,27 @@ def test_a_damaged_archive_gives_one_message_and_no_file(index, before, case):
 def test_random_damage_never_ends_in_a_traceback():
     """Bits flipped behind the pinned hash's back; each attempt either gives files or a UserError."""
     chance = random.Random(33)
-    tar = targz_raw(member("robo-1.0", None, tarfile.DIRTYPE), member("robo-1.0/a.py"), member("robo-1.0/" + "long" * 40 + "/b.py"),
-                    member("robo-1.0/l", None, tarfile.SYMTYPE, "a.py"), member("robo-1.0/é.py", pax_headers={"comment": "x" * 50}))
+    tar = targz_raw(
+        member("robo-1.0", None, tarfile.DIRTYPE),
+        member("robo-1.0/a.py"),
+        member("robo-1.0/" + "long" * 40 + "/b.py"),
+        member("robo-1.0/l", None, tarfile.SYMTYPE, "a.py"),
+        member("robo-1.0/é.py", pax_headers={"comment": "x" * 50}),
+    )
     flat = zipped(("robo-1.0/a.py", CODE), ("robo-1.0/é.py", CODE * 20), ("robo-1.0/d/", b""))
     refused = 0
     started = time.monotonic()
     for n in range(600):
         content = bytearray(tar if n % 2 else flat)
         for _ in range(chance.choice([1, 1, 2, 8])):
-            content[chance.randrange(len(content))] = chance.choice([0, 0x20, 0x2F, 0x30, 0x37, 0x80, 0xFF, chance.randrange(256)])
-        if n % 2:       # half of the tars get checksums that are right, so that the damage goes deeper
+            content[chance.randrange(len(content))] = chance.choice(
+                [0, 0x20, 0x2F, 0x30, 0x37, 0x80, 0xFF, chance.randrange(256)]
+            )
+        if n % 2:  # half of the tars get checksums that are right, so that the damage goes deeper
             if n % 4 == 1:
                 for at in range(0, len(content) - 512, 512):
-                    if content[at + 257:at + 262] == b"ustar":
-                        content[at:at + 512] = repaired(bytearray(content[at:at + 512]))
+                    if content[at + 257 : at + 262] == b"ustar":
+                        content[at : at + 512] = repaired(bytearray(content[at : at + 512]))
             content = gzip.compress(bytes(content), compresslevel=1)
         try:
             taken(bytes(content), include=["*"])
@@ -503,6 +689,7 @@ def test_random_damage_never_ends_in_a_traceback():
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------
+
 
 def test_links_in_a_folder_are_not_followed(workplace):
     (workplace / "outside").mkdir()
@@ -530,7 +717,9 @@ def test_a_folder_that_is_not_in_a_queued_runs_copy_says_why(workplace, monkeypa
     copy = workplace / "project/.dvc/tmp/exps/tmp123"
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
-    with pytest.raises(UserError, match=r"corpora/mine: no such folder in the copy .* git add corpora/mine, and queue it again"):
+    with pytest.raises(
+        UserError, match=r"corpora/mine: no such folder in the copy .* git add corpora/mine, and queue it again"
+    ):
         collect([folder()])
 
 
@@ -563,14 +752,31 @@ def code(path):
 
 # How a file of one's own comes to be, its name, and why it is left out; None: it is passed over without a word
 ODD = [
-    (lead_nowhere, "gone.py", "a link, and links are not followed"), (lead_to_itself, "loop.py", "a link"), (lead_to_a_folder, "lib", "a link"),
-    (os.mkfifo, "pipe.py", "neither a file nor a folder: remove it"), (listen, "socket.py", "neither a file nor a folder"),
-    (lambda path: path.write_bytes(bytes(5 * 2**20)), "long.py", "has 5242880 bytes; at most 4194304 are taken: split it, or name it in exclude"),
-    (code, "aux.py", "unsafe file name 'aux.py', which not every system can hold: rename it"), (code, "what?.py", "unsafe file name"),
-    (code, " lead.py", "unsafe file name"), (code, "x\n.py", "unsafe file name"), (code, os.fsdecode(b"\xff.py"), "unsafe file name"),
-    (code, "a.PY", None), (code, "A.py", "a.py stands twice"), (lead_nowhere, "LICENSE", "a link"),
-    (lead_nowhere, ".#a.py", None), (code, "#a.py#", None), (code, ".a.py.swp", None), (code, "a.py~", None), (code, "._a.py", None),
-    (lead_nowhere, "notes.txt", None)]
+    (lead_nowhere, "gone.py", "a link, and links are not followed"),
+    (lead_to_itself, "loop.py", "a link"),
+    (lead_to_a_folder, "lib", "a link"),
+    (os.mkfifo, "pipe.py", "neither a file nor a folder: remove it"),
+    (listen, "socket.py", "neither a file nor a folder"),
+    (
+        lambda path: path.write_bytes(bytes(5 * 2**20)),
+        "long.py",
+        "has 5242880 bytes; at most 4194304 are taken: split it, or name it in exclude",
+    ),
+    (code, "aux.py", "unsafe file name 'aux.py', which not every system can hold: rename it"),
+    (code, "what?.py", "unsafe file name"),
+    (code, " lead.py", "unsafe file name"),
+    (code, "x\n.py", "unsafe file name"),
+    (code, os.fsdecode(b"\xff.py"), "unsafe file name"),
+    (code, "a.PY", None),
+    (code, "A.py", "a.py stands twice"),
+    (lead_nowhere, "LICENSE", "a link"),
+    (lead_nowhere, ".#a.py", None),
+    (code, "#a.py#", None),
+    (code, ".a.py.swp", None),
+    (code, "a.py~", None),
+    (code, "._a.py", None),
+    (lead_nowhere, "notes.txt", None),
+]
 
 
 @pytest.mark.parametrize("make, name, why", ODD, ids=[ascii(name) for _, name, _ in ODD])
@@ -579,13 +785,18 @@ def test_an_odd_file_in_a_folder_costs_that_file_alone(make, name, why):
     make(Path("corpora/mine", name))
     rows, left_out = collect([folder()]), list(read_jsonl(LEFT_OUT)) if LEFT_OUT.exists() else []
     assert len(rows) == 1 and rows[0]["path"] in ("a.py", "A.py")
-    assert [row["reason"][:len(why)] for row in left_out] == [why] if why else left_out == []
+    assert [row["reason"][: len(why)] for row in left_out] == [why] if why else left_out == []
     for row in left_out:
-        assert row["path"] in (name.replace("\udcff", "\\xff"), "a.py") and (row["source"], row["split"]) == ("mine", "val")
+        assert row["path"] in (name.replace("\udcff", "\\xff"), "a.py") and (row["source"], row["split"]) == (
+            "mine",
+            "val",
+        )
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
-@pytest.mark.parametrize("name, why", [("shut.py", "cannot be read: chmod +r"), ("shut", "a folder that cannot be read: chmod +rx")])
+@pytest.mark.parametrize(
+    "name, why", [("shut.py", "cannot be read: chmod +r"), ("shut", "a folder that cannot be read: chmod +rx")]
+)
 def test_what_may_not_be_read_is_left_out(name, why):
     folder_of_one()
     path = Path("corpora/mine", name)
@@ -627,10 +838,15 @@ def test_a_folder_with_too_much(before, monkeypatch):
 
 # --- the stage as DVC runs it -----------------------------------------------------------------------------------------
 
+
 def test_the_stage_names_file_and_key_and_says_whether_to_try_again(workplace):
     root = copy_configs(workplace / "whole")
     done = run_stage(root, "collect", PIP_INDEX_URL="http://127.0.0.1:9/simple")
     assert done.returncode == 75 and "Traceback" not in done.stderr
-    assert re.search(r"error: configs/corpora/micropython-permissive.yaml: sources.0 \((\S+)\): \1 \S+: the package index cannot be reached",
-                     done.stderr)
-    assert set(os.listdir(root)) <= {"params.yaml", "dvc.yaml", "configs", "data", ".state"} and not files_under(root / "data")
+    assert re.search(
+        r"error: configs/corpora/micropython-permissive.yaml: sources.0 \((\S+)\): \1 \S+: the package index cannot be reached",
+        done.stderr,
+    )
+    assert set(os.listdir(root)) <= {"params.yaml", "dvc.yaml", "configs", "data", ".state"} and not files_under(
+        root / "data"
+    )

@@ -44,8 +44,12 @@ def fields(schema: type[File]):
 
 def test_every_whole_number_has_an_end():
     """Beyond it NumPy and Python's len() end in an OverflowError, hours into a run."""
-    whole = {name: field for schema in (Params, *(schema for _, schema in FOLDERS.values())) for name, field in fields(schema)
-             if re.search(r"\bint\b", str(field.annotation))}
+    whole = {
+        name: field
+        for schema in (Params, *(schema for _, schema in FOLDERS.values()))
+        for name, field in fields(schema)
+        if re.search(r"\bint\b", str(field.annotation))
+    }
     assert len(whole) > 30
     assert not [name for name, field in whole.items() if "Le(le=" not in f"{field.annotation}{field.metadata}"]
 
@@ -62,7 +66,12 @@ def test_tokens_are_read_as_far_as_there_are_any(tmp_path):
 
 @pytest.mark.parametrize("context", [8, 9, 33, 64])
 def test_speed_is_measured_in_the_shortest_context(tmp_path, tiny_tokenizer, context):
-    write_gguf(Transformer(ModelConfig("gpt2", 512, context, 32, 1, 1, 1, 128, True)), load_vocabulary(tiny_tokenizer), tmp_path / "f16.gguf", "f16")
+    write_gguf(
+        Transformer(ModelConfig("gpt2", 512, context, 32, 1, 1, 1, 128, True)),
+        load_vocabulary(tiny_tokenizer),
+        tmp_path / "f16.gguf",
+        "f16",
+    )
     found = speed.run(tmp_path / "f16.gguf")
     assert all(rate > 0 for what in ("prompt", "generation") for rate in found[what].values())
 
@@ -70,7 +79,10 @@ def test_speed_is_measured_in_the_shortest_context(tmp_path, tiny_tokenizer, con
 @pytest.mark.parametrize("architecture", ["gpt2", "qwen3"])
 def test_the_longest_context_fits_into_memory(tmp_path, tiny_tokenizer, architecture):
     """All of it at once would take 200 GB for its attention alone. In parts, the numbers are PyTorch's all the same."""
-    model, vocabulary = make_model(architecture, context_length=131_072, d_model=64, n_layers=1, n_heads=2), load_vocabulary(tiny_tokenizer)
+    model, vocabulary = (
+        make_model(architecture, context_length=131_072, d_model=64, n_layers=1, n_heads=2),
+        load_vocabulary(tiny_tokenizer),
+    )
     write_gguf(model, vocabulary, tmp_path / "f32.gguf", "f32")
     ids = (vocabulary.tokenizer.encode(CODE).ids * 3)[:700]
     with LlamaFile(tmp_path / "f32.gguf") as file, torch.inference_mode():
@@ -84,33 +96,86 @@ def test_a_type_that_fell_back_to_float16_has_nothing_to_win():
 
 # --- the whole chain --------------------------------------------------------------------------------------------------
 
+
 def draw(rng: random.Random) -> dict[str, dict]:
     """Settings of each file, most of them at an end of what may stand there."""
+
     def one(*values):
         return rng.choice(values)
 
-    architecture, heads, width, context = one("gpt2", "llama", "qwen3"), one(1, 2, 3), one(32, 34, 64), one(8, 9, 33, 64)
-    vocabulary, gpt2, optimizer, clock = one(300, 301, 512), architecture == "gpt2", one("adamw", "muon"), one(None, "00:00:01")
+    architecture, heads, width, context = (
+        one("gpt2", "llama", "qwen3"),
+        one(1, 2, 3),
+        one(32, 34, 64),
+        one(8, 9, 33, 64),
+    )
+    vocabulary, gpt2, optimizer, clock = (
+        one(300, 301, 512),
+        architecture == "gpt2",
+        one("adamw", "muon"),
+        one(None, "00:00:01"),
+    )
     return {
         "models/robo-nano-5m": dict(
-            architecture=architecture, vocab_size=vocabulary, context_length=context, d_model=heads * width, n_layers=one(1, 2), n_heads=heads,
-            n_kv_heads=one(None, heads) if gpt2 else one(1, heads), d_ff=4 * heads * width if gpt2 else one(8, 9, 256),
-            tie_embeddings=one(True, False), bias=one(None, False, True) if gpt2 else None, dropout=one(0.0, 0.99)),
-        "tokenizers/robo-code-8k": dict(vocab_size=vocabulary, split_pattern=one("gpt-2", "llama-bpe", "qwen2", "qwen35")),
-        "data/robo-code-8k-256": dict(block_size=context, stride=one(1, context), dtype=one("uint16", "uint32"), batch_size=one(1, 7, 300)),
+            architecture=architecture,
+            vocab_size=vocabulary,
+            context_length=context,
+            d_model=heads * width,
+            n_layers=one(1, 2),
+            n_heads=heads,
+            n_kv_heads=one(None, heads) if gpt2 else one(1, heads),
+            d_ff=4 * heads * width if gpt2 else one(8, 9, 256),
+            tie_embeddings=one(True, False),
+            bias=one(None, False, True) if gpt2 else None,
+            dropout=one(0.0, 0.99),
+        ),
+        "tokenizers/robo-code-8k": dict(
+            vocab_size=vocabulary, split_pattern=one("gpt-2", "llama-bpe", "qwen2", "qwen35")
+        ),
+        "data/robo-code-8k-256": dict(
+            block_size=context, stride=one(1, context), dtype=one("uint16", "uint32"), batch_size=one(1, 7, 300)
+        ),
         "training/cpu-minutes": dict(
-            optimizer=optimizer, muon_learning_rate=5e-3 if optimizer == "muon" else None, warmup_ratio=one(0.0, 0.99), min_lr=one(0.0, 1e-4),
-            weight_decay=one(0.0, 0.1), betas=one([0.9, 0.95], [0.0, 0.001]), grad_clip_norm=one(None, 1e-30, 1.0), precision="32-true",
-            compile=False, accumulate_grad_batches=one(1, 3), max_steps=10**12 if clock else one(1, 3), max_time=clock, max_tokens=None,
-            eval_every=one(1, 10**12), checkpoint_every=one(1, 10**12), patience=one(None, 1), keep=one("best", "last"),
-            sample_prompts=one([], ["a"]), seed=one(0, 2**32 - 2)),
-        "serving/robo-micropython": {"parameters.num_ctx": one(8, context), "parameters.num_predict": one(1, 4096), "smoke_prompt": "a",
-                                     "template": "{{ .Prompt }}"},
+            optimizer=optimizer,
+            muon_learning_rate=5e-3 if optimizer == "muon" else None,
+            warmup_ratio=one(0.0, 0.99),
+            min_lr=one(0.0, 1e-4),
+            weight_decay=one(0.0, 0.1),
+            betas=one([0.9, 0.95], [0.0, 0.001]),
+            grad_clip_norm=one(None, 1e-30, 1.0),
+            precision="32-true",
+            compile=False,
+            accumulate_grad_batches=one(1, 3),
+            max_steps=10**12 if clock else one(1, 3),
+            max_time=clock,
+            max_tokens=None,
+            eval_every=one(1, 10**12),
+            checkpoint_every=one(1, 10**12),
+            patience=one(None, 1),
+            keep=one("best", "last"),
+            sample_prompts=one([], ["a"]),
+            seed=one(0, 2**32 - 2),
+        ),
+        "serving/robo-micropython": {
+            "parameters.num_ctx": one(8, context),
+            "parameters.num_predict": one(1, 4096),
+            "smoke_prompt": "a",
+            "template": "{{ .Prompt }}",
+        },
         "../params": {
-            "model": "robo-nano-5m", "quants": rng.sample(QUANTS, 2), "quantize.imatrix": one(True, False), "export.outtypes": ["f16", "f32"],
-            "evaluate.prompts": ["a"], "evaluate.max_new_tokens": one(1, 100), "assess.tokens": one(256, 10**12), "assess.max_loss": one(0, 1.0),
-            "exam.sets": ["people"], "exam.prompt": one("{request}", "{request}{board}"), "exam.max_new_tokens": one(1, context - 3),
-            "exam.completions": one(0, 1, 10**12)},
+            "model": "robo-nano-5m",
+            "quants": rng.sample(QUANTS, 2),
+            "quantize.imatrix": one(True, False),
+            "export.outtypes": ["f16", "f32"],
+            "evaluate.prompts": ["a"],
+            "evaluate.max_new_tokens": one(1, 100),
+            "assess.tokens": one(256, 10**12),
+            "assess.max_loss": one(0, 1.0),
+            "exam.sets": ["people"],
+            "exam.prompt": one("{request}", "{request}{board}"),
+            "exam.max_new_tokens": one(1, context - 3),
+            "exam.completions": one(0, 1, 10**12),
+        },
     }
 
 
@@ -121,7 +186,10 @@ def prepared(root: Path) -> Path:
     write_yaml(root / "exam/people/blink.yaml", TASKS)
     (root / "boards.lock").symlink_to(REPOSITORY / "boards.lock")
     for split in ("train", "val", "test"):
-        rows = [{"source": "mine", "version": "1", "license": "MIT", "path": f"{n}.py", "text": text} for n, text in enumerate(DOCUMENTS)]
+        rows = [
+            {"source": "mine", "version": "1", "license": "MIT", "path": f"{n}.py", "text": text}
+            for n, text in enumerate(DOCUMENTS)
+        ]
         path = root / f"data/processed/{split}_corpus.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -19,8 +19,10 @@ from pipeline.core.schema import Corpus
 from pipeline.data import propose
 
 CONFIG = Path("configs/corpora/micropython-permissive.yaml")
-MIT = ("MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy of this software, to deal in the Software "
-       "without restriction.\n")
+MIT = (
+    "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy of this software, to deal in the Software "
+    "without restriction.\n"
+)
 METADATA = "Metadata-Version: 2.1\nName: led\nLicense: {}\n"
 LED = b"from machine import Pin\n\nled = Pin(25, Pin.OUT)\nled.value(1)\nprint('the led of the board is on')\n"
 MOTOR = LED.replace(b"led", b"motor") + b"motor.off()\n"
@@ -72,35 +74,68 @@ def repository(folder: Path, **files: bytes) -> str:
 
 # --- add --------------------------------------------------------------------------------------------------------------
 
+
 def test_a_package_is_pinned_at_its_newest_version_and_said(index, capsys):
     index.add("led", sdist(version="0.9"), "0.9")
     digest = index.add("led", sdist(version="0.10"), "0.10")
     index.add("led", sdist(version="1.0rc1"), "1.0rc1")
     before = CONFIG.read_text()
     robo("add", "led")
-    assert added() == {"kind": "sdist", "name": "led", "version": "0.10", "sha256": digest, "license": "MIT", "split": "train",
-                       "include": ["*.py"], "exclude": propose.SUPPORT}
-    assert CONFIG.read_text().startswith(before) and CONFIG.read_text().count("\n") == before.count("\n") + 1, "what people wrote stays"
+    assert added() == {
+        "kind": "sdist",
+        "name": "led",
+        "version": "0.10",
+        "sha256": digest,
+        "license": "MIT",
+        "split": "train",
+        "include": ["*.py"],
+        "exclude": propose.SUPPORT,
+    }
+    assert CONFIG.read_text().startswith(before) and CONFIG.read_text().count("\n") == before.count("\n") + 1, (
+        "what people wrote stays"
+    )
     said = capsys.readouterr().out
-    assert "led: MIT, split train" in said and f"1 file of {len(LED)} bytes" in said and "1 MicroPython" in said and "none is built yet" in said
+    assert (
+        "led: MIT, split train" in said
+        and f"1 file of {len(LED)} bytes" in said
+        and "1 MicroPython" in said
+        and "none is built yet" in said
+    )
     load()
     fails(["add", "Led"], "led is in configs/corpora/micropython-permissive.yaml already", "`robo corpus update led`")
 
 
 def test_a_package_of_a_wheel_alone(index):
     index.add("led", zipped(("led.py", LED)), ending="-cp311-cp311-linux_x86_64.whl")
-    digest = index.add("led", zipped(("led.py", LED), ("led-1.0.dist-info/METADATA", METADATA.format("BSD-3-Clause").encode())),
-                       ending="-py3-none-any.whl")
+    digest = index.add(
+        "led",
+        zipped(("led.py", LED), ("led-1.0.dist-info/METADATA", METADATA.format("BSD-3-Clause").encode())),
+        ending="-py3-none-any.whl",
+    )
     fails(["add", "led", "--name", "lamp"], "--name: a package goes by the name that the index knows it by: led")
     robo("add", "led", "--split", "val")
-    assert (added()["kind"], added()["sha256"], added()["license"], added()["split"]) == ("wheel", digest, "BSD-3-Clause", "val")
+    assert (added()["kind"], added()["sha256"], added()["license"], added()["split"]) == (
+        "wheel",
+        digest,
+        "BSD-3-Clause",
+        "val",
+    )
 
 
 def test_a_repository_at_its_head_from_a_subfolder(tmp_path):
     at = repository(tmp_path / "robot", **{"LICENSE": MIT.encode(), "drivers/motor.py": MOTOR, "web/a.py": CODE})
     robo("add", tmp_path / "robot", "--subfolder", "drivers", "--include", "*.py", "*.md", "--exclude", "old/*")
-    assert added() == {"kind": "git", "name": "drivers", "url": str(tmp_path / "robot"), "commit": at, "subfolder": "drivers", "license": "MIT",
-                       "split": "train", "include": ["*.py", "*.md"], "exclude": ["old/*"]}
+    assert added() == {
+        "kind": "git",
+        "name": "drivers",
+        "url": str(tmp_path / "robot"),
+        "commit": at,
+        "subfolder": "drivers",
+        "license": "MIT",
+        "split": "train",
+        "include": ["*.py", "*.md"],
+        "exclude": ["old/*"],
+    }
 
 
 def test_a_folder_and_a_data_file_are_copied_to_where_dvc_watches(tmp_path):
@@ -109,25 +144,56 @@ def test_a_folder_and_a_data_file_are_copied_to_where_dvc_watches(tmp_path):
     robo("add", tmp_path / "scripts", "--license", "Apache-2.0", "--split", "auto", "--dry-run")
     assert not Path("corpora/scripts").exists() and added()["name"] != "scripts"
     robo("add", tmp_path / "scripts", "--license", "Apache-2.0", "--split", "auto")
-    assert added() == {"kind": "folder", "name": "scripts", "path": "corpora/scripts", "license": "Apache-2.0", "split": "auto", "include": ["*.py"]}
+    assert added() == {
+        "kind": "folder",
+        "name": "scripts",
+        "path": "corpora/scripts",
+        "license": "Apache-2.0",
+        "split": "auto",
+        "include": ["*.py"],
+    }
     assert files_under(Path("corpora/scripts")) == {"led.py": LED}
 
     pq.write_table(pa.table({"content": [MOTOR.decode()], "license": ["mit"], "stars": [3]}), tmp_path / "rows.parquet")
     robo("add", tmp_path / "rows.parquet", "--license", "MIT")
-    assert added() == {"kind": "dataset", "name": "rows", "path": "corpora/rows.parquet", "columns": {"text": "content", "license": "license"},
-                       "license": "MIT", "split": "train", "include": ["*"]}
+    assert added() == {
+        "kind": "dataset",
+        "name": "rows",
+        "path": "corpora/rows.parquet",
+        "columns": {"text": "content", "license": "license"},
+        "license": "MIT",
+        "split": "train",
+        "include": ["*"],
+    }
     load()
 
 
 def test_what_the_corpus_holds_already_is_said(index, capsys):
     Path("data/processed").mkdir(parents=True)
     for split in ("train", "val", "test"):
-        Path(f"data/processed/{split}_corpus.jsonl").write_text(json.dumps({"source": "lamps", "path": f"{split}.py", "license": "MIT", "text":
-                                                                            LED.decode() if split == "val" else "motor.off()\n"}) + "\n")
-    index.add("led", sdist(**{"more.py": LED + b"print('and nothing else is')\n", "other.py": CODE * 2 + b"mail = 'jane.doe@gmx.de'\n"}))
+        Path(f"data/processed/{split}_corpus.jsonl").write_text(
+            json.dumps(
+                {
+                    "source": "lamps",
+                    "path": f"{split}.py",
+                    "license": "MIT",
+                    "text": LED.decode() if split == "val" else "motor.off()\n",
+                }
+            )
+            + "\n"
+        )
+    index.add(
+        "led",
+        sdist(
+            **{"more.py": LED + b"print('and nothing else is')\n", "other.py": CODE * 2 + b"mail = 'jane.doe@gmx.de'\n"}
+        ),
+    )
     robo("add", "led", "--dry-run")
     said = capsys.readouterr().out
-    assert "2 of them it holds already: led.py (duplicate of lamps/val.py), more.py (near duplicate of lamps: 4 of 5 lines)" in said
+    assert (
+        "2 of them it holds already: led.py (duplicate of lamps/val.py), more.py (near duplicate of lamps: 4 of 5 lines)"
+        in said
+    )
     assert "replaced by placeholders: 1 " in said and "jane" not in said
     assert "would be written" in said and added()["name"] != "led"
 
@@ -139,10 +205,15 @@ def test_what_cannot_be_added(index, tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     fails(["add", tmp_path / "notes.txt"], "notes.txt: is no data file")
     index.add("gpl", sdist("gpl", license="GPLv3"))
-    fails(["add", "gpl"], "gpl: is under GPL-3.0-only, of the category Copyleft, and params.yaml: prepare.licenses lets pass only")
+    fails(
+        ["add", "gpl"],
+        "gpl: is under GPL-3.0-only, of the category Copyleft, and params.yaml: prepare.licenses lets pass only",
+    )
     index.add("silent", sdist("silent", **{"PKG-INFO": b"Name: silent\n"}))
     fails(["add", "silent"], "silent: says nothing of its licence; read it, and name it by --license")
-    fails(["add", "silent", "--license", "Mitt"], "--license: 'Mitt' is no SPDX licence identifier; did you mean 'MIT'?")
+    fails(
+        ["add", "silent", "--license", "Mitt"], "--license: 'Mitt' is no SPDX licence identifier; did you mean 'MIT'?"
+    )
     index.add("two", sdist("two", license="Apache-2.0", LICENSE=MIT.encode()))
     fails(["add", "two"], "its metadata say Apache-2.0, and its LICENSE says MIT", "--license")
     index.add("broken", sdist("broken", **{"broken.py": b"for x in:\n" * 9}))
@@ -163,11 +234,15 @@ def test_what_cannot_be_added(index, tmp_path):
 def test_a_config_that_is_no_list_of_lines_is_left_to_its_author(index):
     index.add("led", sdist())
     sources = [source.model_dump(exclude_none=True) for source in parse(CONFIG, Corpus).sources[:1]]
-    CONFIG.write_text(json.dumps({"sources": [sources[0] | {"split": split, "name": split} for split in ("train", "val", "test")]}) + "\n")
+    CONFIG.write_text(
+        json.dumps({"sources": [sources[0] | {"split": split, "name": split} for split in ("train", "val", "test")]})
+        + "\n"
+    )
     fails(["add", "led"], "cannot be changed by itself", "Write it there yourself")
 
 
 # --- update -----------------------------------------------------------------------------------------------------------
+
 
 def test_update_moves_pins_where_they_stand_and_says_what_changes(index, tmp_path, capsys):
     old = index.add("led", sdist())
@@ -184,8 +259,13 @@ def test_update_moves_pins_where_they_stand_and_says_what_changes(index, tmp_pat
     assert CONFIG.read_text() == text
     robo("update", "led", "robot")
     said = capsys.readouterr().out
-    assert "led: 1.0 -> 1.1: 1 file new, 0 gone, 1 changed" in said and f"robot: {at} -> {head}: 1 file new, 0 gone, 0 changed" in said
-    assert CONFIG.read_text() == text.replace(at, head).replace(old, digest).replace('name: led, version: "1.0"', 'name: led, version: "1.1"')
+    assert (
+        "led: 1.0 -> 1.1: 1 file new, 0 gone, 1 changed" in said
+        and f"robot: {at} -> {head}: 1 file new, 0 gone, 0 changed" in said
+    )
+    assert CONFIG.read_text() == text.replace(at, head).replace(old, digest).replace(
+        'name: led, version: "1.0"', 'name: led, version: "1.1"'
+    )
     robo("update", "led", "robot")
     assert "0 of 2 sources have something newer" in capsys.readouterr().out
     index.add("led", sdist(version="2.0", license="GPLv3"), "2.0")
@@ -195,13 +275,24 @@ def test_update_moves_pins_where_they_stand_and_says_what_changes(index, tmp_pat
 
 # --- audit ------------------------------------------------------------------------------------------------------------
 
+
 def test_audit_counts_what_was_built(capsys):
     fails(["audit"], "data/processed/train_corpus.jsonl: no such file", "dvc repro prepare")
     Path("data/processed").mkdir(parents=True)
-    rows = {"train": ("led", LED), "val": ("lamp", b"import board\n"), "test": ("lamp", b"import board\n" * 2), "rejected": ("led", b"")}
+    rows = {
+        "train": ("led", LED),
+        "val": ("lamp", b"import board\n"),
+        "test": ("lamp", b"import board\n" * 2),
+        "rejected": ("led", b""),
+    }
     for name, (source, text) in rows.items():
         path = Path("data/processed", f"{name}_corpus.jsonl" if name != "rejected" else "rejected.jsonl")
-        path.write_text(json.dumps({"source": source, "path": "a.py", "license": "MIT", "text": text.decode(), "reason": "not UTF-8"}) + "\n")
+        path.write_text(
+            json.dumps(
+                {"source": source, "path": "a.py", "license": "MIT", "text": text.decode(), "reason": "not UTF-8"}
+            )
+            + "\n"
+        )
     robo("audit")
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     size = len(LED) + 3 * len(b"import board\n")

@@ -24,8 +24,14 @@ def folder(tmp_path, monkeypatch):
 
 
 def small(**training):
-    return costs.configured(training={"compile": False, "precision": "32-true", **training}, vocab_size=512, context_length=32, d_model=64, n_heads=2,
-                            d_ff=256)
+    return costs.configured(
+        training={"compile": False, "precision": "32-true", **training},
+        vocab_size=512,
+        context_length=32,
+        d_model=64,
+        n_heads=2,
+        d_ff=256,
+    )
 
 
 def test_a_bin_grows_to_the_tokens_asked_for(tmp_path):
@@ -36,17 +42,24 @@ def test_a_bin_grows_to_the_tokens_asked_for(tmp_path):
 
 
 def test_a_profile_trains_until_its_time_is_up():
-    found = costs.trained("robo-nano-5m", {"max_time": "00:00:01", "compile": False}, vocab_size=512, context_length=32, d_model=64, n_heads=2,
-                          d_ff=256)
-    assert found["parameters"] == 512 * 64 + 32 * 64 + 2 * (12 * 64 ** 2 + 13 * 64) + 2 * 64
-    assert found["tokens_per_second"] > 0 and found["memory"] > 10 ** 8
+    found = costs.trained(
+        "robo-nano-5m",
+        {"max_time": "00:00:01", "compile": False},
+        vocab_size=512,
+        context_length=32,
+        d_model=64,
+        n_heads=2,
+        d_ff=256,
+    )
+    assert found["parameters"] == 512 * 64 + 32 * 64 + 2 * (12 * 64**2 + 13 * 64) + 2 * 64
+    assert found["tokens_per_second"] > 0 and found["memory"] > 10**8
     assert found["batch"] == "4 x 32 x 1" or torch.cuda.is_available()
 
 
 def test_checkpoints_are_those_of_a_training():
     config = small(max_steps=6, checkpoint_every=2, eval_every=2)
     found = costs.checkpoints(config)
-    parameters = 512 * 64 + 32 * 64 + 2 * (12 * 64 ** 2 + 13 * 64) + 2 * 64
+    parameters = 512 * 64 + 32 * 64 + 2 * (12 * 64**2 + 13 * 64) + 2 * 64
     assert found["bytes"] > 12 * parameters, "weights, momentum and the best weights"
     assert min(found.values()) > 0
 
@@ -63,18 +76,35 @@ def test_a_profile_counts_no_time_twice_and_knows_its_kinds(monkeypatch):
     found, seconds = costs.profile(small(max_steps=5, checkpoint_every=100, eval_every=100), 2)
     assert 0 < sum(own for _, own in found.values()) < 1.01 * seconds, "no time twice"
     kinds = {kind for _, kind in found}
-    assert kinds >= {"cross-entropy", "attention", "matrix products of the blocks", "matrix products of the head", "Muon's products",
-                     "Muon's other arithmetic", "AdamW", "gradient norm and clipping", "copies", costs.REST}
-    assert found["aten::mm", "matrix products of the head"][0] == 3 * 2, "forward, and two backward, in each of two steps"
+    assert kinds >= {
+        "cross-entropy",
+        "attention",
+        "matrix products of the blocks",
+        "matrix products of the head",
+        "Muon's products",
+        "Muon's other arithmetic",
+        "AdamW",
+        "gradient norm and clipping",
+        "copies",
+        costs.REST,
+    }
+    assert found["aten::mm", "matrix products of the head"][0] == 3 * 2, (
+        "forward, and two backward, in each of two steps"
+    )
 
 
-@pytest.mark.parametrize("name, kind", [
-    ("cpp_fused__log_softmax__to_copy__unsafe_view_nll_loss_forward_scalar_tensor_view_3", "cross-entropy"),
-    ("cpp_fused__safe_softmax_add_native_dropout_ones_scalar_tensor_tril_view_where_7", "attention"),
-    ("cpp_fused__to_copy_add_native_dropout_native_layer_norm_2", "norms, activations, dropout, sums"),
-    ("cpp_fused__to_copy__unsafe_view_clone_mul_split_transpose_view_1", "copies"),
-    ("mkl::_mkl_linear", "matrix products of the blocks"),
-    ("## Call CompiledFxGraph faddmulsum ##", costs.REST), ("Optimizer.step#MuonAdamW.step", costs.REST)])
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("cpp_fused__log_softmax__to_copy__unsafe_view_nll_loss_forward_scalar_tensor_view_3", "cross-entropy"),
+        ("cpp_fused__safe_softmax_add_native_dropout_ones_scalar_tensor_tril_view_where_7", "attention"),
+        ("cpp_fused__to_copy_add_native_dropout_native_layer_norm_2", "norms, activations, dropout, sums"),
+        ("cpp_fused__to_copy__unsafe_view_clone_mul_split_transpose_view_1", "copies"),
+        ("mkl::_mkl_linear", "matrix products of the blocks"),
+        ("## Call CompiledFxGraph faddmulsum ##", costs.REST),
+        ("Optimizer.step#MuonAdamW.step", costs.REST),
+    ],
+)
 def test_kinds_of_compiled_kernels(name, kind):
     assert costs.kind(name, set(), [], 512) == kind
 

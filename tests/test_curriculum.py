@@ -14,8 +14,8 @@ from pipeline.curriculum import grammar, held_out, make, parts, program, surface
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DRAWS = 12
-WRONG = 0.03            # share of the draws that may do something else than their check says
-EXCUSED = ("unfit", "longer", "a wording", "a composition")         # draws that do not go together, or are not to be taught
+WRONG = 0.03  # share of the draws that may do something else than their check says
+EXCUSED = ("unfit", "longer", "a wording", "a composition")  # draws that do not go together, or are not to be taught
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +25,34 @@ def curriculum():
 
 # --- words ------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("form, said", {
-    "base": "blink it, wait and go", "s": "blinks it, waits and goes", "ing": "blinking it, waiting and going",
-    "to": "to blink it, wait and go", "should": "should blink it, wait and go"}.items())
+
+@pytest.mark.parametrize(
+    "form, said",
+    {
+        "base": "blink it, wait and go",
+        "s": "blinks it, waits and goes",
+        "ing": "blinking it, waiting and going",
+        "to": "to blink it, wait and go",
+        "should": "should blink it, wait and go",
+    }.items(),
+)
 def test_a_clause_takes_the_form_of_its_sentence(form, said):
     assert grammar.inflect("~blink it, ~wait and ~go", form) == said
 
 
-@pytest.mark.parametrize("verb, third, gerund", [
-    ("be", "is", "being"), ("have", "has", "having"), ("flash", "flashes", "flashing"), ("run", "runs", "running"),
-    ("make", "makes", "making"), ("try", "tries", "trying"), ("play", "plays", "playing"), ("see", "sees", "seeing")])
+@pytest.mark.parametrize(
+    "verb, third, gerund",
+    [
+        ("be", "is", "being"),
+        ("have", "has", "having"),
+        ("flash", "flashes", "flashing"),
+        ("run", "runs", "running"),
+        ("make", "makes", "making"),
+        ("try", "tries", "trying"),
+        ("play", "plays", "playing"),
+        ("see", "sees", "seeing"),
+    ],
+)
 def test_verbs(verb, third, gerund):
     assert (grammar.third(verb), grammar.gerund(verb)) == (third, gerund)
 
@@ -52,6 +70,7 @@ def test_an_unknown_phrase_is_told():
 
 # --- values -----------------------------------------------------------------------------------------------------------
 
+
 def test_no_value_of_the_exam_is_drawn():
     rng, away = Random(1), held_out.held_out()
     for _ in range(3000):
@@ -59,8 +78,14 @@ def test_no_value_of_the_exam_is_drawn():
         assert values.rate(rng, 1, 20).more["times"] not in away.rates
         assert values.times(rng, 2, 20).value not in away.counts and values.count(rng, 2, 20).value not in away.counts
         assert round(values.percent(rng, 1, 100).value * 100) not in away.percents
-        assert values.hertz(rng, 100, 2000).value not in away.hertz and values.degrees(rng, 0, 180).value not in away.degrees
-        assert values.centimetres(rng, 5, 60).value not in away.centimetres and tuple(values.colour(rng).value) not in away.colours
+        assert (
+            values.hertz(rng, 100, 2000).value not in away.hertz
+            and values.degrees(rng, 0, 180).value not in away.degrees
+        )
+        assert (
+            values.centimetres(rng, 5, 60).value not in away.centimetres
+            and tuple(values.colour(rng).value) not in away.colours
+        )
         assert values.text(rng, ["Kiwi", "mango", "tea"], 1, 2).value.lower() not in away.texts
 
 
@@ -69,7 +94,10 @@ def test_the_program_waits_as_long_as_the_request_says(ms):
     for seed in range(40):
         drawn = values.say_time(Random(seed), ms)
         slept = []
-        exec(drawn.sleep, {"time": SimpleNamespace(sleep=lambda s, slept=slept: slept.append(s * 1000), sleep_ms=slept.append)})
+        exec(
+            drawn.sleep,
+            {"time": SimpleNamespace(sleep=lambda s, slept=slept: slept.append(s * 1000), sleep_ms=slept.append)},
+        )
         assert slept == [ms] and drawn.value == ms / 1000
 
 
@@ -83,9 +111,15 @@ def test_a_range_that_is_all_the_exams_is_told():
 
 # --- the surface of a request -----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("text, tidied", [("blink  it , please..", "Blink it, please."),
-                                          ("wait. then every a second, . go", "Wait. Then every second. Go"),
-                                          ("gp3 is on. pin pin 4 too", "gp3 is on. Pin 4 too")])
+
+@pytest.mark.parametrize(
+    "text, tidied",
+    [
+        ("blink  it , please..", "Blink it, please."),
+        ("wait. then every a second, . go", "Wait. Then every second. Go"),
+        ("gp3 is on. pin pin 4 too", "gp3 is on. Pin 4 too"),
+    ],
+)
 def test_doubled_signs_go(text, tidied):
     assert surface.tidy(text) == tidied
 
@@ -98,6 +132,7 @@ def test_what_the_program_copies_is_never_spoiled():
 
 
 # --- parts and programs -----------------------------------------------------------------------------------------------
+
 
 def test_no_pin_is_drawn_twice_and_none_of_the_exams():
     for board in ("pico", "pico_w", "esp32"):
@@ -112,17 +147,25 @@ def test_no_pin_is_drawn_twice_and_none_of_the_exams():
 
 
 def test_a_program_imports_what_it_uses_and_no_more():
-    made = program.assemble(["led = Pin(2, Pin.OUT)", "count = tell(0)"], ["def tell(n):\n    print(n)\n", "def tell(n):\n    print(n)\n"],
-                            'time.sleep(1)\nprint("json.dumps")  # math.pi\n')
-    assert made == ("from machine import Pin\nimport time\n\nled = Pin(2, Pin.OUT)\n\ndef tell(n):\n    print(n)\n\n"
-                    'count = tell(0)\n\ntime.sleep(1)\nprint("json.dumps")  # math.pi\n')
+    made = program.assemble(
+        ["led = Pin(2, Pin.OUT)", "count = tell(0)"],
+        ["def tell(n):\n    print(n)\n", "def tell(n):\n    print(n)\n"],
+        'time.sleep(1)\nprint("json.dumps")  # math.pi\n',
+    )
+    assert made == (
+        "from machine import Pin\nimport time\n\nled = Pin(2, Pin.OUT)\n\ndef tell(n):\n    print(n)\n\n"
+        'count = tell(0)\n\ntime.sleep(1)\nprint("json.dumps")  # math.pi\n'
+    )
 
 
 def test_a_check_looks_a_little_inside_its_edges():
-    assert templates.window(1, 3) == "from: 1.0500, to: 2.9500" and templates.window(0, 0.1) == "from: 0.0150, to: 0.0850"
+    assert (
+        templates.window(1, 3) == "from: 1.0500, to: 2.9500" and templates.window(0, 0.1) == "from: 0.0150, to: 0.0850"
+    )
 
 
 # --- pairs ------------------------------------------------------------------------------------------------------------
+
 
 def test_each_skill_makes_pairs_that_do_as_they_say(curriculum):
     """Of a few draws of each skill one at least is kept."""
@@ -145,7 +188,10 @@ def test_hardly_a_draw_is_wrong(curriculum):
 def test_what_belongs_to_the_exam_is_left_out():
     for request in ("The LED on pin 3 is to be switched on.", "led / pin 3 / 2 s", "BLINK THE LED ON PIN 3"):
         assert make.belongs_to_exam(make.Pair(request, "", "pico", ["blink"], "")) == "a wording of the exam"
-    assert make.belongs_to_exam(make.Pair("Blink, then beep", "", "pico", ["blink", "print", "buzzer-tone"], "")) == "a composition of the exam"
+    assert (
+        make.belongs_to_exam(make.Pair("Blink, then beep", "", "pico", ["blink", "print", "buzzer-tone"], ""))
+        == "a composition of the exam"
+    )
     assert make.belongs_to_exam(make.Pair("Blink the LED", "", "pico", ["blink", "print"], "")) is None
 
 
@@ -170,8 +216,16 @@ def test_the_same_pairs_on_any_number_of_cores(curriculum, tmp_path, monkeypatch
 
 # --- what people write ------------------------------------------------------------------------------------------------
 
-BLINK = {"name": "my-blink", "intent": "blink", "kind": "action", "slots": {"led": "led", "t": {"time": [0.1, 1]}}, "do": ["~blink {led} for {t}"],
-         "lasts": "t", "code": "{{led}}.on()\n{{sleep(t)}}\n{{led}}.off()\n", "check": "- on: {pin: {{led}}, {{window(t0, t1)}} }\n"}
+BLINK = {
+    "name": "my-blink",
+    "intent": "blink",
+    "kind": "action",
+    "slots": {"led": "led", "t": {"time": [0.1, 1]}},
+    "do": ["~blink {led} for {t}"],
+    "lasts": "t",
+    "code": "{{led}}.on()\n{{sleep(t)}}\n{{led}}.off()\n",
+    "check": "- on: {pin: {{led}}, {{window(t0, t1)}} }\n",
+}
 
 
 def with_mine(tmp_path: Path, *entries: dict) -> Path:
@@ -192,16 +246,30 @@ def test_own_skills_are_taught_too(tmp_path):
     assert why is None and ".on()" in made.program
 
 
-@pytest.mark.parametrize("change, words", ({
-    "unknown slot": ({"do": ["~blink {lamp}"]}, ["do", "{lamp}"]),
-    "unknown phrase": ({"do": ["~blink {led} <agian-and-again>"]}, ["do", "<agian-and-again>", "again-and-again"]),
-    "unknown device": ({"slots": {"led": "lde", "t": {"time": [0.1, 1]}}}, ["slots.led", "'lde'", "'led'"]),
-    "unknown kind of value": ({"slots": {"led": "led", "t": {"tiem": [0.1, 1]}}}, ["slots.t", "'tiem'", "'time'"]),
-    "too few arguments": ({"slots": {"led": "led", "t": {"time": [0.1]}}}, ["slots.t", "time: must be [low, high], not [0.1]"]),
-    "no words": ({"do": []}, ["do", "missing"]),
-    "unknown key": ({"chekc": "x"}, ["chekc", "unknown key", "check"]),
-    "twice": ({"name": "another"}, ["another: name", "another of this name"]),
-}.values()))
+@pytest.mark.parametrize(
+    "change, words",
+    (
+        {
+            "unknown slot": ({"do": ["~blink {lamp}"]}, ["do", "{lamp}"]),
+            "unknown phrase": (
+                {"do": ["~blink {led} <agian-and-again>"]},
+                ["do", "<agian-and-again>", "again-and-again"],
+            ),
+            "unknown device": ({"slots": {"led": "lde", "t": {"time": [0.1, 1]}}}, ["slots.led", "'lde'", "'led'"]),
+            "unknown kind of value": (
+                {"slots": {"led": "led", "t": {"tiem": [0.1, 1]}}},
+                ["slots.t", "'tiem'", "'time'"],
+            ),
+            "too few arguments": (
+                {"slots": {"led": "led", "t": {"time": [0.1]}}},
+                ["slots.t", "time: must be [low, high], not [0.1]"],
+            ),
+            "no words": ({"do": []}, ["do", "missing"]),
+            "unknown key": ({"chekc": "x"}, ["chekc", "unknown key", "check"]),
+            "twice": ({"name": "another"}, ["another: name", "another of this name"]),
+        }.values()
+    ),
+)
 def test_a_fault_is_told_with_file_entry_and_key(tmp_path, change, words):
     with pytest.raises(UserError) as told:
         tasks.load(with_mine(tmp_path, {**BLINK, **change}))
@@ -209,13 +277,21 @@ def test_a_fault_is_told_with_file_entry_and_key(tmp_path, change, words):
     assert "mine/own.yaml" in said and all(word in said for word in words), said
 
 
-@pytest.mark.parametrize("change, seen", ({
-    "a program that does something else": ({"code": "{{led}}.off()\n{{sleep(t)}}\n"}, "on: "),
-    "an error": ({"code": "{{led}}.onn()\n"}, "error: AttributeError"),
-    "a name that there is not": ({"code": "{{led}}.on()\n{{sleep(tt)}}\n"}, "template: 'tt' is undefined"),
-    "a length that is none": ({"lasts": "led.t"}, "template: 'led.t': must be a number of seconds"),
-    "a check that there is not": ({"check": "- onn: {pin: 1}\n"}, "there is no check 'onn'; did you mean 'on'?"),
-}.values()))
+@pytest.mark.parametrize(
+    "change, seen",
+    (
+        {
+            "a program that does something else": ({"code": "{{led}}.off()\n{{sleep(t)}}\n"}, "on: "),
+            "an error": ({"code": "{{led}}.onn()\n"}, "error: AttributeError"),
+            "a name that there is not": ({"code": "{{led}}.on()\n{{sleep(tt)}}\n"}, "template: 'tt' is undefined"),
+            "a length that is none": ({"lasts": "led.t"}, "template: 'led.t': must be a number of seconds"),
+            "a check that there is not": (
+                {"check": "- onn: {pin: 1}\n"},
+                "there is no check 'onn'; did you mean 'on'?",
+            ),
+        }.values()
+    ),
+)
 def test_a_skill_that_fails_its_own_check_says_what_the_board_saw(tmp_path, change, seen):
     own = tasks.load(with_mine(tmp_path, {**BLINK, **change}))
     assert seen in make.one(own, 1, 1, "my-blink")[1]

@@ -18,10 +18,17 @@ def test_the_kubernetes_template_is_filled_by_prefect():
     variables = template["variables"]["properties"]
     assert set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(template["job_configuration"]))) <= set(variables)
     values = {name: variable["default"] for name, variable in variables.items() if "default" in variable}
-    filled = apply_values(template["job_configuration"], {**values, "command": ["prefect", "flow-run", "execute"], "image": "registry/robo:1"})
+    filled = apply_values(
+        template["job_configuration"],
+        {**values, "command": ["prefect", "flow-run", "execute"], "image": "registry/robo:1"},
+    )
     pod = filled["job_manifest"]["spec"]["template"]["spec"]
     container = pod["containers"][0]
-    assert (container["image"], container["args"], container["workingDir"]) == ("registry/robo:1", ["prefect", "flow-run", "execute"], "/robo")
+    assert (container["image"], container["args"], container["workingDir"]) == (
+        "registry/robo:1",
+        ["prefect", "flow-run", "execute"],
+        "/robo",
+    )
     assert [mount["name"] for mount in container["volumeMounts"]] == [volume["name"] for volume in pod["volumes"]]
     assert pod["volumes"][0]["persistentVolumeClaim"] == {"claimName": "robo-checkout"}
     assert "{{" not in json.dumps(filled)
@@ -36,6 +43,7 @@ def test_the_image_is_built_of_what_is_there():
 
 def test_the_units_start_commands_that_exist():
     from flows.cli import COMMANDS
+
     for unit in (DEPLOY / "systemd").glob("*.service"):
         parsed = configparser.ConfigParser(strict=False, interpolation=None, comment_prefixes="#")
         parsed.optionxform = str

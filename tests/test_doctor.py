@@ -48,8 +48,13 @@ def made(tmp_path_factory):
     (root / ".dvcignore").symlink_to(REPOSITORY / ".dvcignore")
     (root / "data/processed").mkdir(parents=True)
     (root / ".gitignore").write_text(".state\n")
-    commands = ["git init -q", f"{sys.executable} -m dvc init -q", f"{sys.executable} -m dvc repro -q", "git add -A",
-                "git -c user.name=t -c user.email=t@example.org commit -qm built"]
+    commands = [
+        "git init -q",
+        f"{sys.executable} -m dvc init -q",
+        f"{sys.executable} -m dvc repro -q",
+        "git add -A",
+        "git -c user.name=t -c user.email=t@example.org commit -qm built",
+    ]
     for command in commands:
         subprocess.run(command.split(), check=True, cwd=root)
     return root
@@ -85,7 +90,11 @@ def test_a_stage_that_is_stale(small, capsys):
 
 def test_a_missing_file_may_come_from_a_remote(small, tmp_path):
     os.remove("data/tokenizer")
-    subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "-d", "store", str(tmp_path / "store")], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "remote", "add", "-d", "store", str(tmp_path / "store")],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     assert next(files()).mend == "robo run, or dvc pull (from store)"
 
 
@@ -95,9 +104,14 @@ def listen(path):
 
 
 UNREADABLE_FILES = {
-    ".#blink.py": lambda path: path.symlink_to("user@host.123"), "gone.py": lambda path: path.symlink_to("nowhere"),
-    "loop.py": lambda path: path.symlink_to("loop.py"), "around": lambda path: path.symlink_to("."), "pipe.py": os.mkfifo, "socket.py": listen,
-    os.fsdecode(b"\xff.py"): lambda path: path.write_text("led")}
+    ".#blink.py": lambda path: path.symlink_to("user@host.123"),
+    "gone.py": lambda path: path.symlink_to("nowhere"),
+    "loop.py": lambda path: path.symlink_to("loop.py"),
+    "around": lambda path: path.symlink_to("."),
+    "pipe.py": os.mkfifo,
+    "socket.py": listen,
+    os.fsdecode(b"\xff.py"): lambda path: path.write_text("led"),
+}
 
 
 @pytest.mark.parametrize("name", UNREADABLE_FILES, ids=ascii)
@@ -114,7 +128,9 @@ def test_neither_for_dvc_as_a_command(small, module, names):
     """As a run starts it; as a person types it, with what an editor leaves."""
     for name in names:
         UNREADABLE_FILES[name](small / "corpora" / name)
-    done = subprocess.run([sys.executable, "-m", module, "status"], env=stage_environment(), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", module, "status"], env=stage_environment(), capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0 and "up to date" in done.stdout, done.stderr
 
 
@@ -125,7 +141,7 @@ def test_what_a_full_disk_cut_short(small):
     for length in range(1, len(whole), 29):
         lock.write_text(whole[:length])
         mend()
-        assert next(files()).how in ("bad", "good")      # DVC reads what is left, and says what it misses
+        assert next(files()).how in ("bad", "good")  # DVC reads what is left, and says what it misses
     lock.write_text("schema: [\n")
     assert next(files()).how == "bad" and "robo run" in next(files()).mend
     assert len(mend()) == 1 and (small / UNREADABLE).read_text() == "schema: [\n"
@@ -138,11 +154,18 @@ def test_what_a_full_disk_cut_short(small):
 
 
 def test_other_packages_than_locked(tmp_path):
-    (tmp_path / "requirements.lock").write_text("mlflow==1.0 \\\n    --hash=sha256:00\nnosuch==2 \\\n    --hash=sha256:00\n"
-                                                "pywin32==311 ; sys_platform == 'win32' \\\n    --hash=sha256:00\n")
+    (tmp_path / "requirements.lock").write_text(
+        "mlflow==1.0 \\\n    --hash=sha256:00\nnosuch==2 \\\n    --hash=sha256:00\n"
+        "pywin32==311 ; sys_platform == 'win32' \\\n    --hash=sha256:00\n"
+    )
     assert locked_versions(tmp_path / "requirements.lock") == {"mlflow": "1.0", "nosuch": "2"}
     *_, told = packages(tmp_path)
-    assert told.how == "bad" and "mlflow 3" in told.said and "nosuch missing instead of 2" in told.said and "make setup" in told.mend
+    assert (
+        told.how == "bad"
+        and "mlflow 3" in told.said
+        and "nosuch missing instead of 2" in told.said
+        and "make setup" in told.mend
+    )
 
 
 def test_code_of_another_folder(small):
@@ -173,16 +196,27 @@ def test_a_server_that_died(small):
 
 def test_a_mistake_in_a_config(small):
     os.remove("params.yaml")
-    (small / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text().replace("model: robo-nano-qwen3", "model: robo-nano-qwne3"))
+    (small / "params.yaml").write_text(
+        (REPOSITORY / "params.yaml").read_text().replace("model: robo-nano-qwen3", "model: robo-nano-qwne3")
+    )
     assert found("configs").how == "bad" and "robo-nano-qwne3" in found("configs").said
 
 
-@pytest.mark.parametrize("make, variables, says, mend", [
-    ([], {}, "not a git repository", "git init && git add -A && git commit -m start"),
-    (["git init -q"], {}, "does not have any commits", "git add -A && git commit -m start"),
-    (["git init -q"], {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}, "dubious ownership", "git config --global --add safe.directory '{root}'"),
-    ([], {"PATH": "/nowhere"}, "No such file or directory", "install git"),
-], ids=["no repository", "no commit", "another owner", "no git"])
+@pytest.mark.parametrize(
+    "make, variables, says, mend",
+    [
+        ([], {}, "not a git repository", "git init && git add -A && git commit -m start"),
+        (["git init -q"], {}, "does not have any commits", "git add -A && git commit -m start"),
+        (
+            ["git init -q"],
+            {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"},
+            "dubious ownership",
+            "git config --global --add safe.directory '{root}'",
+        ),
+        ([], {"PATH": "/nowhere"}, "No such file or directory", "install git"),
+    ],
+    ids=["no repository", "no commit", "another owner", "no git"],
+)
 def test_a_commit_that_cannot_be_told(tmp_path, monkeypatch, make, variables, says, mend):
     root = tmp_path / "my project"
     root.mkdir()
@@ -214,26 +248,49 @@ def swept(tmp_path):
         (root / "corpora/mine" / name).write_text("led.on()")
     (root / "notes.txt").write_text("no input of a stage")
     (root / ".gitignore").write_text("/checkpoints/\n")
-    write_yaml(root / "configs/corpora/mine.yaml", {"sources": [dict(kind="folder", name="mine", path="corpora/mine", license="MIT", split="auto",
-                                                                     include=["*.py"])]})
+    write_yaml(
+        root / "configs/corpora/mine.yaml",
+        {
+            "sources": [
+                dict(kind="folder", name="mine", path="corpora/mine", license="MIT", split="auto", include=["*.py"])
+            ]
+        },
+    )
     subprocess.run(["git", "init", "-q"], check=True, cwd=root)
     (root / "corpora/kept.py").write_text("led.on()")
-    subprocess.run(["git", "add", "params.yaml", "dvc.yaml", "configs", ".gitignore", "corpora/kept.py"], check=True, cwd=root)
+    subprocess.run(
+        ["git", "add", "params.yaml", "dvc.yaml", "configs", ".gitignore", "corpora/kept.py"], check=True, cwd=root
+    )
     edit(root, "params.yaml", corpus="mine")
     return root
 
 
-NEW, IGNORED = "sees only what git knows, so {} would be left out: git add {}", "so {} would be left out: git is told to ignore it"
+NEW, IGNORED = (
+    "sees only what git knows, so {} would be left out: git add {}",
+    "so {} would be left out: git is told to ignore it",
+)
 
 
-@pytest.mark.parametrize("known, change, said", [
-    (["corpora"], None, []),
-    ([], None, [NEW.format("corpora/mine", "corpora/mine")]),
-    (["corpora/mine/a.py"], None, [NEW.format("corpora/mine/b.py", "corpora/mine/b.py")]),
-    (["corpora"], lambda root: (root / "configs/models/my own.yaml").write_text(""), [NEW.format(*["configs/models/my own.yaml"] * 2)[:-27]]),
-    (["corpora"], lambda root: edit(root, "configs/training/cpu-minutes.yaml", init_from="checkpoints/base"), [IGNORED.format("checkpoints/base")]),
-    ([], lambda root: (root / ".gitignore").write_text("mine\n"), [IGNORED.format("corpora/mine")]),
-    ([], lambda root: shutil.rmtree(root / ".git"), [])])
+@pytest.mark.parametrize(
+    "known, change, said",
+    [
+        (["corpora"], None, []),
+        ([], None, [NEW.format("corpora/mine", "corpora/mine")]),
+        (["corpora/mine/a.py"], None, [NEW.format("corpora/mine/b.py", "corpora/mine/b.py")]),
+        (
+            ["corpora"],
+            lambda root: (root / "configs/models/my own.yaml").write_text(""),
+            [NEW.format(*["configs/models/my own.yaml"] * 2)[:-27]],
+        ),
+        (
+            ["corpora"],
+            lambda root: edit(root, "configs/training/cpu-minutes.yaml", init_from="checkpoints/base"),
+            [IGNORED.format("checkpoints/base")],
+        ),
+        ([], lambda root: (root / ".gitignore").write_text("mine\n"), [IGNORED.format("corpora/mine")]),
+        ([], lambda root: shutil.rmtree(root / ".git"), []),
+    ],
+)
 def test_what_a_sweep_would_leave_out_is_said_before(swept, known, change, said):
     subprocess.run(["git", "add", "params.yaml", *known], check=True, cwd=swept)
     if change:
@@ -244,7 +301,7 @@ def test_what_a_sweep_would_leave_out_is_said_before(swept, known, change, said)
 
 def test_doctor_names_it_with_the_command(swept, monkeypatch):
     monkeypatch.chdir(swept)
-    finding, = sweeps(load(swept))
+    (finding,) = sweeps(load(swept))
     assert finding.mend == "git add corpora/mine" and finding.said.endswith("corpora/mine would be left out")
 
 

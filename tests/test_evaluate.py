@@ -8,8 +8,16 @@ from pipeline.evaluation.evaluate import longest_copy
 
 
 def by_hand(generated: list[int], text: list[int]) -> int:
-    return max((n for n in range(len(generated) + 1) for i in range(len(generated) - n + 1) for j in range(len(text) - n + 1)
-                if generated[i: i + n] == text[j: j + n]), default=0)
+    return max(
+        (
+            n
+            for n in range(len(generated) + 1)
+            for i in range(len(generated) - n + 1)
+            for j in range(len(text) - n + 1)
+            if generated[i : i + n] == text[j : j + n]
+        ),
+        default=0,
+    )
 
 
 def test_the_longest_copy_is_the_longest_common_passage():

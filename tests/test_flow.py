@@ -58,27 +58,39 @@ def small_graph(tmp_path_factory):
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_a_bar_stays_one_line_and_shows_whole_figures(tmp_path, columns):
     said = in_terminal([sys.executable, "-c", LIVE], columns, tmp_path, environment(REPOSITORY))
-    line, = filter(None, screen(said, columns))
+    (line,) = filter(None, screen(said, columns))
     assert len(line) < columns and "1.50k/1.50k" in line
     shown = [figure for figure in FIGURES if figure in line]
-    assert shown == FIGURES[:len(shown)] and len(shown) == {40: 0, 60: 0, 80: 1, 200: 4}[columns]
+    assert shown == FIGURES[: len(shown)] and len(shown) == {40: 0, 60: 0, 80: 1, 200: 4}[columns]
     assert columns == 40 or line.endswith("steps/s" + "".join(f", {figure}" for figure in shown) + "]")
 
 
 def test_a_log_has_whole_lines_with_every_figure(tmp_path):
     program = BAR.format(bar='LogBar(total=1500, desc="train", unit=" steps", unit_scale=True, mininterval=0.1)')
-    done = subprocess.run([sys.executable, "-c", program], env=environment(REPOSITORY), cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(REPOSITORY),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "\r" not in done.stderr and 3 <= len(done.stderr.splitlines()) <= 8
-    assert all(re.fullmatch(r"train: .* loss 3.456, 12,345 tokens/s, \d+,000 tokens, MFU 30%\]", line) for line in done.stderr.splitlines())
+    assert all(
+        re.fullmatch(r"train: .* loss 3.456, 12,345 tokens/s, \d+,000 tokens, MFU 30%\]", line)
+        for line in done.stderr.splitlines()
+    )
 
 
-@pytest.mark.slow       # Prefect and DVC take their time
+@pytest.mark.slow  # Prefect and DVC take their time
 @pytest.mark.parametrize("columns", [60, 200])
 def test_a_stages_bar_in_the_flow_is_as_wide_as_the_flows_terminal(small_graph, columns):
     (small_graph / "made").unlink(missing_ok=True)
     said = in_terminal([sys.executable, "-c", REPRODUCE], columns, small_graph, environment(REPOSITORY))
     assert "1.50k/1.50k" in said and "Executed" in screen(said, columns)
-    assert [line[:10] for line in screen(said, columns) if set("█/|") & set(line)] == ["    train:"], "one line, and nothing of it on another"
+    assert [line[:10] for line in screen(said, columns) if set("█/|") & set(line)] == ["    train:"], (
+        "one line, and nothing of it on another"
+    )
     assert ("MFU" in said) == (columns == 200)
 
 
@@ -87,11 +99,22 @@ def test_tables_break_between_words_at_any_width(columns, tmp_path):
     said = in_terminal([sys.executable, "-c", TABLES], columns, tmp_path, environment(REPOSITORY))
     lines = screen(said, columns)
     assert max(map(len, lines)) <= columns
-    for word in ("title", "weight", "quantize@Q4_K_M", "(recommended)", "7.54", "16.25", "metrics/evaluate.json,", "changed", "[bold]"):
+    for word in (
+        "title",
+        "weight",
+        "quantize@Q4_K_M",
+        "(recommended)",
+        "7.54",
+        "16.25",
+        "metrics/evaluate.json,",
+        "changed",
+        "[bold]",
+    ):
         assert any(re.search(rf"(^|\s){re.escape(word)}($|[\s:])", line) for line in lines), word
 
 
 # --- what children are given ------------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def open_umask():
@@ -102,7 +125,9 @@ def open_umask():
 
 
 def test_a_child_has_the_umask_that_the_flow_began_with(tmp_path, open_umask):
-    child = Child("child", [sys.executable, "-c", "import os, sys; print(os.umask(0))"], dict(os.environ), tmp_path / "log")
+    child = Child(
+        "child", [sys.executable, "-c", "import os, sys; print(os.umask(0))"], dict(os.environ), tmp_path / "log"
+    )
     start(child)
     child.process.wait(30)
     child.pump.join(30)
@@ -112,6 +137,7 @@ def test_a_child_has_the_umask_that_the_flow_began_with(tmp_path, open_umask):
 @pytest.mark.slow
 def test_what_a_stage_writes_is_not_for_the_world_to_change(small_graph, open_umask, monkeypatch):
     from flows.graph import reproduce
+
     monkeypatch.chdir(small_graph)
     for key, value in environment(REPOSITORY).items():
         monkeypatch.setenv(key, value)

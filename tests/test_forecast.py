@@ -32,7 +32,8 @@ def rate(config, seconds: float) -> float:
 def test_a_first_run_knows_what_a_second_of_training_tells(config):
     assert forecast.said(config, EVERYTHING, {}, 1800) == (
         "This run takes, where nothing is cached: training 10 min to 30 min (from a second of it just now, as compiling makes it up to three times "
-        "as fast); not known before they ran here once: 4 stages")
+        "as fast); not known before they ran here once: 4 stages"
+    )
 
 
 def test_without_compiling_it_is_what_was_measured(config):
@@ -44,14 +45,22 @@ def test_later_runs_know_what_each_stage_took(config):
     known = {"train": rate(config, 300), "collect": 30.0, "prepare": 60.0, "answer": 250.0, "release": 1000.0}
     assert forecast.said(config, EVERYTHING, known, None) == (
         "This run takes, where nothing is cached: training 5 min (at the speed of the training before); 3 other stages 6 min as the last time "
-        "(answer 4 min, prepare 60 s, collect 30 s); not known before they ran here once: assess")
+        "(answer 4 min, prepare 60 s, collect 30 s); not known before they ran here once: assess"
+    )
     assert forecast.said(config, {"collect": "changed"}, known, None) == (
-        "This run takes, where nothing is cached: 1 other stage 30 s as the last time (collect 30 s)")
+        "This run takes, where nothing is cached: 1 other stage 30 s as the last time (collect 30 s)"
+    )
 
 
-@pytest.mark.parametrize("changed, expected", [
-    ({"max_steps": 3000}, "training 10 min"), ({"max_tokens": 1500 * 8 * 256 // 2}, "training 2 min"),
-    ({"accumulate_grad_batches": 4}, "training 20 min"), ({"max_time": "00:03:00"}, "training 3 min")])
+@pytest.mark.parametrize(
+    "changed, expected",
+    [
+        ({"max_steps": 3000}, "training 10 min"),
+        ({"max_tokens": 1500 * 8 * 256 // 2}, "training 2 min"),
+        ({"accumulate_grad_batches": 4}, "training 20 min"),
+        ({"max_time": "00:03:00"}, "training 3 min"),
+    ],
+)
 def test_another_training_takes_another_time(config, changed, expected):
     known = {"train": rate(config, 300)}
     config.training = config.training.model_copy(update=changed)
@@ -60,7 +69,8 @@ def test_another_training_takes_another_time(config, changed, expected):
 
 def test_what_is_not_known_is_said_and_nothing_of_nothing(config):
     assert forecast.said(config, {"train": "changed"}, {}, None) == (
-        "This run takes, where nothing is cached: not known before they ran here once: train (robo plan measures it)")
+        "This run takes, where nothing is cached: not known before they ran here once: train (robo plan measures it)"
+    )
     assert forecast.said(config, {}, {}, None) == ""
 
 
@@ -79,7 +89,11 @@ def test_what_was_measured_is_of_the_weights_that_are_here(tmp_path):
 
 def test_a_measurement_that_takes_too_long_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(forecast, "PATIENCE", 0.2)
-    for program, expected in (("print(12.5)", 12.5), ("raise SystemExit(1)", None), ("import time; time.sleep(60)", None)):
+    for program, expected in (
+        ("print(12.5)", 12.5),
+        ("raise SystemExit(1)", None),
+        ("import time; time.sleep(60)", None),
+    ):
         child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         if expected:
             child.wait()

@@ -17,10 +17,35 @@ from pipeline.publish.judge import judge as judge_version
 from pipeline.publish.registry import facts, register
 
 NAME = "robo-micropython"
-LIMITS = Gates(max_val_loss=2.0, max_bits_per_byte_rise=1.0, max_quant_loss=1.0, min_syntax_rate=0.5, min_people_rate=0.5, min_api_rate=0.9)
-OFF = Gates(max_val_loss=None, max_bits_per_byte_rise=None, max_quant_loss=None, min_syntax_rate=None, min_people_rate=None, min_api_rate=None)
-GOOD = Figures(4, "Q4_K_M", val_loss=1.5, bits_per_byte=0.8, quant_loss=0.5, syntax_rate=0.75, people_rate=0.6,
-               api_rate=0.95, contaminated=0, parameters=1e6, served_bytes=2e6)
+LIMITS = Gates(
+    max_val_loss=2.0,
+    max_bits_per_byte_rise=1.0,
+    max_quant_loss=1.0,
+    min_syntax_rate=0.5,
+    min_people_rate=0.5,
+    min_api_rate=0.9,
+)
+OFF = Gates(
+    max_val_loss=None,
+    max_bits_per_byte_rise=None,
+    max_quant_loss=None,
+    min_syntax_rate=None,
+    min_people_rate=None,
+    min_api_rate=None,
+)
+GOOD = Figures(
+    4,
+    "Q4_K_M",
+    val_loss=1.5,
+    bits_per_byte=0.8,
+    quant_loss=0.5,
+    syntax_rate=0.75,
+    people_rate=0.6,
+    api_rate=0.95,
+    contaminated=0,
+    parameters=1e6,
+    served_bytes=2e6,
+)
 CHAMPION = replace(GOOD, version=3, bits_per_byte=1.0)
 
 
@@ -28,13 +53,25 @@ def states(verdicts):
     return {each.gate: each.state for each in verdicts}
 
 
-@pytest.mark.parametrize("figure, at_the_limit, beyond, gate", [
-    ("val_loss", 1.9999, 2.0, "val_loss"), ("quant_loss", 1.0, 1.01, "quant_loss"), ("syntax_rate", 0.5, 0.49, "syntax_rate"),
-    ("people_rate", 0.5, 0.499, "people_rate"), ("api_rate", 0.9, 0.899, "api_rate")])
+@pytest.mark.parametrize(
+    "figure, at_the_limit, beyond, gate",
+    [
+        ("val_loss", 1.9999, 2.0, "val_loss"),
+        ("quant_loss", 1.0, 1.01, "quant_loss"),
+        ("syntax_rate", 0.5, 0.49, "syntax_rate"),
+        ("people_rate", 0.5, 0.499, "people_rate"),
+        ("api_rate", 0.9, 0.899, "api_rate"),
+    ],
+)
 def test_each_gate_at_its_limit(figure, at_the_limit, beyond, gate):
     for value, state in ((at_the_limit, "pass"), (beyond, "fail"), (None, "fail")):
         found = states(judge(LIMITS, replace(GOOD, **{figure: value}), None, None))
-        assert found == {**dict.fromkeys(("val_loss", "bits_per_byte", "quant_loss", "syntax_rate", "people_rate", "api_rate"), "pass"), gate: state}
+        assert found == {
+            **dict.fromkeys(
+                ("val_loss", "bits_per_byte", "quant_loss", "syntax_rate", "people_rate", "api_rate"), "pass"
+            ),
+            gate: state,
+        }
     assert states(judge(OFF, replace(GOOD, **{figure: beyond}), None, None))[gate] == "off"
 
 
@@ -42,20 +79,34 @@ def test_bits_per_byte_are_compared_on_the_champions_text():
     """Its own figure, on text of its own, says nothing."""
     for there, state in ((1.01, "pass"), (0.9, "pass"), (1.0101, "fail"), (None, "fail")):
         assert states(judge(LIMITS, replace(GOOD, bits_per_byte=9.0), CHAMPION, there))["bits_per_byte"] == state
-    assert not passed(judge(LIMITS, GOOD, CHAMPION, 1.2)) and passed(judge(OFF, GOOD, CHAMPION, 1.2)) and passed(judge(LIMITS, GOOD, None, None))
-    assert str(judge(LIMITS, GOOD, CHAMPION, 1.02)[1]) == "fail: 1.0200 on the held-out text of version 3, +2.00%, may be +1%"
-    assert str(judge(LIMITS, replace(GOOD, quant_loss=gates.percent(-0.0001)), None, None)[2]) == "pass: Q4_K_M loses 0.00%, may lose 1%"
+    assert (
+        not passed(judge(LIMITS, GOOD, CHAMPION, 1.2))
+        and passed(judge(OFF, GOOD, CHAMPION, 1.2))
+        and passed(judge(LIMITS, GOOD, None, None))
+    )
+    assert (
+        str(judge(LIMITS, GOOD, CHAMPION, 1.02)[1])
+        == "fail: 1.0200 on the held-out text of version 3, +2.00%, may be +1%"
+    )
+    assert (
+        str(judge(LIMITS, replace(GOOD, quant_loss=gates.percent(-0.0001)), None, None)[2])
+        == "pass: Q4_K_M loses 0.00%, may lose 1%"
+    )
 
 
 def test_a_model_that_has_read_the_exam_does_not_pass_it():
     read = replace(GOOD, people_rate=1.0, contaminated=3)
-    assert "fail: 3 of the exam's tasks stand in the training text" in map(lambda each: str(each).split(", see")[0], judge(LIMITS, read, None, None))
+    assert "fail: 3 of the exam's tasks stand in the training text" in map(
+        lambda each: str(each).split(", see")[0], judge(LIMITS, read, None, None)
+    )
     assert states(judge(OFF, read, None, None))["people_rate"] == "off"
 
 
 def test_both_versions_stand_beside_each_other():
     rows = gates.side_by_side(judge(LIMITS, GOOD, CHAMPION, 0.9), GOOD, replace(CHAMPION, people_rate=None), 0.9)
-    assert "| people's requests answered | 60.0% | - | pass: 60.0% of people's requests answered, must be 50.0% |" in rows
+    assert (
+        "| people's requests answered | 60.0% | - | pass: 60.0% of people's requests answered, must be 50.0% |" in rows
+    )
     assert "| names that exist | 95.0% | 95.0% | pass: 95.0% of the names used exist, must be 90.0% |" in rows
 
 
@@ -63,19 +114,40 @@ def test_what_changed_is_told():
     one = {"dvc.corpus": "a", "dvc.weights": "1", "corpus.sources": "periph 1.2.1 (MIT); microdot 2.7.0 (MIT)"}
     other = {"dvc.corpus": "b", "dvc.weights": "1", "corpus.sources": "periph 1.2.1 (MIT); microdot 2.6.0 (MIT)"}
     told = "\n".join(gates.changed_text(one, other))
-    assert "other: training text;" in told and "came: microdot 2.7.0 (MIT)" in told and "went: microdot 2.6.0 (MIT)" in told and "periph" not in told
-    rows = gates.changed_parameters({"training.learning_rate": "0.003", "operations.keep": "3", "temperature": "1", "serving.template": "a|\n`b`"},
-                                    {"training.learning_rate": "0.001", "operations.keep": "4", "temperature": "2", "model.d_ff": "9"}, 1000)
-    assert rows[2:] == ["| model.d_ff | - | `9` |", r"| serving.template | `a\|\n'b'` | - |", "| training.learning_rate | `0.003` | `0.001` |"]
+    assert (
+        "other: training text;" in told
+        and "came: microdot 2.7.0 (MIT)" in told
+        and "went: microdot 2.6.0 (MIT)" in told
+        and "periph" not in told
+    )
+    rows = gates.changed_parameters(
+        {"training.learning_rate": "0.003", "operations.keep": "3", "temperature": "1", "serving.template": "a|\n`b`"},
+        {"training.learning_rate": "0.001", "operations.keep": "4", "temperature": "2", "model.d_ff": "9"},
+        1000,
+    )
+    assert rows[2:] == [
+        "| model.d_ff | - | `9` |",
+        r"| serving.template | `a\|\n'b'` | - |",
+        "| training.learning_rate | `0.003` | `0.001` |",
+    ]
     assert gates.changed_parameters({"a": "1"}, {"a": "1"}, 1000) == ["- no parameter"]
 
 
-@pytest.mark.parametrize("tags, params, said", [
-    ({}, {}, "nothing"), ({"dvc.weights": "2"}, {}, "weights alone"), ({"dvc.weights": "2", "dvc.corpus": "b"}, {}, "training text"),
-    ({"dvc.weights": "2"}, {"training.seed": "8", "operations.keep": "4"}, "seed"),
-    ({"dvc.tokenizer": "b"}, {f"model.k{n}": "9" for n in range(6)}, "k0, k1, k2, k3, k4 and 2 more")])
+@pytest.mark.parametrize(
+    "tags, params, said",
+    [
+        ({}, {}, "nothing"),
+        ({"dvc.weights": "2"}, {}, "weights alone"),
+        ({"dvc.weights": "2", "dvc.corpus": "b"}, {}, "training text"),
+        ({"dvc.weights": "2"}, {"training.seed": "8", "operations.keep": "4"}, "seed"),
+        ({"dvc.tokenizer": "b"}, {f"model.k{n}": "9" for n in range(6)}, "k0, k1, k2, k3, k4 and 2 more"),
+    ],
+)
 def test_what_changed_in_a_few_words(tags, params, said):
-    one, other = {"dvc.weights": "1", "dvc.corpus": "a", "dvc.tokenizer": "a"}, {"training.seed": "7", "operations.keep": "3"}
+    one, other = (
+        {"dvc.weights": "1", "dvc.corpus": "a", "dvc.tokenizer": "a"},
+        {"training.seed": "7", "operations.keep": "3"},
+    )
     assert gates.changed(one | tags, one, other | params, other) == said
 
 
@@ -92,13 +164,18 @@ def test_what_changed_is_told_in_the_room_there_is():
     assert gates.changed_text(sources, {})[1].endswith("package-7 1.0 (MIT) and 392 more")
     keys, before = ({f"corpus.sources.package-{n}.version": version for n in range(400)} for version in ("1.0", "0.9"))
     rate = {"training.learning_rate": "0.003"}
-    assert gates.changed_parameters(keys | rate, {}, 500)[2:] == ["| training.learning_rate | `0.003` | - |"], "which packages came stands above"
+    assert gates.changed_parameters(keys | rate, {}, 500)[2:] == ["| training.learning_rate | `0.003` | - |"], (
+        "which packages came stands above"
+    )
     rows = gates.changed_parameters(keys | rate, before, 500)
-    assert rows[2] == "| training.learning_rate | `0.003` | - |" and rows[3].startswith("| corpus.sources.package-0.version ")
+    assert rows[2] == "| training.learning_rate | `0.003` | - |" and rows[3].startswith(
+        "| corpus.sources.package-0.version "
+    )
     assert rows[-1] == f"| and {401 - (len(rows) - 3)} more | | |" and 400 < len("\n".join(rows)) <= 500
 
 
 # --- in MLflow --------------------------------------------------------------------------------------------------------
+
 
 def version(mlflow, number):
     return mlflow.get_model_version(NAME, str(number))
@@ -106,14 +183,22 @@ def version(mlflow, number):
 
 def trained(project, loss, bits):
     """Another outcome of training, this good."""
-    write(project / "metrics/evaluate.json", {"val": {"loss": loss, "bits_per_byte": bits}, "test": {"loss": loss, "bits_per_byte": bits}})
+    write(
+        project / "metrics/evaluate.json",
+        {"val": {"loss": loss, "bits_per_byte": bits}, "test": {"loss": loss, "bits_per_byte": bits}},
+    )
     retrain(project)
 
 
 def test_the_verdict_stands_on_the_version(project, uri, mlflow):
     register(Config(project), uri)
     first = judge_version(Config(project), uri)
-    assert first.changed and not first.good and not first.promoted and "val_loss: 2.7500 nats per token, must be below 2" in first.said
+    assert (
+        first.changed
+        and not first.good
+        and not first.promoted
+        and "val_loss: 2.7500 nats per token, must be below 2" in first.said
+    )
     size = f"Q4_K_M, {(project / 'models/quantized/Q4_K_M.gguf').stat().st_size / 1e6:.1f} MB"
     assert version(mlflow, 1).tags == {VERDICT: "fail", "exam": "60%", "bpb": "1.2345", "served": size}
     tags = facts(mlflow, version(mlflow, 1))
@@ -134,9 +219,17 @@ def test_the_verdict_stands_on_the_version(project, uri, mlflow):
     assert "| loss on held-out packages | 1.5000 | 2.7500 | pass: 1.5000 nats per token, must be below 2 |" in described
     assert "1.0000 on the held-out text of version 1, -19.00%" in described
     assert "| training.seed | `8` | " in described and "other: weights;" in described
-    assert "| Q8_0 |" in described       # what it said before is there still
-    assert version(mlflow, 2).tags == {VERDICT: "pass", "exam": "60%", "bpb": "1.0000", "served": size, "changed": "seed"}
-    assert not judge_version(Config(project), uri).changed and promotion.champion(mlflow, NAME)[1].version == 1     # a person promotes
+    assert "| Q8_0 |" in described  # what it said before is there still
+    assert version(mlflow, 2).tags == {
+        VERDICT: "pass",
+        "exam": "60%",
+        "bpb": "1.0000",
+        "served": size,
+        "changed": "seed",
+    }
+    assert (
+        not judge_version(Config(project), uri).changed and promotion.champion(mlflow, NAME)[1].version == 1
+    )  # a person promotes
 
     # other limits, another verdict; the champion itself keeps the one it has
     limits = Config(project).operations.gates.model_dump()
@@ -151,8 +244,14 @@ def test_other_held_out_text_is_read_by_the_model(project, uri, mlflow):
     """Bits per byte of the built model on the champion's text, not on its own; they are those of the very text it keeps."""
     corpus = project / "data/processed/val_corpus.jsonl"
     for number, documents in ((1, DOCUMENTS[:1]), (2, DOCUMENTS[2:])):
-        corpus.write_text("".join(json.dumps({"source": "s", "version": "1", "license": "MIT", "text": text}) + "\n" for text in documents))
-        write(project / "metrics/evaluate.json", {"val": {"loss": 1.0, "bits_per_byte": bits_per_byte(project, corpus)}})
+        corpus.write_text(
+            "".join(
+                json.dumps({"source": "s", "version": "1", "license": "MIT", "text": text}) + "\n" for text in documents
+            )
+        )
+        write(
+            project / "metrics/evaluate.json", {"val": {"loss": 1.0, "bits_per_byte": bits_per_byte(project, corpus)}}
+        )
         retrain(project) if number == 2 else commit(project)
         register(Config(project), uri)
         if number == 1:
@@ -160,14 +259,16 @@ def test_other_held_out_text_is_read_by_the_model(project, uri, mlflow):
             mlflow.set_registered_model_alias(NAME, "champion", "1")
     judge_version(Config(project), uri)
     # the same weights on the champion's text: just as good there, whatever its own text gives
-    assert facts(mlflow, version(mlflow, 2))["gate.bits_per_byte"].startswith(f"pass: {there:.4f} on the held-out text of version 1, +0.00%")
+    assert facts(mlflow, version(mlflow, 2))["gate.bits_per_byte"].startswith(
+        f"pass: {there:.4f} on the held-out text of version 1, +0.00%"
+    )
     assert f"{bits_per_byte(project, corpus):.4f}" != f"{there:.4f}"
 
 
 def test_auto_promotes_once(project, uri, mlflow):
     change_config(project, "configs/operations/robo-micropython.yaml", promotion="auto")
     register(Config(project), uri)
-    assert not judge_version(Config(project), uri).promoted and promotion.champion(mlflow, NAME)[1] is None         # it fails
+    assert not judge_version(Config(project), uri).promoted and promotion.champion(mlflow, NAME)[1] is None  # it fails
     trained(project, 1.5, 1.0)
     register(Config(project), uri)
     assert judge_version(Config(project), uri).promoted and promotion.champion(mlflow, NAME)[1].version == 2
@@ -181,7 +282,7 @@ def test_auto_promotes_once(project, uri, mlflow):
 def test_a_judge_killed_half_way_begins_anew(project, uri, mlflow):
     register(Config(project), uri)
     judge_version(Config(project), uri)
-    mlflow.delete_tag(version(mlflow, 1).run_id, RESTS_ON)      # what is written last
+    mlflow.delete_tag(version(mlflow, 1).run_id, RESTS_ON)  # what is written last
     mlflow.delete_model_version_tag(NAME, "1", VERDICT)
     assert judge_version(Config(project), uri).changed and version(mlflow, 1).tags[VERDICT] == "fail"
 
@@ -195,7 +296,7 @@ def test_what_older_code_left_is_moved(project, uri, mlflow):
     as_older_code(uri, 1)
     mlflow.set_model_version_tag(NAME, "1", "mine", "yes")
     assert len(version(mlflow, 1).tags) > 25 and RESTS_ON in version(mlflow, 1).tags
-    assert judge_version(Config(project), uri).said == "version 1 was judged: fail"     # nothing new
+    assert judge_version(Config(project), uri).said == "version 1 was judged: fail"  # nothing new
     assert version(mlflow, 1).tags.keys() == {VERDICT, "exam", "bpb", "served", promotion.STATUS, "mine"}
     assert facts(mlflow, version(mlflow, 1)) == before | {"mine": "yes"}
 
@@ -205,10 +306,14 @@ def test_moving_begins_anew_and_keeps_what_is_newer(project, uri, mlflow):
     as_older_code(uri, 1)
     mlflow.set_model_version_tag(NAME, "1", promotion.BY, "long ago")
     mlflow.set_tag(version(mlflow, 1).run_id, promotion.BY, "now")
-    mlflow.delete_model_version_tag(NAME, "1", "served_quant")      # a process that was killed had come so far
+    mlflow.delete_model_version_tag(NAME, "1", "served_quant")  # a process that was killed had come so far
     judge_version(Config(project), uri)
     found = facts(mlflow, version(mlflow, 1))
-    assert found[promotion.BY] == "now" and found["served_quant"] == "Q4_K_M" and promotion.BY not in version(mlflow, 1).tags
+    assert (
+        found[promotion.BY] == "now"
+        and found["served_quant"] == "Q4_K_M"
+        and promotion.BY not in version(mlflow, 1).tags
+    )
 
 
 def test_not_registered(project, uri):

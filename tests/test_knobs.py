@@ -20,25 +20,56 @@ from pipeline.training.stop import Stop
 from pipeline.training.train import number_of_steps, train
 
 SIDECAR = {"train": {"tokens": 6000}, "tokenizer_sha256": "none", "eos": 1}
-DATA = dict(train_path="train.bin", val_path="val.bin", block_size=16, stride=16, dtype="uint16", batch_size=4, num_workers=0,
-            tasks_share=0.0, tasks_loss="answer")
+DATA = dict(
+    train_path="train.bin",
+    val_path="val.bin",
+    block_size=16,
+    stride=16,
+    dtype="uint16",
+    batch_size=4,
+    num_workers=0,
+    tasks_share=0.0,
+    tasks_loss="answer",
+)
 SHAPE = {**MODEL, "context_length": 16, "d_model": 32, "n_heads": 1, "d_ff": 128}
-PLAIN = {**TRAINING, "optimizer": "adamw", "muon_learning_rate": None, "warmup_ratio": 0.0, "accumulate_grad_batches": 1, "max_steps": 3,
-         "eval_every": 100, "checkpoint_every": 100, "sample_prompts": []}
+PLAIN = {
+    **TRAINING,
+    "optimizer": "adamw",
+    "muon_learning_rate": None,
+    "warmup_ratio": 0.0,
+    "accumulate_grad_batches": 1,
+    "max_steps": 3,
+    "eval_every": 100,
+    "checkpoint_every": 100,
+    "sample_prompts": [],
+}
 
 
 class Run:
     """One training in this process. Attributes: figures, rows (of train.csv), weights."""
 
-    def __init__(self, shape: dict | None = None, data: dict | None = None, sidecar: dict | None = None, tokenizer=None, **training):
+    def __init__(
+        self,
+        shape: dict | None = None,
+        data: dict | None = None,
+        sidecar: dict | None = None,
+        tokenizer=None,
+        **training,
+    ):
         if not Path("train.bin").exists():
             # text with something to learn: each token follows from the one before
             tokens = (np.cumsum(np.random.default_rng(3).integers(1, 4, 6000)) % 512).astype("<u2")
             tokens.tofile("train.bin")
             tokens[:500].tofile("val.bin")
         with Stop() as stop:
-            self.figures = train({**SHAPE, **(shape or {})}, {**PLAIN, **training}, {**DATA, **(data or {})}, {**SIDECAR, **(sidecar or {})}, stop,
-                                 tokenizer)
+            self.figures = train(
+                {**SHAPE, **(shape or {})},
+                {**PLAIN, **training},
+                {**DATA, **(data or {})},
+                {**SIDECAR, **(sidecar or {})},
+                stop,
+                tokenizer,
+            )
         with open("metrics/train.csv") as file:
             self.rows = list(csv.DictReader(file))
         self.weights = load_file("models/trained/model.safetensors")
@@ -66,11 +97,16 @@ def folder(tmp_path, monkeypatch):
 def initial(shape: dict | None = None) -> dict:
     """The weights that a run of PLAIN's seed starts from."""
     from pipeline.model import ModelConfig, Transformer
+
     torch.manual_seed(PLAIN["seed"])
-    return {name: p.detach().clone() for name, p in Transformer(ModelConfig.from_dict({**SHAPE, **(shape or {})})).state_dict().items()}
+    return {
+        name: p.detach().clone()
+        for name, p in Transformer(ModelConfig.from_dict({**SHAPE, **(shape or {})})).state_dict().items()
+    }
 
 
 # --- the model --------------------------------------------------------------------------------------------------------
+
 
 def test_knob_vocab_size():
     assert model(vocab_size=1024).count_parameters() - model(vocab_size=512).count_parameters() == 512 * 64
@@ -78,11 +114,11 @@ def test_knob_vocab_size():
 
 def test_knob_d_model():
     c = {**MODEL, "d_model": 128, "d_ff": 512}
-    assert model(**c).count_parameters() == 512 * 128 + 64 * 128 + 12 * 128 ** 2 + 13 * 128 + 2 * 128
+    assert model(**c).count_parameters() == 512 * 128 + 64 * 128 + 12 * 128**2 + 13 * 128 + 2 * 128
 
 
 def test_knob_n_layers():
-    assert model(n_layers=3).count_parameters() - model(n_layers=1).count_parameters() == 2 * (12 * 64 ** 2 + 13 * 64)
+    assert model(n_layers=3).count_parameters() - model(n_layers=1).count_parameters() == 2 * (12 * 64**2 + 13 * 64)
 
 
 def test_knob_n_heads():
@@ -97,7 +133,9 @@ def test_knob_n_kv_heads():
     # two heads that share are two heads with the same keys and values
     for name in ("attn_k", "attn_v"):
         getattr(own.blk[0], name).weight.data = getattr(shared.blk[0], name).weight.data.repeat(2, 1)
-    own.load_state_dict({k: v for k, v in shared.state_dict().items() if "attn_k" not in k and "attn_v" not in k}, strict=False)
+    own.load_state_dict(
+        {k: v for k, v in shared.state_dict().items() if "attn_k" not in k and "attn_v" not in k}, strict=False
+    )
     ids = torch.randint(512, (1, 8))
     assert torch.allclose(shared.eval()(ids), own.eval()(ids), atol=1e-6)
 
@@ -108,7 +146,9 @@ def test_knob_d_ff():
 
 
 def test_knob_context_length():
-    assert model(context_length=96).count_parameters() - model().count_parameters() == 32 * 64      # gpt2's learned positions
+    assert (
+        model(context_length=96).count_parameters() - model().count_parameters() == 32 * 64
+    )  # gpt2's learned positions
     assert model(context_length=96)(torch.zeros(1, 96, dtype=torch.long)).shape == (1, 96, 512)
     with pytest.raises(ValueError, match="65 tokens do not fit a context of 64"):
         model()(torch.zeros(1, 65, dtype=torch.long))
@@ -119,28 +159,41 @@ def test_knob_dropouts(which):
     """Each acts in training, and neither in evaluation nor in what is exported."""
     none = dict.fromkeys(("dropout", "emb_dropout", "attn_dropout", "resid_dropout"), 0.0)
     # at a rate of next to nothing the weights stay, so the evaluation is that of the same model
-    plain, dropped = Run(none, max_steps=1, learning_rate=1e-12, min_lr=0.0), Run({**none, which: 0.5}, max_steps=1, learning_rate=1e-12, min_lr=0.0)
+    plain, dropped = (
+        Run(none, max_steps=1, learning_rate=1e-12, min_lr=0.0),
+        Run({**none, which: 0.5}, max_steps=1, learning_rate=1e-12, min_lr=0.0),
+    )
     assert plain["loss"] != dropped["loss"] and plain["val_loss"] == dropped["val_loss"]
     from pipeline.model.checkpoint import load_model
+
     Path("tokenizer.json").write_text("{}")
     config = json.loads(Path("models/trained/config.json").read_text())
-    assert config["model"][which] == 0.5        # kept, for whoever trains on; a loaded model is in evaluation mode
+    assert config["model"][which] == 0.5  # kept, for whoever trains on; a loaded model is in evaluation mode
     from pipeline.core.files import sha256
-    Path("models/trained/config.json").write_text(json.dumps({**config, "tokenizer_sha256": sha256(Path("tokenizer.json"))}))
+
+    Path("models/trained/config.json").write_text(
+        json.dumps({**config, "tokenizer_sha256": sha256(Path("tokenizer.json"))})
+    )
     loaded, ids = load_model(Path("tokenizer.json"), Path("models/trained")), torch.arange(16)[None]
     assert torch.equal(loaded(ids), loaded(ids))
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
 
+
 def test_knob_learning_rate():
     """AdamW's first step is the rate times the gradient's sign, so twice the rate goes twice as far."""
-    once, twice = (Run(max_steps=1, learning_rate=rate, min_lr=0.0, weight_decay=0.0).distance(initial()) for rate in (1e-3, 2e-3))
+    once, twice = (
+        Run(max_steps=1, learning_rate=rate, min_lr=0.0, weight_decay=0.0).distance(initial()) for rate in (1e-3, 2e-3)
+    )
     assert twice == pytest.approx(2 * once, rel=1e-3)
 
 
 def test_knob_muon_learning_rate():
-    slow, fast = (Run(max_steps=1, optimizer="muon", muon_learning_rate=rate, weight_decay=0.0, warmup_ratio=0.0) for rate in (1e-3, 2e-3))
+    slow, fast = (
+        Run(max_steps=1, optimizer="muon", muon_learning_rate=rate, weight_decay=0.0, warmup_ratio=0.0)
+        for rate in (1e-3, 2e-3)
+    )
     start = initial()
     moved = [{name: float((run.weights[name] - start[name]).norm()) for name in run.weights} for run in (slow, fast)]
     for name in start:
@@ -155,7 +208,9 @@ def test_knob_optimizer():
 
 def test_knob_warmup_ratio():
     rates = Run(max_steps=10, warmup_ratio=0.4, learning_rate=1e-3, min_lr=1e-4)["learning_rate"]
-    assert rates[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3], rel=1e-5) and rates == sorted(rates[:4]) + sorted(rates[4:], reverse=True)
+    assert rates[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3], rel=1e-5) and rates == sorted(rates[:4]) + sorted(
+        rates[4:], reverse=True
+    )
     assert Run(max_steps=3, warmup_ratio=0.0, learning_rate=1e-3)["learning_rate"][0] == 1e-3
 
 
@@ -164,7 +219,7 @@ def test_knob_min_lr(floor):
     rates = Run(max_steps=8, learning_rate=1e-3, min_lr=floor)["learning_rate"]
     assert rates[0] == 1e-3 and rates[-1] == floor
     middle = floor + (1e-3 - floor) * 0.5 * (1 + np.cos(np.pi * 3 / 7))
-    assert rates[3] == pytest.approx(middle, rel=1e-5)        # a cosine between them
+    assert rates[3] == pytest.approx(middle, rel=1e-5)  # a cosine between them
 
 
 def test_knob_weight_decay():
@@ -178,8 +233,14 @@ def test_knob_weight_decay():
 
 def test_knob_betas():
     """The first step does not depend on them, later ones do."""
-    runs = {(steps, betas): Run(max_steps=steps, min_lr=3e-3, betas=list(betas)) for steps in (1, 2) for betas in ((0.9, 0.95), (0.5, 0.999))}
-    assert runs[1, (0.9, 0.95)].distance(runs[1, (0.5, 0.999)].weights) < 1e-3 * runs[2, (0.9, 0.95)].distance(runs[2, (0.5, 0.999)].weights)
+    runs = {
+        (steps, betas): Run(max_steps=steps, min_lr=3e-3, betas=list(betas))
+        for steps in (1, 2)
+        for betas in ((0.9, 0.95), (0.5, 0.999))
+    }
+    assert runs[1, (0.9, 0.95)].distance(runs[1, (0.5, 0.999)].weights) < 1e-3 * runs[2, (0.9, 0.95)].distance(
+        runs[2, (0.5, 0.999)].weights
+    )
 
 
 def test_knob_grad_clip_norm():
@@ -201,7 +262,7 @@ def test_knob_precision():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="about CPUs")
 def test_knob_force_precision(monkeypatch):
-    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: False)       # one machine cannot be both kinds
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: False)  # one machine cannot be both kinds
     with pytest.raises(UserError, match=r"about 60 times slower than in float32.*force_precision: true"):
         precision.choose("bf16-mixed")
     assert precision.choose("bf16-mixed", force=True)[0] == "bf16-mixed"
@@ -225,38 +286,55 @@ def test_knob_max_steps():
 def test_knob_max_tokens():
     """It stops before it would exceed them, and the rate has come down by then."""
     run = Run(max_steps=100, max_tokens=4 * 64 + 63, learning_rate=1e-3, min_lr=1e-4)
-    assert run["tokens"] == [64, 128, 192, 256] and run["learning_rate"][-1] == 1e-4 and run.figures["ended"] == "max_tokens"
+    assert (
+        run["tokens"] == [64, 128, 192, 256]
+        and run["learning_rate"][-1] == 1e-4
+        and run.figures["ended"] == "max_tokens"
+    )
     assert number_of_steps({"max_steps": 3, "max_tokens": 10_000}, 64) == 3
     with pytest.raises(UserError, match="max_tokens: 63 is less than one step of 64 tokens"):
         number_of_steps({"max_steps": 3, "max_tokens": 63}, 64)
 
 
 def test_knob_max_time(monkeypatch):
-    run = Run(max_steps=10 ** 6, max_time="00:00:01")
-    assert run.figures["steps"] < 10 ** 6 and run.figures["ended"] == "max_time" and run.rows[-1]["val_loss"]
+    run = Run(max_steps=10**6, max_time="00:00:01")
+    assert run.figures["steps"] < 10**6 and run.figures["ended"] == "max_time" and run.rows[-1]["val_loss"]
     # a machine on which everything takes its time: the clock brings the rate down, over a warm-up and a peak
     ticks = count()
     monkeypatch.setattr(clock, "Clock", lambda max_time: Clock(max_time, lambda: next(ticks) / 10))
-    rates = Run(max_steps=10 ** 6, max_time="00:00:20", learning_rate=1e-3, min_lr=1e-4, warmup_ratio=0.1)["learning_rate"]
+    rates = Run(max_steps=10**6, max_time="00:00:20", learning_rate=1e-3, min_lr=1e-4, warmup_ratio=0.1)[
+        "learning_rate"
+    ]
     assert 20 < len(rates) < 200 and max(rates) > 9.5e-4 and rates[-1] < 1.2e-4 and rates[0] < 1e-4
     still = Run(max_steps=3, max_time="01:00:00", learning_rate=1e-3, min_lr=1e-4)
-    assert still["learning_rate"] == Run(max_steps=3, learning_rate=1e-3, min_lr=1e-4)["learning_rate"] and still.figures["ended"] == "max_steps"
+    assert (
+        still["learning_rate"] == Run(max_steps=3, learning_rate=1e-3, min_lr=1e-4)["learning_rate"]
+        and still.figures["ended"] == "max_steps"
+    )
 
 
 def test_the_clock_spreads_what_is_left_of_the_schedule():
     now = [0.0]
+
     def at(clock, second):
         now[0] = second
         clock.tick()
         return clock.share
+
     first = Clock("00:01:40", lambda: now[0])
     first.start()
-    assert [at(first, s) for s in (20, 60, 84)] == [0.0, 0.5, 0.8] and not first.is_over     # 20 s of compiling take no part of the schedule
+    assert [at(first, s) for s in (20, 60, 84)] == [
+        0.0,
+        0.5,
+        0.8,
+    ] and not first.is_over  # 20 s of compiling take no part of the schedule
     second = Clock("00:01:40", lambda: now[0])
     second.load_state_dict(first.state_dict())
     now[0] = 1000.0
     second.start()
-    assert at(second, 1006) == 0.8 and at(second, 1011) == pytest.approx(0.9) and not second.is_over      # 90 s used, 10 left at its first step
+    assert (
+        at(second, 1006) == 0.8 and at(second, 1011) == pytest.approx(0.9) and not second.is_over
+    )  # 90 s used, 10 left at its first step
     assert at(second, 1016) == 1.0 and second.is_over
 
 
@@ -279,7 +357,10 @@ def overfit(**dials) -> Run:
 def test_knob_patience(capsys):
     run = overfit(max_steps=40, patience=3)
     assert (run.figures["steps"], run.figures["ended"], run.figures["overfitting_since"]) == (8, "patience", 2)
-    assert run["val_loss"] == sorted(run["val_loss"]) and "val loss has risen 3 times in a row since step 2" in capsys.readouterr().out
+    assert (
+        run["val_loss"] == sorted(run["val_loss"])
+        and "val loss has risen 3 times in a row since step 2" in capsys.readouterr().out
+    )
     assert overfit(max_steps=9, patience=None).figures["steps"] == 9
 
 
@@ -293,11 +374,16 @@ def test_knob_keep():
 
 def test_knob_sample_prompts(tiny_tokenizer):
     from pipeline.data.tokenizer import load_tokenizer
+
     tokenizer = load_tokenizer(tiny_tokenizer / "tokenizer.json")
-    with_samples = Run({"dropout": 0.2}, tokenizer=tokenizer, sample_prompts=["import ", "led = "], max_steps=4, eval_every=2)
+    with_samples = Run(
+        {"dropout": 0.2}, tokenizer=tokenizer, sample_prompts=["import ", "led = "], max_steps=4, eval_every=2
+    )
     text = Path("reports/training_samples.md").read_text()
     assert text.count("## Step") == 2 and text.count("import ▸") == text.count("led = ▸") == 2
-    assert with_samples == Run({"dropout": 0.2}, sample_prompts=[], max_steps=4, eval_every=2)      # writing disturbs nothing
+    assert with_samples == Run(
+        {"dropout": 0.2}, sample_prompts=[], max_steps=4, eval_every=2
+    )  # writing disturbs nothing
     assert "## Step" not in Path("reports/training_samples.md").read_text()
 
 
@@ -307,14 +393,18 @@ def test_knob_init_from():
     tuned = Run(max_steps=1, learning_rate=1e-4, init_from="checkpoints/mine")
     assert tuned["learning_rate"] == [1e-4] and tuned.distance(first.weights) < 0.1 * first.distance(initial())
     assert tuned["val_loss"][0] == pytest.approx(first["val_loss"][-1], abs=0.05)
-    Run({"dropout": 0.3}, max_steps=1, init_from="checkpoints/mine")        # dropout may differ
-    with pytest.raises(UserError, match=r"checkpoints/mine does not fit this run: n_layers 1 there, 2 here; tokenizer none there, other here"):
+    Run({"dropout": 0.3}, max_steps=1, init_from="checkpoints/mine")  # dropout may differ
+    with pytest.raises(
+        UserError,
+        match=r"checkpoints/mine does not fit this run: n_layers 1 there, 2 here; tokenizer none there, other here",
+    ):
         Run({"n_layers": 2}, sidecar={"tokenizer_sha256": "other"}, init_from="checkpoints/mine")
     with pytest.raises(UserError, match=r"checkpoints/other/config.json: no such file"):
         Run(init_from="checkpoints/other")
 
 
 # --- data -------------------------------------------------------------------------------------------------------------
+
 
 def test_knob_block_size_and_batch_size():
     run = Run({"context_length": 32}, {"block_size": 32, "batch_size": 2})

@@ -34,6 +34,7 @@ def drawn(p: float, seed: int = 1) -> Dropout:
 
 # --- attention --------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("tokens", [1, 100, 128, 300, 1024])
 def test_attention_is_torchs(tokens):
     """In bfloat16, forward and backward, to within that format's rounding of what float32 gives."""
@@ -60,23 +61,26 @@ def test_attention_sees_nothing_that_follows():
 
 def test_attention_drops_weights_and_keeps_the_mean():
     q, k, v = torch.zeros(1, 1, 400, 8), torch.zeros(1, 1, 400, 8), torch.ones(1, 1, 400, 8)
-    out = attend_in_parts(q, k, v, drawn(0.5))           # every weight of row i is 1 / (i + 1)
+    out = attend_in_parts(q, k, v, drawn(0.5))  # every weight of row i is 1 / (i + 1)
     assert out[0, 0, 100:, 0].mean() == pytest.approx(1, abs=0.02)
     assert len(out[0, 0, 200:].unique()) > 20
-    kept = torch.tensor([[row * (i + 1) / 2 for i, row in enumerate(out[0, 0, :, 0])]]).round()      # how many of row i fell not
+    kept = torch.tensor(
+        [[row * (i + 1) / 2 for i, row in enumerate(out[0, 0, :, 0])]]
+    ).round()  # how many of row i fell not
     assert not torch.equal(kept[0, :100], kept[0, 100:200]), "not the same draw in each part"
 
 
 # --- dropout ----------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("p", [0.05, 0.1, 0.5, 0.9])
 def test_a_share_falls_anywhere_and_the_mean_stays(p):
     fell = drawn(p)(torch.ones(1000, 1000)) == 0
     assert fell.float().mean() == pytest.approx(p, abs=0.002)
     assert drawn(p)(torch.ones(1000, 1000)).mean() == pytest.approx(1, abs=0.005 / (1 - p))
-    for side in (0, 1):                         # no row and no column has more than its share
+    for side in (0, 1):  # no row and no column has more than its share
         assert (fell.float().mean(side) - p).abs().max() < 6 * (p * (1 - p) / 1000) ** 0.5
-    for step in (1, 2, 64, 1000, 4096):         # neighbours at any distance know nothing of each other
+    for step in (1, 2, 64, 1000, 4096):  # neighbours at any distance know nothing of each other
         flat = fell.flatten().double() - p
         assert abs((flat[step:] * flat[:-step]).mean()) < 5 * p * (1 - p) / 1000
 
@@ -99,8 +103,19 @@ def test_the_gradient_falls_where_the_value_did():
 
 
 def test_two_layers_draw_by_themselves():
-    config = ModelConfig.from_dict(dict(architecture="gpt2", vocab_size=64, context_length=16, d_model=16, n_layers=2, n_heads=2, d_ff=32,
-                                        tie_embeddings=True, dropout=0.5))
+    config = ModelConfig.from_dict(
+        dict(
+            architecture="gpt2",
+            vocab_size=64,
+            context_length=16,
+            d_model=16,
+            n_layers=2,
+            n_heads=2,
+            d_ff=32,
+            tie_embeddings=True,
+            dropout=0.5,
+        )
+    )
     network = Transformer(config)
     network.reseed()
     seeds = [int(module.seed) for module in network.modules() if isinstance(module, Dropout)]
@@ -110,21 +125,34 @@ def test_two_layers_draw_by_themselves():
 
 # --- compiled ---------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.slow
 def test_compiled_operators_are_the_eager_ones():
     x = torch.randn(64, 300, requires_grad=True)
     dropout = drawn(0.2)
     assert torch.equal(torch.compile(dropout)(x), dropout(x))
-    ours, = torch.autograd.grad(torch.compile(gelu)(x).sum(), x)
-    theirs, = torch.autograd.grad(F.gelu(x, approximate="tanh").sum(), x)
+    (ours,) = torch.autograd.grad(torch.compile(gelu)(x).sum(), x)
+    (theirs,) = torch.autograd.grad(F.gelu(x, approximate="tanh").sum(), x)
     assert torch.allclose(torch.compile(gelu)(x), gelu(x), atol=1e-6) and torch.allclose(ours, theirs, atol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["gpt2", "qwen3"])
 def test_a_compiled_step_is_the_eager_one_and_compiles_a_block_once(architecture):
-    config = ModelConfig.from_dict(dict(architecture=architecture, vocab_size=64, context_length=16, d_model=32, n_layers=4, n_heads=2, d_ff=64,
-                                        tie_embeddings=True, dropout=0.1, attn_dropout=0.0))     # torch's own eager attention draws in its own way
+    config = ModelConfig.from_dict(
+        dict(
+            architecture=architecture,
+            vocab_size=64,
+            context_length=16,
+            d_model=32,
+            n_layers=4,
+            n_heads=2,
+            d_ff=64,
+            tie_embeddings=True,
+            dropout=0.1,
+            attn_dropout=0.0,
+        )
+    )  # torch's own eager attention draws in its own way
     torch.manual_seed(1)
     network = Transformer(config)
     network.reseed()
@@ -137,7 +165,9 @@ def test_a_compiled_step_is_the_eager_one_and_compiles_a_block_once(architecture
         found.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
         network.compile_steps()
     assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(*found, strict=True))
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3, "what is done to embeddings, one block for all four, and the head"
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3, (
+        "what is done to embeddings, one block for all four, and the head"
+    )
     network.eval()
     network(ids[:, :-1], ids[:, 1:])
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3, "evaluation stays eager"
@@ -147,8 +177,19 @@ def test_a_compiled_step_is_the_eager_one_and_compiles_a_block_once(architecture
 @pytest.mark.parametrize("architecture", ["gpt2", "qwen3"])
 def test_a_compiled_step_gives_the_same_bits_every_time(architecture):
     """With tokens that come often, whose gradients are sums over many places, on all threads, in the precision of a CPU that has bfloat16."""
-    config = ModelConfig.from_dict(dict(architecture=architecture, vocab_size=64, context_length=256, d_model=64, n_layers=2, n_heads=2, d_ff=128,
-                                        tie_embeddings=True, dropout=0.1))
+    config = ModelConfig.from_dict(
+        dict(
+            architecture=architecture,
+            vocab_size=64,
+            context_length=256,
+            d_model=64,
+            n_layers=2,
+            n_heads=2,
+            d_ff=128,
+            tie_embeddings=True,
+            dropout=0.1,
+        )
+    )
     torch.manual_seed(1)
     network = Transformer(config)
     network.compile_steps()
@@ -167,10 +208,13 @@ def test_a_compiled_step_gives_the_same_bits_every_time(architecture):
 
 # --- memory -----------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
 def test_freed_memory_is_used_again():
     def faults(how: str) -> int:
-        return int(subprocess.run([sys.executable, "-c", FAULTS, how], text=True, capture_output=True, check=True).stdout)
+        return int(
+            subprocess.run([sys.executable, "-c", FAULTS, how], text=True, capture_output=True, check=True).stdout
+        )
 
     pages = 64_000_000 // resource.getpagesize()
     assert faults("kept") < pages / 10 and faults("as it comes") > faults("kept")

@@ -20,7 +20,7 @@ from pipeline.core.files import sha256
 from pipeline.data.pack import BATCH_BYTES, batches, pack
 from pipeline.data.tokenizer import load_tokenizer
 
-HARD = [*DOCUMENTS, "<eos>\n", "\n", "a<eos><pad>b\n", "\u2028 \x85 {\"text\": 1}\n", CODE * 20]
+HARD = [*DOCUMENTS, "<eos>\n", "\n", "a<eos><pad>b\n", '\u2028 \x85 {"text": 1}\n', CODE * 20]
 
 
 def write_corpus(path: Path, texts) -> Path:
@@ -36,6 +36,7 @@ PAIRS = [("Blink the LED\non pin 3", CODE), ("Print <eos>", 'print("<eos>")\n')]
 def encoded(folder: Path, texts) -> list[int]:
     """All ids, one document at a time, with tokenizers alone."""
     from tokenizers import Tokenizer
+
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.encode_special_tokens = True
     return [n for text in texts for n in (*tokenizer.encode(text, add_special_tokens=False).ids, 1)]
@@ -65,15 +66,26 @@ def test_the_stage_writes_these_bytes_and_counts(project, dtype, code):
         ids = encoded(project / "data/tokenizer", texts)
         assert (project / f"data/processed/{split}.bin").read_bytes() == struct.pack(f"<{len(ids)}{code}", *ids)
         assert ids.count(1) == len(texts), "eos closes each document and stands nowhere else"
-        assert sidecar.pop(split) == {"documents": len(texts), "tokens": len(ids), "bytes": sum(len(text.encode()) for text in texts)}
+        assert sidecar.pop(split) == {
+            "documents": len(texts),
+            "tokens": len(ids),
+            "bytes": sum(len(text.encode()) for text in texts),
+        }
     asked = [[*encoded(project / "data/tokenizer", [f"# {' '.join(request.split())}\n"])[:-1]] for request, _ in PAIRS]
-    whole = [[*ids, *encoded(project / "data/tokenizer", [program])] for ids, (_, program) in zip(asked, PAIRS, strict=True)]
+    whole = [
+        [*ids, *encoded(project / "data/tokenizer", [program])] for ids, (_, program) in zip(asked, PAIRS, strict=True)
+    ]
     flat, starts = [n for ids in whole for n in ids], [0, len(whole[0])]
     assert (project / "data/processed/tasks.bin").read_bytes() == struct.pack(f"<{len(flat)}{code}", *flat)
     rows = np.fromfile(project / "data/processed/tasks.idx", "<i8").reshape(-1, 3).tolist()
     assert rows == [[start, len(ask), len(ids)] for start, ask, ids in zip(starts, asked, whole, strict=True)]
     assert sidecar.pop("tasks") == {"documents": 2, "tokens": len(flat), "longest": max(map(len, whole))}
-    assert sidecar == {"dtype": dtype, "vocab_size": 512, "eos": 1, "tokenizer_sha256": sha256(project / "data/tokenizer/tokenizer.json")}
+    assert sidecar == {
+        "dtype": dtype,
+        "vocab_size": 512,
+        "eos": 1,
+        "tokenizer_sha256": sha256(project / "data/tokenizer/tokenizer.json"),
+    }
     first = files_under(project / "data/processed")
     assert not any(name.startswith(".") for name in first)
     assert run_stage(project, "pack").returncode == 0
@@ -89,6 +101,7 @@ def test_batches_hold_every_text_once_and_in_order():
 
 def test_many_batches_give_the_bytes_of_one(tmp_path, tiny_tokenizer, monkeypatch):
     from pipeline.data import pack as module
+
     tokenizer, corpus = load_tokenizer(tiny_tokenizer / "tokenizer.json"), write_corpus(tmp_path / "c.jsonl", HARD * 5)
     counts = pack(corpus, tmp_path / "one.bin", tokenizer, 1, "uint16")
     monkeypatch.setattr(module, "BATCH_BYTES", 100)
@@ -119,8 +132,20 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, tiny_tokenizer):
     peaks, sizes = [], []
     for times in (1, 8):
         corpus = write_corpus(tmp_path / f"{times}.jsonl", (f"# {n}\n" + CODE for n in range(10_000 * times)))
-        done = subprocess.run([sys.executable, "-c", PEAK, str(corpus), str(tmp_path / "out.bin"), str(tiny_tokenizer / "tokenizer.json")],
-                              check=True, env=stage_environment(), capture_output=True, text=True)
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                PEAK,
+                str(corpus),
+                str(tmp_path / "out.bin"),
+                str(tiny_tokenizer / "tokenizer.json"),
+            ],
+            check=True,
+            env=stage_environment(),
+            capture_output=True,
+            text=True,
+        )
         peaks.append(int(done.stdout))
         sizes.append(corpus.stat().st_size)
     assert sizes[0] > 2 * BATCH_BYTES, "the smaller one fills some batches too"
@@ -132,7 +157,9 @@ def small_disk(project):
     """data/processed of the project on a disk of 1 MiB."""
     processed = project / "data/processed"
     kept = files_under(processed)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(processed)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(processed)], capture_output=True
+    ).returncode:
         pytest.skip("mounting a small disk needs root")
     try:
         for name, content in kept.items():
@@ -155,17 +182,27 @@ def test_a_full_disk_ends_in_one_message(project, small_disk, room):
     assert done.returncode == 1 and "Traceback" not in done.stderr
     (message,) = [line for line in done.stderr.splitlines() if line.startswith("error")]
     full = "test.bin" if later else "train.bin"
-    assert message == f"error: data/processed/{full}: the disk is full. Nothing unfinished was left there; free some space and run again"
+    assert (
+        message
+        == f"error: data/processed/{full}: the disk is full. Nothing unfinished was left there; free some space and run again"
+    )
     after = files_under(small_disk)
-    whole = {f"{split}.bin": np.array(encoded(project / "data/tokenizer", texts), "<u2").tobytes()
-             for split, texts in (("train", [CODE]), ("val", HARD[:2]))}
+    whole = {
+        f"{split}.bin": np.array(encoded(project / "data/tokenizer", texts), "<u2").tobytes()
+        for split, texts in (("train", [CODE]), ("val", HARD[:2]))
+    }
     assert after == before | (whole if later else {})
 
 
 def test_a_kill_leaves_no_half_file(project):
     write_corpus(project / "data/processed/train_corpus.jsonl", (CODE * 40 for _ in range(4000)))
-    child = subprocess.Popen([sys.executable, "-m", "pipeline.data.pack"], cwd=project, env=stage_environment(), stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.data.pack"],
+        cwd=project,
+        env=stage_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     unfinished = project / "data/processed/.train.bin.unfinished"
     try:
         until = time.monotonic() + 60
@@ -178,7 +215,9 @@ def test_a_kill_leaves_no_half_file(project):
     assert not list((project / "data/processed").glob("*.bin")) and not (project / "data/processed/pack.json").exists()
     write_corpus(project / "data/processed/train_corpus.jsonl", HARD)
     assert run_stage(project, "pack").returncode == 0
-    assert len(np.fromfile(project / "data/processed/train.bin", "<u2")) == len(encoded(project / "data/tokenizer", HARD))
+    assert len(np.fromfile(project / "data/processed/train.bin", "<u2")) == len(
+        encoded(project / "data/tokenizer", HARD)
+    )
     assert not unfinished.exists()
 
 

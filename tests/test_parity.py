@@ -20,6 +20,7 @@ from pipeline.model.transformer import Block
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("split", SPLIT_PATTERNS)
 def test_hostile_texts_are_cut_alike(tmp_path, split):
     vocabulary = load_vocabulary(make_tokenizer(tmp_path, split=split))
@@ -31,7 +32,7 @@ def test_hostile_texts_are_cut_alike(tmp_path, split):
 
 def test_the_hostile_texts_hold_what_they_promise(tiny_tokenizer):
     texts = dict(parity.stress_texts(load_vocabulary(tiny_tokenizer)))
-    never = {0xC0, 0xC1, *range(0xF5, 0x100)}       # bytes that no UTF-8 text holds
+    never = {0xC0, 0xC1, *range(0xF5, 0x100)}  # bytes that no UTF-8 text holds
     assert set("".join(texts.values()).encode()) == set(range(256)) - never
     assert max(len(line) for text in texts.values() for line in text.split("\n")) >= 900_000
     assert all(token in texts["special tokens"] for token in SPECIAL.values())
@@ -52,7 +53,9 @@ def difference(vocabulary, expected_of, path) -> str:
     """What the check says of a file written with `vocabulary`, held against the tokenizer of `expected_of`."""
     gguf.write_gguf(make_model("llama"), vocabulary, path, "f16")
     with LlamaFile(path, name="model.gguf") as file, pytest.raises(UserError) as error:
-        parity.Expected(expected_of.tokenizer, [("val_corpus.jsonl line 7", "x = 12345\n"), ("val_corpus.jsonl line 8", CODE)]).check(file)
+        parity.Expected(
+            expected_of.tokenizer, [("val_corpus.jsonl line 7", "x = 12345\n"), ("val_corpus.jsonl line 8", CODE)]
+        ).check(file)
     return str(error.value)
 
 
@@ -80,6 +83,7 @@ def test_a_lost_merge_is_caught(tmp_path, tiny_tokenizer):
 def test_a_text_that_does_not_come_back_is_caught(tiny_tokenizer):
     tokenizer = Tokenizer.from_file(str(tiny_tokenizer / "tokenizer.json"))
     from tokenizers.normalizers import Strip
+
     tokenizer.normalizer = Strip()
     with pytest.raises(UserError, match=r"val line 3: decode\(encode\(text\)\) is not the text, from character 0"):
         parity.Expected(tokenizer, [("val line 3", "  x = 1")])
@@ -98,8 +102,12 @@ def test_every_character_is_classed_alike(tmp_path, split):
     for left, byte in merges:
         vocab.setdefault(left + byte, len(vocab))
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split]), "isolated"),
-                                                       pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split]), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(text, special=True) for text in SPECIAL.values()])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
@@ -116,13 +124,14 @@ def test_every_character_is_classed_alike(tmp_path, split):
 
 # --- numbers: each mistake that an exporter can make, made on purpose -------------------------------------------------
 
+
 def swap_heads(model):
     """The queries of the first and the last head change places."""
     c = model.config
     with torch.no_grad():
         weight = model.blk[1].attn_qkv.weight if c.is_gpt2 else model.blk[1].attn_q.weight
-        first, last = weight[:c.head_dim].clone(), weight[c.d_model - c.head_dim:c.d_model].clone()
-        weight[:c.head_dim], weight[c.d_model - c.head_dim:c.d_model] = last, first
+        first, last = weight[: c.head_dim].clone(), weight[c.d_model - c.head_dim : c.d_model].clone()
+        weight[: c.head_dim], weight[c.d_model - c.head_dim : c.d_model] = last, first
 
 
 def drop_bias(model):
@@ -150,8 +159,17 @@ def untie(model):
     model.output_norm.weight.data.mul_(1.1)
 
 
-WEIGHTS = [("gpt2", swap_heads), ("gpt2", drop_bias), ("gpt2", drop_norm_bias), ("gpt2", shift_positions), ("gpt2", untie),
-           ("llama", swap_heads), ("llama", swap_gate), ("qwen3", swap_heads), ("qwen3", forget_head_norms)]
+WEIGHTS = [
+    ("gpt2", swap_heads),
+    ("gpt2", drop_bias),
+    ("gpt2", drop_norm_bias),
+    ("gpt2", shift_positions),
+    ("gpt2", untie),
+    ("llama", swap_heads),
+    ("llama", swap_gate),
+    ("qwen3", swap_heads),
+    ("qwen3", forget_head_norms),
+]
 
 
 def verdict(tmp_path, tokenizer, reference_model, exported_model, kind="f32") -> float:
@@ -182,9 +200,16 @@ def test_a_forgotten_rotary_permutation_is_caught(tmp_path, tiny_tokenizer, monk
 
 def test_a_permutation_too_many_is_caught(tmp_path, tiny_tokenizer, monkeypatch):
     tensors = gguf.tensors
-    monkeypatch.setattr(gguf, "tensors", lambda model: {
-        name: gguf.permute(array, 4 if "attn_q." in name else 2) if name.endswith(("attn_q.weight", "attn_k.weight")) else array
-        for name, array in tensors(model).items()})
+    monkeypatch.setattr(
+        gguf,
+        "tensors",
+        lambda model: {
+            name: gguf.permute(array, 4 if "attn_q." in name else 2)
+            if name.endswith(("attn_q.weight", "attn_k.weight"))
+            else array
+            for name, array in tensors(model).items()
+        },
+    )
     assert verdict(tmp_path, tiny_tokenizer, make_model("qwen3"), make_model("qwen3")) > 1e-3
 
 
@@ -203,10 +228,14 @@ def test_another_norm_epsilon_is_caught(tmp_path, tiny_tokenizer, monkeypatch, a
     assert verdict(tmp_path, tiny_tokenizer, model, make_model(architecture)) > 1e-6
 
 
-@pytest.mark.parametrize("architecture,activation", [("gpt2", F.relu), ("gpt2", F.silu), ("llama", F.gelu), ("qwen3", F.relu)])
+@pytest.mark.parametrize(
+    "architecture,activation", [("gpt2", F.relu), ("gpt2", F.silu), ("llama", F.gelu), ("qwen3", F.relu)]
+)
 def test_another_activation_is_caught(tmp_path, tiny_tokenizer, monkeypatch, architecture, activation):
     def feed_forward(self, x):
-        return self.ffn_down(activation(self.ffn_up(x)) if self.c.is_gpt2 else activation(self.ffn_gate(x)) * self.ffn_up(x))
+        return self.ffn_down(
+            activation(self.ffn_up(x)) if self.c.is_gpt2 else activation(self.ffn_gate(x)) * self.ffn_up(x)
+        )
 
     model = make_model(architecture)
     monkeypatch.setattr(Block, "feed_forward", feed_forward)
@@ -227,8 +256,11 @@ def test_the_exact_gelu_shows_in_the_hugging_face_folder(tmp_path, tiny_tokenize
 
 # --- the measure itself -----------------------------------------------------------------------------------------------
 
+
 def test_divergence_is_torchs():
-    one, two = (torch.randn(7, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    one, two = (
+        torch.randn(7, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)
+    )
     ours = parity.divergence(parity.log_softmax(one.numpy()), parity.log_softmax(two.numpy()))
     theirs = F.kl_div(two.log_softmax(-1), one.log_softmax(-1), log_target=True, reduction="none").sum(-1).numpy()
     assert np.allclose(ours, theirs, atol=1e-12)

@@ -17,7 +17,11 @@ def attributes(chart, tag: str, name: str) -> list[str]:
 
 
 def write_figures(root, loss, bits, rate):
-    figures = {"metrics/train.csv": CURVE.format(loss), "reports/quantization.csv": SIZES.format(bits), "reports/exam.csv": EXAM.format(rate)}
+    figures = {
+        "metrics/train.csv": CURVE.format(loss),
+        "reports/quantization.csv": SIZES.format(bits),
+        "reports/exam.csv": EXAM.format(rate),
+    }
     for file, text in figures.items():
         (root / file).parent.mkdir(exist_ok=True)
         (root / file).write_text(text)
@@ -46,8 +50,13 @@ def test_the_charts_are_drawn_without_the_internet(tmp_path):
         assert (len(asked), faults) == (1, []), "it is the page and nothing else"
         loss, sizes, exam = page.locator("svg").all()
         assert [len(points.split()) for points in attributes(loss, "polyline", "points")] == [3, 2, 3, 2]
-        assert {"HEAD: loss", "HEAD: val_loss", "workspace: loss", "workspace: val_loss", "step"} <= set(loss.locator("text").all_text_contents())
-        assert sizes.locator("circle").count() == 4 and "workspace: 1.125 at bits_per_weight 8.5, Q8_0" in sizes.locator("title").all_text_contents()
+        assert {"HEAD: loss", "HEAD: val_loss", "workspace: loss", "workspace: val_loss", "step"} <= set(
+            loss.locator("text").all_text_contents()
+        )
+        assert (
+            sizes.locator("circle").count() == 4
+            and "workspace: 1.125 at bits_per_weight 8.5, Q8_0" in sizes.locator("title").all_text_contents()
+        )
         assert {"people: blink", "people: fade", "0.5", "0.75", "0.25"} <= set(exam.locator("text").all_text_contents())
         wide = sorted(map(float, attributes(exam, "rect", "width")))
         assert [width / wide[0] for width in wide] == pytest.approx([1, 1, 2, 3])

@@ -30,6 +30,7 @@ def client(ollama):
     def clear():
         for name in ours(client):
             client.delete(f"{NAME}:{name}")
+
     clear()
     yield client
     clear()
@@ -40,7 +41,9 @@ def look(project, uri, host):
 
 
 def ours(client):
-    return sorted(model.model.removeprefix(f"{NAME}:") for model in client.list().models if model.model.startswith(f"{NAME}:"))
+    return sorted(
+        model.model.removeprefix(f"{NAME}:") for model in client.list().models if model.model.startswith(f"{NAME}:")
+    )
 
 
 def tags(mlflow, number):
@@ -57,34 +60,49 @@ def test_the_alias_is_followed_there_and_back(project, uri, mlflow, client, olla
     idle = look(project, uri, ollama)
     assert (idle.version, idle.agrees, idle.happened) == (None, True, "") and ours(client) == []
 
-    mlflow.set_registered_model_alias(NAME, "champion", "1")        # as the page does
+    mlflow.set_registered_model_alias(NAME, "champion", "1")  # as the page does
     first = look(project, uri, ollama)
     assert (first.version, first.agrees, first.happened) == (1, True, "served") and temperature(client) == 0.1
     assert ours(client) == ["latest", "v1"]
     said = tags(mlflow, 1)
-    assert said[STATUS] == "served" and said[BY] == "somebody in MLflow" and "are llama.cpp's" in said[REASON] and PREVIOUS not in said
+    assert (
+        said[STATUS] == "served"
+        and said[BY] == "somebody in MLflow"
+        and "are llama.cpp's" in said[REASON]
+        and PREVIOUS not in said
+    )
     again = look(project, uri, ollama)
     assert again.agrees and not again.happened
 
     if older:
-        as_older_code(uri, 1)       # with what it says of serving
+        as_older_code(uri, 1)  # with what it says of serving
     promotion.promote(config, uri, "candidate", "ada@desk", "reads better")
     second = look(project, uri, ollama)
-    assert second.happened == "served" and "no longer robo-micropython/1" in second.said and "ada@desk (reads better)" in second.said
+    assert (
+        second.happened == "served"
+        and "no longer robo-micropython/1" in second.said
+        and "ada@desk (reads better)" in second.said
+    )
     assert temperature(client) == 0.2 and ours(client) == ["latest", "v1", "v2"]
     said = tags(mlflow, 2)
     assert (said[STATUS], said[BY], said[WHY], said[PREVIOUS]) == ("served", "ada@desk", "reads better", "1")
     assert tags(mlflow, 1)[STATUS] == "superseded" and not [key for key in said if key.startswith("promotion.")]
-    assert older or mlflow.get_model_version(NAME, "2").tags == {STATUS: "served"}      # MLflow's table shows each
+    assert older or mlflow.get_model_version(NAME, "2").tags == {STATUS: "served"}  # MLflow's table shows each
 
-    mlflow.delete_registered_model_alias(NAME, "champion")          # stops nothing
+    mlflow.delete_registered_model_alias(NAME, "champion")  # stops nothing
     assert look(project, uri, ollama).agrees and temperature(client) == 0.2
 
     assert promotion.rollback(config, uri, "ada@desk", "it stutters")[0] == 1
     back = look(project, uri, ollama)
-    assert back.happened == "served" and temperature(client) == 0.1 and tags(mlflow, 1)[WHY] == "rollback from robo-micropython/2: it stutters"
+    assert (
+        back.happened == "served"
+        and temperature(client) == 0.1
+        and tags(mlflow, 1)[WHY] == "rollback from robo-micropython/2: it stutters"
+    )
     assert (tags(mlflow, 1)[STATUS], tags(mlflow, 2)[STATUS]) == ("served", "superseded")
-    with pytest.raises(UserError, match=r"no version was served before robo-micropython/1, so there is nothing to go back to"):
+    with pytest.raises(
+        UserError, match=r"no version was served before robo-micropython/1, so there is nothing to go back to"
+    ):
         promotion.rollback(config, uri, "ada@desk")
 
 
@@ -97,8 +115,11 @@ def test_each_rollback_goes_one_further_and_the_last_three_stay(project, uri, ml
         assert look(project, uri, ollama).happened == "served"
     assert ours(client) == ["latest", "v2", "v3", "v4"]
     cached = {path.stem for path in (project / promotion.SERVED).iterdir()}
-    assert tags(mlflow, 1)["serving_sha256"] not in cached and {tags(mlflow, n)["serving_sha256"] for n in (2, 3, 4)} <= cached
-    for number in (3, 2, 1):        # 1 is in Ollama no more: it is fetched again
+    assert (
+        tags(mlflow, 1)["serving_sha256"] not in cached
+        and {tags(mlflow, n)["serving_sha256"] for n in (2, 3, 4)} <= cached
+    )
+    for number in (3, 2, 1):  # 1 is in Ollama no more: it is fetched again
         assert promotion.rollback(config, uri, "ada@desk")[0] == number
         assert look(project, uri, ollama).happened == "served" and temperature(client) == number / 10
     assert "v1" in ours(client) and len(ours(client)) == 4
@@ -115,8 +136,12 @@ def test_what_is_lost_or_switched_in_ollama_comes_back(project, uri, mlflow, cli
     look(project, uri, ollama)
     client.delete(f"{NAME}:latest")
     again = look(project, uri, ollama)
-    assert again.happened == "served" and again.said.startswith("robo-micropython:latest is robo-micropython/1 again") and temperature(client) == 0.1
-    assert tags(mlflow, 1)[BY] == "ada@desk"        # who wanted it has not changed
+    assert (
+        again.happened == "served"
+        and again.said.startswith("robo-micropython:latest is robo-micropython/1 again")
+        and temperature(client) == 0.1
+    )
+    assert tags(mlflow, 1)[BY] == "ada@desk"  # who wanted it has not changed
     for model in ours(client):
         client.delete(f"{NAME}:{model}")
     (project / promotion.SERVED).rename(project / "lost")
@@ -131,10 +156,13 @@ def refuse(monkeypatch, *numbers):
         if any(f":v{number}" in name for number in numbers):
             raise UserError(f"{name} goes on otherwise")
         return prove(client, name, *rest)
+
     monkeypatch.setattr(serving, "prove", refusing)
 
 
-def test_a_refused_version_leaves_all_as_it_was_until_the_alias_moves(project, uri, mlflow, client, ollama, monkeypatch):
+def test_a_refused_version_leaves_all_as_it_was_until_the_alias_moves(
+    project, uri, mlflow, client, ollama, monkeypatch
+):
     versions(project, uri, 2)
     config = Config(project)
     promotion.promote(config, uri, "1", "ada@desk")
@@ -147,7 +175,11 @@ def test_a_refused_version_leaves_all_as_it_was_until_the_alias_moves(project, u
         assert (done.version, done.agrees, done.happened) == (2, False, "refused") and "stays as it was" in done.said
         assert ours(client) == ["latest", "v1"] and client.show(f"{NAME}:latest").modified_at == shown
         said = mlflow.get_model_version(NAME, "2").tags
-        assert said[STATUS] == "refused" and "goes on otherwise" in said[REFUSAL] and tags(mlflow, 2)[REASON] == said[REFUSAL]
+        assert (
+            said[STATUS] == "refused"
+            and "goes on otherwise" in said[REFUSAL]
+            and tags(mlflow, 2)[REASON] == said[REFUSAL]
+        )
     # it would be taken now, but it was said once and the alias did not move
     again = look(project, uri, ollama)
     assert not again.agrees and not again.happened and "goes on otherwise" in again.said and temperature(client) == 0.1
@@ -156,18 +188,34 @@ def test_a_refused_version_leaves_all_as_it_was_until_the_alias_moves(project, u
     assert look(project, uri, ollama).happened == "served" and client.show(f"{NAME}:latest").modified_at == shown
     assert REFUSED not in mlflow.get_registered_model(NAME).tags
     mlflow.set_registered_model_alias(NAME, "champion", "2")
-    assert look(project, uri, ollama).happened == "served" and temperature(client) == 0.2 and tags(mlflow, 2)[STATUS] == "served"
+    assert (
+        look(project, uri, ollama).happened == "served"
+        and temperature(client) == 0.2
+        and tags(mlflow, 2)[STATUS] == "served"
+    )
     assert REFUSAL not in tags(mlflow, 2)
 
 
-@pytest.mark.parametrize("alias, meant", [("Champion", True), ("CHAMPION", True), ("champions", True), ("champoin", True), ("champion-old", False),
-                                          ("candidate", False), ("previous", False)])
+@pytest.mark.parametrize(
+    "alias, meant",
+    [
+        ("Champion", True),
+        ("CHAMPION", True),
+        ("champions", True),
+        ("champoin", True),
+        ("champion-old", False),
+        ("candidate", False),
+        ("previous", False),
+    ],
+)
 def test_an_alias_that_was_meant_to_be_champion_gets_a_hint(project, uri, mlflow, alias, meant):
     """From the one who looks, and on the model's page, where it was typed, until it is gone."""
     versions(project, uri, 1)
     mlflow.set_registered_model_alias(NAME, alias, "1")
     hint = f"version 1 has the alias '{alias}', which nothing follows; did you mean 'champion'?"
-    assert (hint in look(project, uri, None).said) == (mlflow.get_registered_model(NAME).tags.get(HINT) == hint) == meant
+    assert (
+        (hint in look(project, uri, None).said) == (mlflow.get_registered_model(NAME).tags.get(HINT) == hint) == meant
+    )
     mlflow.delete_registered_model_alias(NAME, alias)
     assert "did you mean" not in look(project, uri, None).said and HINT not in mlflow.get_registered_model(NAME).tags
 
@@ -183,12 +231,24 @@ def test_a_file_that_is_not_the_registered_one_is_refused(project, uri, mlflow, 
         file.write(b"x")
     mlflow.set_registered_model_alias(NAME, "champion", "1")
     done = look(project, uri, ollama)
-    assert done.happened == "refused" and f"{suffix} is not the file that was registered" in done.said and ours(client) == []
+    assert (
+        done.happened == "refused"
+        and f"{suffix} is not the file that was registered" in done.said
+        and ours(client) == []
+    )
     assert sorted(path.name for path in (project / promotion.SERVED).iterdir() if path.is_dir()) == []
 
 
-@pytest.mark.parametrize("key, value", [("served_quant", "../../../../etc/passwd"), ("served_sha256", "../../outside"), ("serving_sha256", "/etc/x"),
-                                        ("served_sha256", "0" * 64), ("served_quant", "Q8_0")])
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("served_quant", "../../../../etc/passwd"),
+        ("served_sha256", "../../outside"),
+        ("serving_sha256", "/etc/x"),
+        ("served_sha256", "0" * 64),
+        ("served_quant", "Q8_0"),
+    ],
+)
 def test_nothing_in_the_registry_leads_elsewhere(project, uri, mlflow, client, ollama, key, value):
     versions(project, uri, 1)
     right, run_id = tags(mlflow, 1)[key], mlflow.get_model_version(NAME, "1").run_id
@@ -199,7 +259,10 @@ def test_nothing_in_the_registry_leads_elsewhere(project, uri, mlflow, client, o
     assert {path for path in project.parent.rglob("*") if promotion.SERVED.name not in path.parts} == before
     # what was wrong is mended: another file is another question
     mlflow.set_tag(run_id, key, right)
-    assert promotion.promote(Config(project), uri, "1", "ada@desk")[0] == 1 and look(project, uri, ollama).happened == "served"
+    assert (
+        promotion.promote(Config(project), uri, "1", "ada@desk")[0] == 1
+        and look(project, uri, ollama).happened == "served"
+    )
 
 
 @pytest.mark.parametrize("digest", ["/etc/passwd", "../outside", "0" * 63, ""])
@@ -232,21 +295,30 @@ promotion.reconcile(Config(Path(root)), uri, host)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place, count", [("prove", 1), ("copy", 2), ("note", 2), ("note", 5), ("tag", 1), ("tag", 2), ("untag", 1)])
+@pytest.mark.parametrize(
+    "place, count", [("prove", 1), ("copy", 2), ("note", 2), ("note", 5), ("tag", 1), ("tag", 2), ("untag", 1)]
+)
 def test_killed_anywhere_the_next_round_finishes(project, uri, mlflow, client, ollama, place, count):
     versions(project, uri, 2)
     config = Config(project)
     promotion.promote(config, uri, "1", "ada@desk")
     look(project, uri, ollama)
     promotion.promote(config, uri, "2", "ada@desk", "better")
-    child = subprocess.run([sys.executable, "-c", KILLED, place, str(count), uri, project, ollama], env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-                           capture_output=True, text=True, timeout=120)
+    child = subprocess.run(
+        [sys.executable, "-c", KILLED, place, str(count), uri, project, ollama],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert child.returncode == -signal.SIGKILL, child.stderr
-    assert temperature(client) in (0.1, 0.2)        # one or the other, never neither
+    assert temperature(client) in (0.1, 0.2)  # one or the other, never neither
     look(project, uri, ollama)
     assert temperature(client) == 0.2 and ours(client) == ["latest", "v1", "v2"]
     said = tags(mlflow, 2)
-    assert (said[STATUS], said[BY], said[WHY], said[PREVIOUS]) == ("served", "ada@desk", "better", "1") and tags(mlflow, 1)[STATUS] == "superseded"
+    assert (said[STATUS], said[BY], said[WHY], said[PREVIOUS]) == ("served", "ada@desk", "better", "1") and tags(
+        mlflow, 1
+    )[STATUS] == "superseded"
     assert not [key for key in said if key.startswith("promotion.")]
     assert not look(project, uri, ollama).happened
 
@@ -258,7 +330,7 @@ def test_nobody_answers(project, uri, mlflow):
         look(project, uri, f"127.0.0.1:{free_port()}")
     with pytest.raises(TemporaryError, match="MLflow does not answer"):
         look(project, f"http://127.0.0.1:{free_port()}", None)
-    assert STATUS not in tags(mlflow, 1)        # it is not the version's fault
+    assert STATUS not in tags(mlflow, 1)  # it is not the version's fault
 
 
 def test_no_such_version(project, uri):

@@ -29,7 +29,9 @@ def sources(tmp_path_factory, tiny_tokenizer):
     """A float16 file for each width: 256 fits the k-quants, 384 and 128 do not."""
     folder = tmp_path_factory.mktemp("sources")
     for architecture, width in (("llama", 256), ("gpt2", 384), ("qwen3", 128)):
-        write_gguf(make_model(architecture, d_model=width), load_vocabulary(tiny_tokenizer), folder / f"{width}.gguf", "f16")
+        write_gguf(
+            make_model(architecture, d_model=width), load_vocabulary(tiny_tokenizer), folder / f"{width}.gguf", "f16"
+        )
     return folder
 
 
@@ -75,21 +77,30 @@ def test_the_same_source_gives_the_same_bytes(tmp_path, sources, tiny_tokenizer,
 
 def test_types_are_written_side_by_side(tmp_path, sources, tiny_tokenizer, tiny_validation):
     """Processes, as `dvc repro` of two stages at once would start them."""
-    code = ("import sys; from pathlib import Path; from pipeline.export.quantize import quantize; "
-            "quantize(sys.argv[1], *map(Path, sys.argv[2:]))")
-    started = [subprocess.Popen([sys.executable, "-c", code, quant, sources / "256.gguf", tmp_path, tiny_tokenizer, tiny_validation])
-               for quant in ("Q4_K_M", "Q8_0", "Q2_K")]
+    code = (
+        "import sys; from pathlib import Path; from pipeline.export.quantize import quantize; "
+        "quantize(sys.argv[1], *map(Path, sys.argv[2:]))"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, quant, sources / "256.gguf", tmp_path, tiny_tokenizer, tiny_validation]
+        )
+        for quant in ("Q4_K_M", "Q8_0", "Q2_K")
+    ]
     assert [process.wait() for process in started] == [0, 0, 0]
     assert len(list(tmp_path.iterdir())) == 3
 
 
 # --- the importance matrix --------------------------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="module")
 def matrix(tiny_tokenizer):
     """Of the model of width 256, over the validation documents."""
     vocabulary = load_vocabulary(tiny_tokenizer)
-    return importance(make_model("llama", d_model=256), [i for text in DOCUMENTS for i in vocabulary.tokenizer.encode(text).ids])
+    return importance(
+        make_model("llama", d_model=256), [i for text in DOCUMENTS for i in vocabulary.tokenizer.encode(text).ids]
+    )
 
 
 def test_importance_is_the_mean_square_of_each_column(tmp_path, tiny_tokenizer):
@@ -100,7 +111,7 @@ def test_importance_is_the_mean_square_of_each_column(tmp_path, tiny_tokenizer):
     with torch.inference_mode():
         states = model.token_embd(torch.tensor(ids))
         first = model.blk[0].attn_norm(states).square().mean(0)
-        last = torch.cat([model.hidden(torch.tensor([ids[i:i + 64]]))[0] for i in (0, 64)]).square().mean(0)
+        last = torch.cat([model.hidden(torch.tensor([ids[i : i + 64]]))[0] for i in (0, 64)]).square().mean(0)
     np.testing.assert_allclose(found["blk.0.attn_q.weight"], first, rtol=1e-5)
     np.testing.assert_allclose(found["token_embd.weight"], last, rtol=1e-5)
     assert set(found) == {name for name, p in model.named_parameters() if p.ndim == 2}
@@ -117,12 +128,18 @@ def test_low_types_are_guided_where_it_helps(tmp_path, sources, tiny_tokenizer, 
     for quant in ("Q8_0", "Q6_K", "Q4_K_M", "Q3_K_S", "Q2_K"):
         plain = quantize(quant, sources / "256.gguf", tmp_path / "plain", tiny_tokenizer, tiny_validation)
         guided = quantize(quant, sources / "256.gguf", tmp_path / "guided", tiny_tokenizer, tiny_validation, matrix)
-        same = (tmp_path / "plain" / f"{quant}.gguf").read_bytes() == (tmp_path / "guided" / f"{quant}.gguf").read_bytes()
+        same = (tmp_path / "plain" / f"{quant}.gguf").read_bytes() == (
+            tmp_path / "guided" / f"{quant}.gguf"
+        ).read_bytes()
         kept[quant] = guided["imatrix"]
         if quant in ("Q8_0", "Q6_K"):
             assert guided["imatrix"] is plain["imatrix"] is None and same
         else:
-            assert guided["imatrix"]["used"] is (guided["imatrix"]["kl_with"] < guided["imatrix"]["kl_without"]) is not same
+            assert (
+                guided["imatrix"]["used"]
+                is (guided["imatrix"]["kl_with"] < guided["imatrix"]["kl_without"])
+                is not same
+            )
     assert any(k and k["used"] for k in kept.values())
     assert not list((tmp_path / "guided").glob(".*"))
 
@@ -135,6 +152,7 @@ def test_a_matrix_that_misleads_is_left_out(tmp_path, sources, tiny_tokenizer, t
 
 
 # --- what cannot be quantized -----------------------------------------------------------------------------------------
+
 
 def refused(source, tmp_path, tokenizer, validation, quant="Q4_K_M") -> str:
     with pytest.raises(UserError) as error:
@@ -159,7 +177,9 @@ def test_a_truncated_file(tmp_path, sources, tiny_tokenizer, tiny_validation, ke
 
 def test_a_file_that_is_no_gguf(tmp_path, tiny_tokenizer, tiny_validation):
     (tmp_path / "m.gguf").write_text("a letter to a friend")
-    assert "no GGUF file: it begins with b'a le'" in refused(tmp_path / "m.gguf", tmp_path, tiny_tokenizer, tiny_validation)
+    assert "no GGUF file: it begins with b'a le'" in refused(
+        tmp_path / "m.gguf", tmp_path, tiny_tokenizer, tiny_validation
+    )
 
 
 def test_no_file(tmp_path, tiny_tokenizer, tiny_validation):
@@ -173,13 +193,17 @@ def test_an_architecture_that_llama_cpp_does_not_have(tmp_path, tiny_tokenizer, 
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    assert "unknown model architecture: 'abacus'" in refused(tmp_path / "m.gguf", tmp_path, tiny_tokenizer, tiny_validation)
+    assert "unknown model architecture: 'abacus'" in refused(
+        tmp_path / "m.gguf", tmp_path, tiny_tokenizer, tiny_validation
+    )
 
 
 def test_a_model_with_another_tokenizer(tmp_path, tiny_tokenizer, tiny_validation):
     other = load_vocabulary(make_tokenizer(tmp_path / "other", split="gpt-2"))
     write_gguf(make_model("llama"), other, tmp_path / "m.gguf", "f16")
-    assert "llama.cpp cuts the text otherwise" in refused(tmp_path / "m.gguf", tmp_path, tiny_tokenizer, tiny_validation)
+    assert "llama.cpp cuts the text otherwise" in refused(
+        tmp_path / "m.gguf", tmp_path, tiny_tokenizer, tiny_validation
+    )
 
 
 def test_a_file_that_is_quantized_already(tmp_path, sources, tiny_tokenizer, tiny_validation):
@@ -188,7 +212,9 @@ def test_a_file_that_is_quantized_already(tmp_path, sources, tiny_tokenizer, tin
 
 
 def test_no_tokenizer(tmp_path, sources, tiny_validation):
-    assert "`dvc repro tokenizer` makes it" in refused(sources / "256.gguf", tmp_path, tmp_path / "none", tiny_validation)
+    assert "`dvc repro tokenizer` makes it" in refused(
+        sources / "256.gguf", tmp_path, tmp_path / "none", tiny_validation
+    )
 
 
 def test_a_full_disk_is_said_to_be_full(tmp_path, sources, tiny_tokenizer, tiny_validation, monkeypatch):

@@ -27,8 +27,18 @@ NAME = "robo-micropython"
 
 def test_drift_is_told_once():
     drift = Drift(after=10)
-    assert [drift.too_long(agrees, at) for agrees, at in ((False, 0), (False, 9), (False, 10), (False, 30))] == [False, False, True, False]
-    assert [drift.too_long(agrees, at) for agrees, at in ((True, 31), (False, 32), (False, 41), (False, 42))] == [False, False, False, True]
+    assert [drift.too_long(agrees, at) for agrees, at in ((False, 0), (False, 9), (False, 10), (False, 30))] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert [drift.too_long(agrees, at) for agrees, at in ((True, 31), (False, 32), (False, 41), (False, 42))] == [
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 def operations(**values):
@@ -39,7 +49,9 @@ def test_a_notice_arrives(monkeypatch, caplog):
     with receiver() as (url, posted):
         monkeypatch.setenv(notices.URL, url)
         notices.notify(operations(), logging.getLogger("test"), "version 3 is ready", "it fails", "warning")
-        assert [(notice["title"], notice["message"], notice["type"]) for notice in posted] == [("version 3 is ready", "it fails", "warning")]
+        assert [(notice["title"], notice["message"], notice["type"]) for notice in posted] == [
+            ("version 3 is ready", "it fails", "warning")
+        ]
         assert not caplog.records
 
 
@@ -66,15 +78,23 @@ def client(ollama):
 
 def serves(client, number):
     try:
-        return served_temperature(client) == number / 10 and bool(client.generate(NAME, "import ", options={"num_predict": 4}).response)
-    except package.ResponseError:       # not there yet
+        return served_temperature(client) == number / 10 and bool(
+            client.generate(NAME, "import ", options={"num_predict": 4}).response
+        )
+    except package.ResponseError:  # not there yet
         return False
 
 
 def robo(project, *arguments, ok=True, **more):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "ROBO_"))}
-    done = subprocess.run([sys.executable, "-m", "flows.cli", *arguments], cwd=project, env={**kept, "PYTHONPATH": str(REPOSITORY), **more},
-                          text=True, capture_output=True, timeout=200)
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=project,
+        env={**kept, "PYTHONPATH": str(REPOSITORY), **more},
+        text=True,
+        capture_output=True,
+        timeout=200,
+    )
     assert (done.returncode == 0) == ok, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -96,19 +116,32 @@ def test_in_the_page_and_back(checked, client, ollama, tmp_path):
     try:
         ui.wait_until_open()
         uri = ui.url("MLflow")
-        with (receiver() as (notify, posted), browser(tmp_path) as page,
-              start_robo(checked, "reconcile", "no version of robo-micropython has the alias", log, OLLAMA_HOST=ollama, MLFLOW_TRACKING_URI=uri,
-                         ROBO_NOTIFY_URL=notify)):
+        with (
+            receiver() as (notify, posted),
+            browser(tmp_path) as page,
+            start_robo(
+                checked,
+                "reconcile",
+                "no version of robo-micropython has the alias",
+                log,
+                OLLAMA_HOST=ollama,
+                MLFLOW_TRACKING_URI=uri,
+                ROBO_NOTIFY_URL=notify,
+            ),
+        ):
             took = {"first": promote_in_page(page, uri, client, 1, tmp_path)}
             settings = Config(checked).serving.parameters.model_dump()
             change_config(checked, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": 0.2})
             from pipeline.publish.registry import register
+
             assert register(Config(checked), uri).version == 2
             judge(Config(checked), uri)
             took["second"] = promote_in_page(page, uri, client, 2, tmp_path)
             took["back"] = promote_in_page(page, uri, client, 1, tmp_path)
             began = time.monotonic()
-            assert "robo-micropython/2 is served" in robo(checked, "promote", "2", "--why", "again", OLLAMA_HOST=ollama, MLFLOW_TRACKING_URI=uri)
+            assert "robo-micropython/2 is served" in robo(
+                checked, "promote", "2", "--why", "again", OLLAMA_HOST=ollama, MLFLOW_TRACKING_URI=uri
+            )
             took["robo promote"] = time.monotonic() - began
             began = time.monotonic()
             robo(checked, "rollback", "--why", "it stutters", OLLAMA_HOST=ollama, MLFLOW_TRACKING_URI=uri)
@@ -117,7 +150,9 @@ def test_in_the_page_and_back(checked, client, ollama, tmp_path):
             print("seconds from the click to the answer:", {what: round(seconds, 1) for what, seconds in took.items()})
 
             wait_until(lambda: len(posted) == 5, lambda: f"{posted}\n{log.read_text()}")
-            assert [notice["title"] for notice in posted] == [f"{NAME}: version {number} served" for number in (1, 2, 1, 2, 1)]
+            assert [notice["title"] for notice in posted] == [
+                f"{NAME}: version {number} served" for number in (1, 2, 1, 2, 1)
+            ]
             assert "rollback from robo-micropython/2: it stutters" in posted[-1]["message"]
             wait_until(lambda: log.read_text().count("now") == 5, log.read_text)
             look_at_what_is_told(page, ui, tmp_path)
@@ -135,7 +170,7 @@ def promote_in_page(page, uri, client, number, pictures):
     page.reload()
     expect(page.get_by_role("heading", name="Gates")).to_be_visible()
     page.screenshot(path=pictures / f"version-{number}.png", full_page=True)
-    page.locator("button[data-component-id*=modelversionviewaliaseditor]").click()      # a pencil or "Add"; it has no name
+    page.locator("button[data-component-id*=modelversionviewaliaseditor]").click()  # a pencil or "Add"; it has no name
     page.get_by_role("dialog").get_by_role("combobox").fill("champion")
     page.keyboard.press("Enter")
     page.screenshot(path=pictures / f"alias-{number}.png")
@@ -180,6 +215,7 @@ def test_a_failed_retraining_is_told(tmp_path):
 def test_servers_that_come_and_go(checked, tmp_path):
     """The loop outlives Ollama, says so once, tells of the drift, and serves when Ollama is back; a second one is refused."""
     from real import find_ollama
+
     program = find_ollama()
     if program is None:
         pytest.skip("no Ollama server of its own to stop")
@@ -187,14 +223,20 @@ def test_servers_that_come_and_go(checked, tmp_path):
     register_versions(checked, local_tracking_uri(checked), 1)
     host, log, folder = f"127.0.0.1:{free_port()}", tmp_path / "reconcile.log", tmp_path / "ollama"
     folder.mkdir()
-    with receiver() as (notify, posted), start_robo(checked, "reconcile", "has the alias", log, OLLAMA_HOST=host, ROBO_NOTIFY_URL=notify):
+    with (
+        receiver() as (notify, posted),
+        start_robo(checked, "reconcile", "has the alias", log, OLLAMA_HOST=host, ROBO_NOTIFY_URL=notify),
+    ):
         assert "another `robo reconcile` runs" in robo(checked, "reconcile", ok=False)
         import mlflow
-        mlflow.MlflowClient(local_tracking_uri(checked), registry_uri=local_tracking_uri(checked)).set_registered_model_alias(NAME, "champion", "1")
+
+        mlflow.MlflowClient(
+            local_tracking_uri(checked), registry_uri=local_tracking_uri(checked)
+        ).set_registered_model_alias(NAME, "champion", "1")
         wait_until(lambda: len(posted) == 1, log.read_text)
         assert posted[0]["title"] == f"{NAME}: drift" and "Ollama does not answer" in posted[0]["message"]
         time.sleep(2)
-        assert log.read_text().count("Ollama does not answer") == 2         # when it began, and with the drift
+        assert log.read_text().count("Ollama does not answer") == 2  # when it began, and with the drift
         with start_ollama(program, host, folder):
             wait_until(lambda: len(posted) == 2, log.read_text)
             assert posted[1]["title"] == f"{NAME}: version 1 served" and served_temperature(package.Client(host)) == 0.1

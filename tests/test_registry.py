@@ -25,11 +25,13 @@ from pipeline.tracking import default_tracking_uri, local_tracking_uri
 
 def mlflow_client(uri):
     import mlflow
+
     return mlflow.MlflowClient(uri, registry_uri=uri)
 
 
 def runs(client):
     from mlflow.entities import ViewType
+
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     return client.search_runs(experiments, run_view_type=ViewType.ACTIVE_ONLY)
 
@@ -52,39 +54,54 @@ def test_everything_is_there(project, uri):
     assert version.run_id == registered.run_id and run.info.status == "FINISHED"
 
     params, config = run.data.params, Config(project)
-    assert params["model.d_model"] == str(config.model.d_model) and params["training.learning_rate"] == str(config.training.learning_rate)
+    assert params["model.d_model"] == str(config.model.d_model) and params["training.learning_rate"] == str(
+        config.training.learning_rate
+    )
     assert params["serving.parameters.stop"] == '["<eos>"]'
     sources = config.corpus.sources
-    assert params["corpus.sources"] == str(len(sources)) and params["corpus.kinds.sdist"] == str(sum(each.kind == "sdist" for each in sources))
+    assert params["corpus.sources"] == str(len(sources)) and params["corpus.kinds.sdist"] == str(
+        sum(each.kind == "sdist" for each in sources)
+    )
     assert len(params["corpus.sha256"]) == 64 and params["params.prepare.min_bytes"] == "64"
     assert [name for name in params if name.startswith("corpus.sources.")] == [], "which they are stands in a tag"
-    assert run.data.metrics["evaluate.val.bits_per_byte"] == 1.2345 and run.data.metrics["prepare.rejected.too short"] == 3
+    assert (
+        run.data.metrics["evaluate.val.bits_per_byte"] == 1.2345 and run.data.metrics["prepare.rejected.too short"] == 3
+    )
     assert run.data.metrics["quantize.Q8_0.bytes"] == (project / "models/quantized/Q8_0.gguf").stat().st_size
-    assert run.data.metrics["speed.tokens_per_second"] == 500 and not [name for name in run.data.metrics if "inference" in name]
+    assert run.data.metrics["speed.tokens_per_second"] == 500 and not [
+        name for name in run.data.metrics if "inference" in name
+    ]
     curve = client.get_metric_history(run.info.run_id, "loss")
-    assert sorted(point.step for point in curve) == list(range(1, 1201)) and len(client.get_metric_history(run.info.run_id, "val_loss")) == 24
+    assert (
+        sorted(point.step for point in curve) == list(range(1, 1201))
+        and len(client.get_metric_history(run.info.run_id, "val_loss")) == 24
+    )
 
     def listed(path):
         return {file.path for file in client.list_artifacts(run.info.run_id, path)}
+
     assert {"metrics/evaluate.json", "metrics/quantize", "metrics/speed.json"} <= listed("metrics")
     assert "tokenizer/tokenizer.json" in listed("tokenizer")
     assert "metrics/inference_speed.json" not in listed("metrics"), "it is of another model"
     assert {"reports/samples.md", "reports/quality.svg"} <= listed("reports")
 
     lock = lineage.locked(Config(project))
-    assert version.tags == {}       # MLflow's table shows each; what a person chooses by comes with the verdict
+    assert version.tags == {}  # MLflow's table shows each; what a person chooses by comes with the verdict
     tags = facts(client, version)
     assert tags["content_hash"] == lineage.content_hash(Config(project)) == run.data.tags["content_hash"]
     assert tags["dvc.raw"] == f"{lock['collect']['data/raw']} data/raw"
     assert tags["dvc.weights"] == f"{lock['train']['models/trained']} models/trained"
     assert 4 < float(tags["quant.Q4_K_M.bits_per_weight"]) < float(tags["quant.Q8_0.bits_per_weight"])
-    assert version.description.startswith("1.2345 bits per byte (val)") and "1,806,592 parameters" in version.description
+    assert (
+        version.description.startswith("1.2345 bits per byte (val)") and "1,806,592 parameters" in version.description
+    )
     assert f"| Q8_0 | {(project / 'models/quantized/Q8_0.gguf').stat().st_size:,} |" in version.description
 
 
 def test_a_registered_version_can_be_trained_on(project, uri, monkeypatch, tmp_path):
     """init_from: robo-micropython/1 starts from the very weights that were trained, not from the quantized file."""
     from pipeline.training import start
+
     register(Config(project), uri)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(project)
@@ -102,12 +119,21 @@ def test_a_registered_version_can_be_trained_on(project, uri, monkeypatch, tmp_p
 def test_the_registered_model_completes(project, uri, tmp_path):
     register(Config(project), uri)
     # In a process and folder that know nothing of this repository.
-    program = ("import mlflow, sys; mlflow.set_tracking_uri(sys.argv[1]); "
-               "model = mlflow.pyfunc.load_model('models:/robo-micropython@candidate'); print(repr(model.predict(['import machine\\n', 'led = '])))")
+    program = (
+        "import mlflow, sys; mlflow.set_tracking_uri(sys.argv[1]); "
+        "model = mlflow.pyfunc.load_model('models:/robo-micropython@candidate'); print(repr(model.predict(['import machine\\n', 'led = '])))"
+    )
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run([sys.executable, "-c", program, uri], cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program, uri],
+        cwd=elsewhere,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     answers = eval(done.stdout)
     assert len(answers) == 2 and all(isinstance(answer, str) and answer for answer in answers)
@@ -161,7 +187,11 @@ def test_a_run_that_was_deleted_still_tells(project, uri):
     assert not register(Config(project), uri).created
     version = client.get_model_version("robo-micropython", "1")
     assert facts(client, version)["served_quant"] == "Q4_K_M"
-    subprocess.run([sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", uri, "--run-ids", run_id], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", uri, "--run-ids", run_id],
+        check=True,
+        capture_output=True,
+    )
     assert facts(client, version) == version.tags == {}
 
 
@@ -173,7 +203,7 @@ def test_long_values_are_whole(project, uri, monkeypatch):
     monkeypatch.setattr(lineage, "tags", lambda _: tags)
     register(Config(project), uri)
     client = mlflow_client(uri)
-    version, = versions_with(client, "robo-micropython", "dvc.weights", tags["dvc.weights"])
+    (version,) = versions_with(client, "robo-micropython", "dvc.weights", tags["dvc.weights"])
     assert facts(client, version)[lineage.SOURCES_TAG] == sources
 
 
@@ -189,7 +219,7 @@ def test_the_experiment_is_of_trainings(project, uri, older):
     assert found.tags["mlflow.experimentKind"] == "custom_model_development"
     if older:
         assert found.tags[f"mlflow.sharedViewState.{VIEW}"] == "mine"
-    run, = runs(client)
+    (run,) = runs(client)
     for kind, key in re.findall(r"(metrics|params)\.`(.*?)`", "\n".join(COLUMNS)):
         assert key in getattr(run.data, kind), f"{key} is no column"
     link = f"](#/experiments/{found.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW})"
@@ -220,11 +250,23 @@ register(Config(Path(sys.argv[3])), uri)
 """
 
 
-@pytest.mark.parametrize("at", ["create_model_version", *(pytest.param(place, marks=pytest.mark.slow)
-                                                          for place in ("log_batch", "log_model", "set_registered_model_alias"))])
+@pytest.mark.parametrize(
+    "at",
+    [
+        "create_model_version",
+        *(
+            pytest.param(place, marks=pytest.mark.slow)
+            for place in ("log_batch", "log_model", "set_registered_model_alias")
+        ),
+    ],
+)
 def test_killed_half_way(project, uri, at):
-    child = subprocess.run([sys.executable, "-c", KILLED, at, uri, project], env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-                           capture_output=True, timeout=120)
+    child = subprocess.run(
+        [sys.executable, "-c", KILLED, at, uri, project],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        timeout=120,
+    )
     assert child.returncode == -signal.SIGKILL
     registered = register(Config(project), uri)
     client = mlflow_client(uri)
@@ -237,13 +279,18 @@ def test_killed_half_way(project, uri, at):
 
 @pytest.mark.slow
 def test_killed_at_any_moment(project, uri):
-    program = "import sys; from pathlib import Path; from pipeline.core.config import Config; from pipeline.publish.registry import register; " \
-              "print('go', flush=True); register(Config(Path(sys.argv[1])), sys.argv[2])"
-    register(Config(project), uri)      # so that making the database is not all that is killed
+    program = (
+        "import sys; from pathlib import Path; from pipeline.core.config import Config; from pipeline.publish.registry import register; "
+        "print('go', flush=True); register(Config(Path(sys.argv[1])), sys.argv[2])"
+    )
+    register(Config(project), uri)  # so that making the database is not all that is killed
     for round_number in range(8):
         retrain(project)
-        child = subprocess.Popen([sys.executable, "-c", program, project, uri], env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-                                 stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            [sys.executable, "-c", program, project, uri],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.PIPE,
+        )
         child.stdout.readline()
         time.sleep(1 + 0.5 * round_number)
         child.kill()
@@ -255,14 +302,27 @@ def test_killed_at_any_moment(project, uri):
 
 
 def test_first_use_is_quiet(project):
-    program = "import sys; from pathlib import Path; from pipeline.core.config import Config; " \
-              "from pipeline.publish.registry import register; from pipeline.tracking import default_tracking_uri; " \
-              "c = Config(Path(sys.argv[1])); register(c, default_tracking_uri(c.root))"
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | {"PYTHONPATH": str(REPOSITORY)}
+    program = (
+        "import sys; from pathlib import Path; from pipeline.core.config import Config; "
+        "from pipeline.publish.registry import register; from pipeline.tracking import default_tracking_uri; "
+        "c = Config(Path(sys.argv[1])); register(c, default_tracking_uri(c.root))"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | {
+        "PYTHONPATH": str(REPOSITORY)
+    }
     before = set(project.iterdir())
-    done = subprocess.run([sys.executable, "-c", program, project], env=environment, cwd=project, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program, project],
+        env=environment,
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert {path.name for path in set(project.iterdir()) - before} <= {".state"} and (project / ".state/mlflow.db").exists()
+    assert {path.name for path in set(project.iterdir()) - before} <= {".state"} and (
+        project / ".state/mlflow.db"
+    ).exists()
 
 
 @pytest.mark.parametrize("how", ["moved", "copied"])
@@ -273,18 +333,20 @@ def test_a_project_in_another_place(project, tmp_path, monkeypatch, how):
     from pipeline.training import start
 
     register(Config(project), local_tracking_uri(project))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)       # which MLflow's client sets
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which MLflow's client sets
     there = tmp_path / "my pröject"
     if how == "moved":
         project.rename(there)
     else:
         shutil.copytree(project, there)
-        shutil.rmtree(project / ".state/mlartifacts")       # who still reads or writes it is found out
+        shutil.rmtree(project / ".state/mlartifacts")  # who still reads or writes it is found out
         before = (project / ".state/mlflow.db").read_bytes()
     monkeypatch.chdir(there)
     trained, _ = start.read_model(there / "models/trained", "")
     assert start.weights("robo-micropython/1", start.ModelConfig(**trained["model"]), trained["tokenizer_sha256"])
-    fetched = Path(mlflow.artifacts.download_artifacts("models:/robo-micropython/1", dst_path=str(tmp_path / "fetched")))
+    fetched = Path(
+        mlflow.artifacts.download_artifacts("models:/robo-micropython/1", dst_path=str(tmp_path / "fetched"))
+    )
     assert (fetched / "artifacts/Q4_K_M.gguf").stat().st_size > 1000
     retrain(there)
     assert register(Config(there), default_tracking_uri(there)).version == 2
@@ -319,14 +381,20 @@ def test_no_mlflow_at_the_address(project, answering):
 
 def test_git_says_which_code(project):
     def git(*arguments):
-        return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments], cwd=project, check=True,
-                              capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments],
+            cwd=project,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+
     assert "git_commit" not in lineage.tags(Config(project))
     git("init")
     git("add", "params.yaml", "configs", "dvc.yaml")
     git("commit", "-m", "x")
     write(project / ".gitignore", "/models\n/data\n/.dvc\n/.dvcignore\n/.gitignore\n")
-    tags = lineage.tags(Config(project))        # dvc.lock, metrics and reports are new to git: a run's own traces
+    tags = lineage.tags(Config(project))  # dvc.lock, metrics and reports are new to git: a run's own traces
     assert (tags["git_commit"], tags["git_dirty"]) == (git("rev-parse", "HEAD"), "false")
     change_config(project, "configs/training/cpu-minutes.yaml", seed=2)
     assert lineage.tags(Config(project))["git_dirty"] == "true"

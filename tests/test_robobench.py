@@ -18,9 +18,18 @@ from pipeline.evaluation.robobench import asked, is_code, judge, load, may_be_se
 
 FILES = sorted((REPOSITORY / "exam").glob("*/*.yaml"))
 SOLUTION = "from machine import Pin\nimport time\n\nled = Pin(15, Pin.OUT)\nwhile True:\n    led.toggle()\n    time.sleep(0.5)\n"
-TASK = {"id": "blink", "intent": "blink", "level": "easy", "speaker": "beginner", "request": "Blink the LED on pin 15, twice a second.",
-        "board": "pico", "seconds": 4, "check": [{"blinks": {"pin": 15, "on": 0.5, "off": 0.5}}], "solution": SOLUTION,
-        "wrong": {"replace": "Pin(15", "by": "Pin(14"}}
+TASK = {
+    "id": "blink",
+    "intent": "blink",
+    "level": "easy",
+    "speaker": "beginner",
+    "request": "Blink the LED on pin 15, twice a second.",
+    "board": "pico",
+    "seconds": 4,
+    "check": [{"blinks": {"pin": 15, "on": 0.5, "off": 0.5}}],
+    "solution": SOLUTION,
+    "wrong": {"replace": "Pin(15", "by": "Pin(14"},
+}
 DROP = object()
 
 
@@ -41,13 +50,16 @@ def one(tmp_path):
 
 # --- the exam ---------------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="module")
 def exam():
     return load(REPOSITORY / "exam")
 
 
 def programs(file: Path, tasks) -> list[tuple]:
-    return [(each, program) for each in tasks if each.path == str(file) for program in (each.solution, *each.mistakes())]
+    return [
+        (each, program) for each in tasks if each.path == str(file) for program in (each.solution, *each.mistakes())
+    ]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
@@ -56,7 +68,9 @@ def test_each_solution_passes_and_each_wrong_program_fails(file, exam):
     for each_task, program in checked:
         judged = judge(each_task, program)
         if judged.passed != (program == each_task.solution):
-            said.append(f"{each_task.place}: {[r.said for r in judged.results if not r.ok]} {judged.run.errors} {judged.run.lacks}\n{program}")
+            said.append(
+                f"{each_task.place}: {[r.said for r in judged.results if not r.ok]} {judged.run.errors} {judged.run.lacks}\n{program}"
+            )
     assert checked
     assert not said, "\n".join(said)
 
@@ -70,7 +84,8 @@ def test_the_peoples_tasks_are_their_requests_word_for_word(exam):
     tasks = {each.id: each for each in exam if each.set == "people"}
     assert len(tasks) >= 240 and len({each.intent for each in tasks.values()}) >= 40
     assert {name: (each.request, each.intent, each.board) for name, each in tasks.items()} == {
-        name: (each["request"], each["intent"], each["board"]) for name, each in asked.items()}
+        name: (each["request"], each["intent"], each["board"]) for name, each in asked.items()
+    }
 
 
 def test_the_exam_holds_out_what_it_says(exam):
@@ -79,7 +94,11 @@ def test_the_exam_holds_out_what_it_says(exam):
     held = read_yaml(REPOSITORY / "exam/held_out.yaml")
     patterns = {each["name"]: re.compile(each["regex"]) for each in held["wordings"]}
     assert all(patterns[each["name"]].search(each["example"]) for each in held["wordings"])
-    seen = {each.id: [name for name, pattern in patterns.items() if pattern.search(each.request)] for each in exam if each.set != "people"}
+    seen = {
+        each.id: [name for name, pattern in patterns.items() if pattern.search(each.request)]
+        for each in exam
+        if each.set != "people"
+    }
     assert all(len(names) == (1 if name.startswith("wording") else 0) for name, names in seen.items())
     assert {names[0] for names in seen.values() if names} == set(patterns)
     joined = Counter(each.intent for each in exam if each.set == "compositions")
@@ -90,20 +109,27 @@ def test_the_exam_holds_out_what_it_says(exam):
 def test_about_a_tenth_of_the_people_s_tasks_may_be_looked_at():
     seen = [may_be_seen("people", f"task-{number}") for number in range(1000)]
     assert 70 < sum(seen) < 130 and seen == [may_be_seen("people", f"task-{number}") for number in range(1000)]
-    assert all(may_be_seen(other, f"task-{number}") for other in EXAM_SETS if other != "people" for number in range(100))
+    assert all(
+        may_be_seen(other, f"task-{number}") for other in EXAM_SETS if other != "people" for number in range(100)
+    )
 
 
 # --- judging ----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("program, passed, parsed", [
-    (SOLUTION, True, True),
-    (SOLUTION.replace("0.5", "0.2"), False, True),
-    (SOLUTION.replace("while True:", "while True"), False, False),
-    (SOLUTION.replace("    led.toggle()", "led.toggle()"), False, False),
-    (SOLUTION.replace("led.toggle()", "led.switch()"), False, True),
-    ("exec('x = = 1')\n", False, True),             # an error of its own, after MicroPython took it
-    ("", False, False),
-    ("# a blinking light\n\n", False, False)])       # compiles, and says nothing
+
+@pytest.mark.parametrize(
+    "program, passed, parsed",
+    [
+        (SOLUTION, True, True),
+        (SOLUTION.replace("0.5", "0.2"), False, True),
+        (SOLUTION.replace("while True:", "while True"), False, False),
+        (SOLUTION.replace("    led.toggle()", "led.toggle()"), False, False),
+        (SOLUTION.replace("led.toggle()", "led.switch()"), False, True),
+        ("exec('x = = 1')\n", False, True),  # an error of its own, after MicroPython took it
+        ("", False, False),
+        ("# a blinking light\n\n", False, False),
+    ],
+)  # compiles, and says nothing
 def test_what_passes_and_what_parses(one, program, passed, parsed):
     judged = judge(one, program)
     assert (judged.passed, judged.parsed) == (passed, parsed)
@@ -120,7 +146,12 @@ def test_what_the_board_has_and_the_simulation_has_not_counts_apart(one):
 
 
 def test_names_that_the_board_has_not_are_told(one):
-    judged = judge(one, SOLUTION.replace("led.toggle()", "led.duty(512)").replace("import time", "import time, machine\nmachine.blink(15)"))
+    judged = judge(
+        one,
+        SOLUTION.replace("led.toggle()", "led.duty(512)").replace(
+            "import time", "import time, machine\nmachine.blink(15)"
+        ),
+    )
     assert {name.dotted for name in judged.names if not name.exists} >= {"machine.blink"}
     assert any(name.exists for name in judged.names)
 
@@ -130,24 +161,35 @@ def passes(item) -> bool:
 
 
 def test_verdicts_do_not_depend_on_how_many_judge(one):
-    work = [(one, program) for program in (SOLUTION, "", SOLUTION.replace("15", "14"), "while True: pass\n", SOLUTION) * 4]
-    assert list(each(passes, work, workers=1)) == list(each(passes, work, workers=3)) == [True, False, False, False, True] * 4
+    work = [
+        (one, program) for program in (SOLUTION, "", SOLUTION.replace("15", "14"), "while True: pass\n", SOLUTION) * 4
+    ]
+    assert (
+        list(each(passes, work, workers=1))
+        == list(each(passes, work, workers=3))
+        == [True, False, False, False, True] * 4
+    )
 
 
 # --- from an answer to a program --------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("answer, options, program", [
-    ("x = 1\ny = 2", {}, "x = 1\ny = 2"),
-    ("x = 1\ny = 2", {"cut": True}, "x = 1\n"),                 # the limit of tokens cut it in a line
-    ("x = 1\ny = 2", {"prompt": "# set x\n"}, "# set x\nx = 1\ny = 2"),
-    ("```python\nx = 1\n```\n", {}, "```python\nx = 1\n```\n"),     # who does not chat has no fences
-    ("Here:\n```python\nx = 1\n```\nand\n```python\ny = 2\n```", {"chat": True}, "x = 1\n"),
-    ("```\nx = 1\n```", {"chat": True}, "x = 1\n"),
-    ("```micropython\nx = 1\ny = 2", {"chat": True, "cut": True}, "x = 1\n"),
-    ("```py\nx = '''```'''\n```", {"chat": True}, "x = '''```'''\n"),
-    ("x = 1\n", {"chat": True}, "x = 1\n"),
-    ("", {"chat": True}, ""),
-    ("", {"cut": True}, "")])
+
+@pytest.mark.parametrize(
+    "answer, options, program",
+    [
+        ("x = 1\ny = 2", {}, "x = 1\ny = 2"),
+        ("x = 1\ny = 2", {"cut": True}, "x = 1\n"),  # the limit of tokens cut it in a line
+        ("x = 1\ny = 2", {"prompt": "# set x\n"}, "# set x\nx = 1\ny = 2"),
+        ("```python\nx = 1\n```\n", {}, "```python\nx = 1\n```\n"),  # who does not chat has no fences
+        ("Here:\n```python\nx = 1\n```\nand\n```python\ny = 2\n```", {"chat": True}, "x = 1\n"),
+        ("```\nx = 1\n```", {"chat": True}, "x = 1\n"),
+        ("```micropython\nx = 1\ny = 2", {"chat": True, "cut": True}, "x = 1\n"),
+        ("```py\nx = '''```'''\n```", {"chat": True}, "x = '''```'''\n"),
+        ("x = 1\n", {"chat": True}, "x = 1\n"),
+        ("", {"chat": True}, ""),
+        ("", {"cut": True}, ""),
+    ],
+)
 def test_the_program_in_an_answer(answer, options, program):
     assert program_of(answer, **options) == program
 
@@ -157,7 +199,10 @@ def test_a_request_is_asked_in_one_line(one):
     assert asked("# {board}: {request}\n", two) == "# Raspberry Pi Pico: Blink the LED. It is on pin 15!\n"
 
 
-@pytest.mark.parametrize("prompt, code", [("# {request}\n", True), ('"""{request}"""\nfrom machine import Pin\n', True), ("Q: {request}\nA:", False)])
+@pytest.mark.parametrize(
+    "prompt, code",
+    [("# {request}\n", True), ('"""{request}"""\nfrom machine import Pin\n', True), ("Q: {request}\nA:", False)],
+)
 def test_a_prompt_that_is_code_belongs_to_the_program(prompt, code):
     assert is_code(prompt) is code
 
@@ -169,14 +214,23 @@ WRONG = {
     "an empty check": ({"check": []}, ["check", "at least 1"]),
     "an unknown predicate": ({"check": [{"blink": {"pin": 15}}]}, ["check", "blink", "did you mean 'blinks'"]),
     "a pin that the board lacks": ({"check": [{"blinks": {"pin": 40, "on": 0.5, "off": 0.5}}]}, ["check", "no pin 40"]),
-    "an input at a pin that the board lacks": ({"inputs": [{"button": {"pin": 40, "pressed": [1.0]}}]}, ["inputs", "no pin 40"]),
-    "times going backwards": ({"inputs": [{"button": {"pin": 14, "pressed": [2.0, 1.0]}}]}, ["inputs", "button.pressed", "backwards"]),
+    "an input at a pin that the board lacks": (
+        {"inputs": [{"button": {"pin": 40, "pressed": [1.0]}}]},
+        ["inputs", "no pin 40"],
+    ),
+    "times going backwards": (
+        {"inputs": [{"button": {"pin": 14, "pressed": [2.0, 1.0]}}]},
+        ["inputs", "button.pressed", "backwards"],
+    ),
     "an unknown board": ({"board": "pico_x"}, ["board", "pico_x", "did you mean 'pico"]),
     "an unknown level": ({"level": "eazy"}, ["level: 'eazy' is not known", "did you mean 'easy'"]),
     "an unknown key": ({"requst": "blink"}, ["requst: unknown key", "did you mean 'request'"]),
     "no seconds": ({"seconds": 0}, ["seconds", "greater than 0"]),
     "a wrong program without what to replace": ({"wrong": {"by": "14"}}, ["wrong.replace: missing"]),
-    "a wrong program that is the right one": ({"wrong": {"replace": "GP15", "by": "GP14"}}, ["wrong", "changes nothing"]),
+    "a wrong program that is the right one": (
+        {"wrong": {"replace": "GP15", "by": "GP14"}},
+        ["wrong", "changes nothing"],
+    ),
     "no request": ({"request": ""}, ["request", "more than blanks"]),
 }
 
@@ -201,8 +255,13 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path):
     assert [line.split(": ")[1] for line in str(raised.value).splitlines()] == ["blink", "other", "third"]
 
 
-@pytest.mark.parametrize("second, what", [
-    ({"request": "Another."}, "id"), ({"id": "other", "request": "blink the LED on pin 15 twice a second"}, "request")])
+@pytest.mark.parametrize(
+    "second, what",
+    [
+        ({"request": "Another."}, "id"),
+        ({"id": "other", "request": "blink the LED on pin 15 twice a second"}, "request"),
+    ],
+)
 def test_the_same_task_twice(tmp_path, second, what):
     write(tmp_path, TASK)
     write(tmp_path, task(**second), exam_set="values")
@@ -210,15 +269,24 @@ def test_the_same_task_twice(tmp_path, second, what):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("content, words", [
-    (b"- id: \xff\n", ["not UTF-8"]), (b"- [\n", ["line", "not valid YAML"]), (b"id: blink\n", ["must be a list of tasks"]),
-    (b"", ["must be a list of tasks"]), (b"- blink\n", ["must be a list of tasks"])])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"- id: \xff\n", ["not UTF-8"]),
+        (b"- [\n", ["line", "not valid YAML"]),
+        (b"id: blink\n", ["must be a list of tasks"]),
+        (b"", ["must be a list of tasks"]),
+        (b"- blink\n", ["must be a list of tasks"]),
+    ],
+)
 def test_a_file_that_is_no_list_of_tasks(tmp_path, content, words):
     write(tmp_path, TASK)
     (tmp_path / "people/z.yaml").write_bytes(content)
     with pytest.raises(UserError) as raised:
         load(tmp_path)
-    assert str(raised.value).startswith(f"{tmp_path}/people/z.yaml: ") and all(word in str(raised.value) for word in words)
+    assert str(raised.value).startswith(f"{tmp_path}/people/z.yaml: ") and all(
+        word in str(raised.value) for word in words
+    )
 
 
 def test_sets_that_are_not_there(tmp_path):

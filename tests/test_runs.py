@@ -31,8 +31,10 @@ with prefect_for_a_run():
 """
 
 
-@pytest.mark.parametrize("deployment, scheduled, said", [
-    (None, False, "ada@desk"), ("some", True, "the schedule"), ("some", False, "Prefect's page")])
+@pytest.mark.parametrize(
+    "deployment, scheduled, said",
+    [(None, False, "ada@desk"), ("some", True, "the schedule"), ("some", False, "Prefect's page")],
+)
 def test_who_asked_for_a_run(deployment, scheduled, said):
     assert runs.trigger(SimpleNamespace(deployment_id=deployment, auto_scheduled=scheduled), "ada@desk") == said
 
@@ -41,6 +43,14 @@ def test_who_asked_for_a_run(deployment, scheduled, said):
 def test_a_run_is_named_by_what_it_is_about(tmp_path):
     """From inside a task too, where the version is known."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    done = subprocess.run([sys.executable, "-c", RENAMED], cwd=tmp_path, env={**environment, "PYTHONPATH": str(REPOSITORY)}, text=True,
-                          capture_output=True, timeout=300)
-    assert done.returncode == 0 and done.stdout.split("\n")[:2] == ["retrain", "version 3: small, by ada@desk"], done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", RENAMED],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(REPOSITORY)},
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == 0 and done.stdout.split("\n")[:2] == ["retrain", "version 3: small, by ada@desk"], (
+        done.stderr
+    )

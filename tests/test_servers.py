@@ -20,7 +20,16 @@ from project import REPOSITORY, retrain
 from real import free_port
 
 from flows.processes import RESTARTS, Child, answers, locked, stop
-from flows.servers import MLFLOW_PASSWORD, PREFECT_PASSWORD, address_of, credentials, guard, is_local, prefect_environment, tell
+from flows.servers import (
+    MLFLOW_PASSWORD,
+    PREFECT_PASSWORD,
+    address_of,
+    credentials,
+    guard,
+    is_local,
+    prefect_environment,
+    tell,
+)
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 from pipeline.tracking import default_tracking_uri, local_tracking_uri
@@ -59,11 +68,22 @@ class Ui:
 
     def __init__(self, root):
         self.ports = {"Prefect": free_port(), "MLflow": free_port()}
-        environment = {key: value for key, value in os.environ.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")}
+        environment = {
+            key: value for key, value in os.environ.items() if key not in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
+        }
         self.root = root
         self.process = subprocess.Popen(
-            [sys.executable, "-c", OPEN], cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**environment, "PYTHONPATH": str(REPOSITORY), **{f"ROBO_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}})
+            [sys.executable, "-c", OPEN],
+            cwd=root,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={
+                **environment,
+                "PYTHONPATH": str(REPOSITORY),
+                **{f"ROBO_{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
+            },
+        )
 
     def wait_until_open(self):
         said = ""
@@ -122,9 +142,14 @@ def test_pages_show_the_run(project, monkeypatch, tmp_path):
 
     def run_flow():
         environment = prefect_environment(project)
-        done = subprocess.run([sys.executable, tmp_path / "bakery.py"], env={**os.environ, **environment}, capture_output=True, text=True,
-                              timeout=200)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")       # quiet: the flow prints its own lines
+        done = subprocess.run(
+            [sys.executable, tmp_path / "bakery.py"],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")  # quiet: the flow prints its own lines
         return environment
 
     assert "PREFECT_API_URL" not in run_flow()
@@ -133,7 +158,7 @@ def test_pages_show_the_run(project, monkeypatch, tmp_path):
         said = ui.wait_until_open()
         assert ui.url("Prefect") in said and f"{ui.url('MLflow')}/#/models?workflowType=machine_learning" in said
         assert run_flow()["PREFECT_API_URL"] == f"{ui.url('Prefect')}/api"
-        assert register(Config(project), ui.url("MLflow")).run_id == registered.run_id      # both ways lead to one store
+        assert register(Config(project), ui.url("MLflow")).run_id == registered.run_id  # both ways lead to one store
         for number in range(2, 6):
             retrain(project)
             assert register(Config(project), ui.url("MLflow")).version == number
@@ -150,7 +175,7 @@ def look(ui, registered, pictures):
     from playwright.sync_api import expect
 
     with browser(pictures) as page:
-        page.goto(f"{ui.url('MLflow')}/#/models?workflowType=machine_learning")      # as `robo ui` says
+        page.goto(f"{ui.url('MLflow')}/#/models?workflowType=machine_learning")  # as `robo ui` says
         expect(page.get_by_text("Model registry", exact=True)).to_be_visible()
         expect(page.get_by_text(registered.name, exact=True)).to_be_visible()
         page.goto(f"{ui.url('MLflow')}/#/models/{registered.name}/versions/{registered.version}")
@@ -158,7 +183,7 @@ def look(ui, registered, pictures):
         page.screenshot(path=pictures / "version.png")
         page.goto(f"{ui.url('MLflow')}/#/models/{registered.name}")
         expect(page.get_by_text("candidate")).to_be_visible()
-        for number in (5, 4, 3):        # the second row was out of sight once
+        for number in (5, 4, 3):  # the second row was out of sight once
             expect(page.get_by_role("link", name=f"Version {number}")).to_be_in_viewport()
         expect(page.get_by_text("verdict").first).to_be_in_viewport()
         page.screenshot(path=pictures / "model.png")
@@ -179,7 +204,7 @@ def look(ui, registered, pictures):
         page.screenshot(path=pictures / "artifacts.png")
 
         page.goto(f"{ui.url('Prefect')}/runs")
-        expect(page.get_by_text("2 runs", exact=True)).to_be_visible()      # one made without a server, one through it
+        expect(page.get_by_text("2 runs", exact=True)).to_be_visible()  # one made without a server, one through it
         page.locator("a[href*='/runs/flow-run/']").first.click()
         expect(page.get_by_text("the oven is hot")).to_be_visible()
         page.screenshot(path=pictures / "flow-run.png")
@@ -215,9 +240,13 @@ def test_one_that_dies_comes_back_until_it_dies_too_often(opened):
         mlflow = [process for process, command in opened.left() if "mlflow server" in command]
         os.kill(mlflow[0], signal.SIGKILL)
         line = opened.process.stdout.readline() if death < RESTARTS else ""
-        assert death == RESTARTS or ("mlflow was killed by signal 9" in line and str(opened.root / ".state/logs/mlflow.log") in line)
+        assert death == RESTARTS or (
+            "mlflow was killed by signal 9" in line and str(opened.root / ".state/logs/mlflow.log") in line
+        )
         if death == 0:
-            assert "mlflow is there again" in opened.process.stdout.readline() and answers(f"{opened.url('MLflow')}/health")
+            assert "mlflow is there again" in opened.process.stdout.readline() and answers(
+                f"{opened.url('MLflow')}/health"
+            )
         until = time.monotonic() + 30
         while death < RESTARTS and not any("mlflow server" in command for _, command in opened.left()):
             assert time.monotonic() < until
@@ -235,9 +264,16 @@ def test_port_in_use(opened, name):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "ROBO_PREFECT_PORT": str(free_port()), "ROBO_MLFLOW_PORT": str(free_port()),
-                       f"ROBO_{name.upper()}_PORT": str(port)}
-        done = subprocess.run([sys.executable, "-c", OPEN], cwd=opened.root, env=environment, capture_output=True, text=True, timeout=60)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "ROBO_PREFECT_PORT": str(free_port()),
+            "ROBO_MLFLOW_PORT": str(free_port()),
+            f"ROBO_{name.upper()}_PORT": str(port),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", OPEN], cwd=opened.root, env=environment, capture_output=True, text=True, timeout=60
+        )
     assert done.returncode == 1 and done.stdout == ""
     assert re.fullmatch(rf"error: port {port} of 127.0.0.1 is in use.*set ROBO_{name.upper()}_PORT.*\n", done.stderr)
 
@@ -245,6 +281,7 @@ def test_port_in_use(opened, name):
 @pytest.mark.parametrize("port", ["no", "80", "70000"])
 def test_no_port(tmp_path, monkeypatch, port):
     from flows.servers import serve
+
     monkeypatch.setenv("ROBO_MLFLOW_PORT", port)
     monkeypatch.setenv("ROBO_PREFECT_PORT", str(free_port()))
     with pytest.raises(UserError, match=f"ROBO_MLFLOW_PORT: '{port}' is no port"):
@@ -255,7 +292,7 @@ def test_the_flow_asks_who_answers(tmp_path, monkeypatch):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     assert prefect_environment(tmp_path)["PREFECT_HOME"] == str(tmp_path / ".state/prefect")
     (tmp_path / ".state").mkdir()
-    (tmp_path / ".state/prefect.url").write_text(f"http://127.0.0.1:{free_port()}")        # left by a killed ui
+    (tmp_path / ".state/prefect.url").write_text(f"http://127.0.0.1:{free_port()}")  # left by a killed ui
     assert "PREFECT_API_URL" not in prefect_environment(tmp_path)
     monkeypatch.setenv("PREFECT_API_URL", "http://team:4200/api")
     assert prefect_environment(tmp_path)["PREFECT_API_URL"] == "http://team:4200/api"
@@ -270,11 +307,17 @@ def test_the_servers_of_a_project_are_not_those_of_its_copy(tmp_path, monkeypatc
     with healthy_server() as url:
         locks = [tell(address_of(name, original), url) for name in ("prefect", "mlflow")]
         shutil.copytree(original, copy)
-        assert prefect_environment(original)["PREFECT_API_URL"] == f"{url}/api" and default_tracking_uri(original) == url
-        assert "PREFECT_API_URL" not in prefect_environment(copy) and default_tracking_uri(copy) == local_tracking_uri(copy)
-        for lock in locks:      # as the system does for whoever is killed
+        assert (
+            prefect_environment(original)["PREFECT_API_URL"] == f"{url}/api" and default_tracking_uri(original) == url
+        )
+        assert "PREFECT_API_URL" not in prefect_environment(copy) and default_tracking_uri(copy) == local_tracking_uri(
+            copy
+        )
+        for lock in locks:  # as the system does for whoever is killed
             lock.close()
-        assert "PREFECT_API_URL" not in prefect_environment(original) and default_tracking_uri(original) == local_tracking_uri(original)
+        assert "PREFECT_API_URL" not in prefect_environment(original) and default_tracking_uri(
+            original
+        ) == local_tracking_uri(original)
 
 
 @contextlib.contextmanager
@@ -296,7 +339,9 @@ def healthy_server():
 
 def test_one_that_is_interrupted_while_it_starts_is_stopped(tmp_path):
     """Ctrl-C may come between its process and the thread that is to read its lines."""
-    child = Child("sleeper", [], {}, tmp_path / "log", process=subprocess.Popen(["sleep", "60"], start_new_session=True))
+    child = Child(
+        "sleeper", [], {}, tmp_path / "log", process=subprocess.Popen(["sleep", "60"], start_new_session=True)
+    )
     stop([child])
     assert child.running.returncode == -signal.SIGTERM
 
@@ -305,13 +350,15 @@ def test_only_one_holds_a_lock(tmp_path):
     with locked(tmp_path / "lock") as file:
         assert locked(tmp_path / "lock") is None
         holder = subprocess.Popen(["sleep", "60"], pass_fds=[file.fileno()])
-    assert locked(tmp_path / "lock") is None        # the child lives and holds it
+    assert locked(tmp_path / "lock") is None  # the child lives and holds it
     holder.kill()
     holder.wait()
     locked(tmp_path / "lock").close()
 
 
-@pytest.mark.parametrize("host, right", [("0.0.0.0", False), ("192.168.1.7", False), ("127.0.0.1", True), ("localhost", True)])
+@pytest.mark.parametrize(
+    "host, right", [("0.0.0.0", False), ("192.168.1.7", False), ("127.0.0.1", True), ("localhost", True)]
+)
 def test_who_listens_to_others(monkeypatch, host, right):
     for name in (PREFECT_PASSWORD, MLFLOW_PASSWORD):
         monkeypatch.delenv(name, raising=False)
@@ -319,17 +366,24 @@ def test_who_listens_to_others(monkeypatch, host, right):
     if right:
         guard(host, [PREFECT_PASSWORD, MLFLOW_PASSWORD])
         return
-    with pytest.raises(UserError, match=f"{host} would open the servers to others.*{PREFECT_PASSWORD} and {MLFLOW_PASSWORD}"):
+    with pytest.raises(
+        UserError, match=f"{host} would open the servers to others.*{PREFECT_PASSWORD} and {MLFLOW_PASSWORD}"
+    ):
         guard(host, [PREFECT_PASSWORD, MLFLOW_PASSWORD])
     monkeypatch.setenv(PREFECT_PASSWORD, "me:sesame")
     with pytest.raises(UserError, match=f"passwords: set {MLFLOW_PASSWORD} in"):
         guard(host, [PREFECT_PASSWORD, MLFLOW_PASSWORD])
     monkeypatch.setenv(MLFLOW_PASSWORD, "twelve-letters")
     guard(host, [PREFECT_PASSWORD, MLFLOW_PASSWORD])
-    assert credentials()["PREFECT_API_AUTH_STRING"] == "me:sesame" and credentials()["MLFLOW_TRACKING_USERNAME"] == "admin"
+    assert (
+        credentials()["PREFECT_API_AUTH_STRING"] == "me:sesame" and credentials()["MLFLOW_TRACKING_USERNAME"] == "admin"
+    )
 
 
-@pytest.mark.parametrize("variable, value, says", [(PREFECT_PASSWORD, "sesame", "user:password"), (MLFLOW_PASSWORD, "short", "12 characters")])
+@pytest.mark.parametrize(
+    "variable, value, says",
+    [(PREFECT_PASSWORD, "sesame", "user:password"), (MLFLOW_PASSWORD, "short", "12 characters")],
+)
 def test_passwords_that_cannot_work(monkeypatch, variable, value, says):
     monkeypatch.setenv(variable, value)
     with pytest.raises(UserError, match=f"{variable}.*{says}"):
@@ -343,6 +397,7 @@ def test_no_address():
 
 def test_a_database_of_the_server_needs_the_server(tmp_path, monkeypatch):
     from pipeline.tracking import default_tracking_uri
+
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert default_tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/.state/mlflow.db"
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql://robo:secret@db/mlflow")

@@ -51,22 +51,51 @@ def make_packed(root: Path, tokenizer: Path, **changes) -> Path:
     tokens.astype("<u2").tofile(folder / "train.bin")
     tokens[:3000].astype("<u2").tofile(folder / "val.bin")
     (root / "data/tokenizer").symlink_to(tokenizer)
-    write_json(folder / "pack.json", {"train": {"tokens": 20_000}, "vocab_size": 512, "dtype": "uint16", "eos": 1,
-                                      "tokenizer_sha256": sha256(tokenizer / "tokenizer.json")})
-    for section, content in (("models", {**MODEL, "dropout": 0.1}), ("training", {**TRAINING, "sample_prompts": [], **changes}),
-                             ("tokenizers", {**read_yaml(root / "configs/tokenizers/robo-code-8k.yaml"), "vocab_size": 512}),
-                             ("data", {**read_yaml(root / "configs/data/robo-code-8k-256.yaml"), "block_size": 64, "stride": 64, "batch_size": 4})):
+    write_json(
+        folder / "pack.json",
+        {
+            "train": {"tokens": 20_000},
+            "vocab_size": 512,
+            "dtype": "uint16",
+            "eos": 1,
+            "tokenizer_sha256": sha256(tokenizer / "tokenizer.json"),
+        },
+    )
+    for section, content in (
+        ("models", {**MODEL, "dropout": 0.1}),
+        ("training", {**TRAINING, "sample_prompts": [], **changes}),
+        ("tokenizers", {**read_yaml(root / "configs/tokenizers/robo-code-8k.yaml"), "vocab_size": 512}),
+        (
+            "data",
+            {**read_yaml(root / "configs/data/robo-code-8k-256.yaml"), "block_size": 64, "stride": 64, "batch_size": 4},
+        ),
+    ):
         write_yaml(root / f"configs/{section}/small.yaml", content)
     edit(root, "configs/serving/robo-micropython.yaml", **{"parameters.num_ctx": 64, "parameters.num_predict": 16})
-    edit(root, "params.yaml", tokenizer="small", data="small", model="small", training="small", **{"exam.max_new_tokens": 8})
+    edit(
+        root,
+        "params.yaml",
+        tokenizer="small",
+        data="small",
+        model="small",
+        training="small",
+        **{"exam.max_new_tokens": 8},
+    )
     edit(root, WHERE, slurm={"time": "00:10:00", "cpus": 1, "gpus": False})
     return root
 
 
 def start(root: Path) -> subprocess.Popen:
     """The stage as DVC starts it, in a session of its own."""
-    return subprocess.Popen([sys.executable, "-m", module_of("train")], cwd=root, env=stage_environment(OMP_NUM_THREADS="1"),
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", module_of("train")],
+        cwd=root,
+        env=stage_environment(OMP_NUM_THREADS="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def end(process: subprocess.Popen, status: int) -> str:
@@ -77,34 +106,65 @@ def end(process: subprocess.Popen, status: int) -> str:
 
 # --- what Slurm is asked for ------------------------------------------------------------------------------------------
 
+
 def test_what_srun_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    asked = slurm.options(Slurm(partition="gpu", account="lab", time="04:00:00", cpus=8, gpus=True, options=["--mem=64G"]), 2, 4)
-    assert asked == [f"--job-name={slurm.job_name()}", "--nodes=2", "--ntasks-per-node=4", "--cpus-per-task=8", "--partition=gpu",
-                     "--account=lab", "--time=04:00:00", "--gpus-per-node=4", "--signal=USR1@120", "--wait=60", "--mem=64G"]
-    assert slurm.options(Slurm(cpus=1, gpus=False), 1, 1)[1:] == ["--nodes=1", "--ntasks-per-node=1", "--cpus-per-task=1", "--signal=USR1@120",
-                                                                 "--wait=60"]
+    asked = slurm.options(
+        Slurm(partition="gpu", account="lab", time="04:00:00", cpus=8, gpus=True, options=["--mem=64G"]), 2, 4
+    )
+    assert asked == [
+        f"--job-name={slurm.job_name()}",
+        "--nodes=2",
+        "--ntasks-per-node=4",
+        "--cpus-per-task=8",
+        "--partition=gpu",
+        "--account=lab",
+        "--time=04:00:00",
+        "--gpus-per-node=4",
+        "--signal=USR1@120",
+        "--wait=60",
+        "--mem=64G",
+    ]
+    assert slurm.options(Slurm(cpus=1, gpus=False), 1, 1)[1:] == [
+        "--nodes=1",
+        "--ntasks-per-node=1",
+        "--cpus-per-task=1",
+        "--signal=USR1@120",
+        "--wait=60",
+    ]
 
 
-@pytest.mark.parametrize("status, state, reason, again", [       # as Slurm 22.05 told of each
-    (75, "FAILED", "NonZeroExitCode", True),                # warned of the limit, or another process is gone
-    (75, "NODE_FAIL", "NodeDown", True), (137, "NODE_FAIL", "NodeDown", True), (137, "COMPLETING", "NodeDown", True),
-    (233, "FAILED", "JobLaunchFailure", True),              # a node that had died before the job came
-    (143, "TIMEOUT", "TimeLimit", True),
-    (1, "FAILED", "NonZeroExitCode", False),                # the training has diverged, or the like
-    (137, "OUT_OF_MEMORY", "OutOfMemory", False),
-])
+@pytest.mark.parametrize(
+    "status, state, reason, again",
+    [  # as Slurm 22.05 told of each
+        (75, "FAILED", "NonZeroExitCode", True),  # warned of the limit, or another process is gone
+        (75, "NODE_FAIL", "NodeDown", True),
+        (137, "NODE_FAIL", "NodeDown", True),
+        (137, "COMPLETING", "NodeDown", True),
+        (233, "FAILED", "JobLaunchFailure", True),  # a node that had died before the job came
+        (143, "TIMEOUT", "TimeLimit", True),
+        (1, "FAILED", "NonZeroExitCode", False),  # the training has diverged, or the like
+        (137, "OUT_OF_MEMORY", "OutOfMemory", False),
+    ],
+)
 def test_which_ends_leave_a_training_that_goes_on(status, state, reason, again):
     assert slurm.goes_on(status, state, reason) is again
 
 
-@pytest.mark.parametrize("settings, nodes, said", [
-    ({"partition": "nope"}, 1, "Slurm refuses the job: invalid partition specified: nope; Invalid partition name specified"),
-    ({}, 3, "Slurm refuses the job: Requested node configuration is not available"),
-    ({"cpus": 2}, 2, "Slurm refuses the job: Requested node configuration is not available"),
-    ({"gpus": True}, 1, "Slurm refuses the job: Invalid generic resource (gres) specification"),
-    ({"options": ["--nonsense=1"]}, 1, "Slurm refuses the job: unrecognized option '--nonsense=1'"),
-])
+@pytest.mark.parametrize(
+    "settings, nodes, said",
+    [
+        (
+            {"partition": "nope"},
+            1,
+            "Slurm refuses the job: invalid partition specified: nope; Invalid partition name specified",
+        ),
+        ({}, 3, "Slurm refuses the job: Requested node configuration is not available"),
+        ({"cpus": 2}, 2, "Slurm refuses the job: Requested node configuration is not available"),
+        ({"gpus": True}, 1, "Slurm refuses the job: Invalid generic resource (gres) specification"),
+        ({"options": ["--nonsense=1"]}, 1, "Slurm refuses the job: unrecognized option '--nonsense=1'"),
+    ],
+)
 def test_a_refusal_is_told_in_one_line(desk, settings, nodes, said):
     with pytest.raises(UserError) as error:
         slurm.check(slurm.options(Slurm(**{"cpus": 1, "gpus": False, **settings}), nodes, 1), f"{WHERE}: slurm")
@@ -124,7 +184,14 @@ def test_before_a_run_slurm_is_asked_and_not_this_machine(desk, tmp_path, tiny_t
     advice.check_machine(load())
     [finding] = doctor.cluster(load())
     assert finding.how == "good" and finding.said.endswith("nodes: 2 idle; it takes a job of 2 x 1 processes")
-    number = desk.ask("sbatch", "--parsable", f"--job-name={slurm.job_name()}", "--output=/dev/null", "--begin=now+1hour", "--wrap=true").strip()
+    number = desk.ask(
+        "sbatch",
+        "--parsable",
+        f"--job-name={slurm.job_name()}",
+        "--output=/dev/null",
+        "--begin=now+1hour",
+        "--wrap=true",
+    ).strip()
     _, job = doctor.cluster(load())
     assert job.said == f"{number} of this folder is pending: BeginTime" and job.mend.startswith(f"scancel {number}")
     desk.ask("scancel", number)
@@ -132,10 +199,14 @@ def test_before_a_run_slurm_is_asked_and_not_this_machine(desk, tmp_path, tiny_t
     [finding] = doctor.cluster(load())
     with pytest.raises(UserError) as error:
         advice.check_machine(load())
-    assert finding.how == "bad" and finding.said == str(error.value) == f"{WHERE}: slurm: Slurm refuses the job: {finding.said.split(': ')[-1]}"
+    assert (
+        finding.how == "bad"
+        and finding.said == str(error.value) == f"{WHERE}: slurm: Slurm refuses the job: {finding.said.split(': ')[-1]}"
+    )
 
 
 # --- a queue that is full ---------------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def full(desk):
@@ -166,17 +237,24 @@ def test_a_job_that_waits_is_taken_back_with_its_run(full, tmp_path, tiny_tokeni
 def test_a_job_of_a_killed_run_does_not_write_beside_the_next(desk, tmp_path, tiny_tokenizer, monkeypatch):
     root = make_packed(tmp_path / "run", tiny_tokenizer)
     monkeypatch.chdir(root)
-    old = subprocess.run(["sbatch", "--parsable", f"--job-name={slurm.job_name()}", "--output=/dev/null", "--wrap=sleep 600"],
-                         check=True, capture_output=True, text=True).stdout.strip()
+    old = subprocess.run(
+        ["sbatch", "--parsable", f"--job-name={slurm.job_name()}", "--output=/dev/null", "--wrap=sleep 600"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
     process = start(root)
     assert process.stdout.readline() == f"train: cancels job {old} of a run that was killed\n"
-    wait_until(lambda: list(desk.states().values()).count("RUNNING") == 1 and desk.states()[old] == "CANCELLED", desk.states)
+    wait_until(
+        lambda: list(desk.states().values()).count("RUNNING") == 1 and desk.states()[old] == "CANCELLED", desk.states
+    )
     process.terminate()
     assert "training was stopped by SIGTERM" in end(process, 1)
     wait_until(lambda: "RUNNING" not in desk.states().values(), "the job still runs", 20)
 
 
 # --- a training that outlives its jobs --------------------------------------------------------------------------------
+
 
 def steps(root: Path) -> list[int]:
     return sorted(step(path) for path in (root / RESUME).glob("*/step-*.ckpt"))
@@ -215,8 +293,12 @@ def test_two_nodes_give_the_weights_of_one_whatever_ends_their_jobs(desk, tmp_pa
         raise
     said = end(process, 0)
     assert said.count("the training goes on in another job") == 2 and "Traceback" not in said, said
-    left = int(re.search(r"error: training was stopped by SIGUSR1, which warns of its job's end, at step (\d+)", said)[1])
-    assert left in range(before, before + 5) and f"going on from step {left} " in said and f"job {first} ended; " in said, said
+    left = int(
+        re.search(r"error: training was stopped by SIGUSR1, which warns of its job's end, at step (\d+)", said)[1]
+    )
+    assert (
+        left in range(before, before + 5) and f"going on from step {left} " in said and f"job {first} ended; " in said
+    ), said
     assert said.count("parameters on CPU x 2") == 3 and "parameters on CPU," in end(alone, 0)
     weights = [load_file(root / "models/trained/model.safetensors") for root in (one, two)]
     assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])

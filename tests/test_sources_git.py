@@ -66,8 +66,18 @@ def commit(repo, files: dict, branch=b"refs/heads/main") -> str:
     return made.id.decode()
 
 
-FILES = {"LICENSE": b"MIT by A", "setup.py": b"s = 1\n", "README.md": b"hello", "drivers": {
-    "led.py": CODE, "deep": {"b.py": b"b = 2\n"}, "vendored": (SUBMODULE, b"1" * 40), "big.py": POINTER, "LICENSE": b"of drivers"}}
+FILES = {
+    "LICENSE": b"MIT by A",
+    "setup.py": b"s = 1\n",
+    "README.md": b"hello",
+    "drivers": {
+        "led.py": CODE,
+        "deep": {"b.py": b"b = 2\n"},
+        "vendored": (SUBMODULE, b"1" * 40),
+        "big.py": POINTER,
+        "LICENSE": b"of drivers",
+    },
+}
 
 
 @pytest.fixture
@@ -82,12 +92,14 @@ def repo(workplace):
 @pytest.fixture
 def address(repo):
     """Where `repo` is served, by dulwich's own server, which gives out only commits that a branch names or leads to."""
+
     class Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
         daemon_threads = True
 
     class Quiet(wsgiref.simple_server.WSGIRequestHandler):
         def log_message(self, *_):
             pass
+
     app = make_wsgi_chain(DictBackend({"/": repo, "/robo.git": repo}))
     with wsgiref.simple_server.make_server("127.0.0.1", 0, app, server_class=Server, handler_class=Quiet) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -96,7 +108,16 @@ def address(repo):
 
 
 def source(url, at, subfolder=".", include=("*.py",)):
-    return GitSource(kind="git", name="robo", url=str(url), commit=at, subfolder=subfolder, license="MIT", split="train", include=list(include))
+    return GitSource(
+        kind="git",
+        name="robo",
+        url=str(url),
+        commit=at,
+        subfolder=subfolder,
+        license="MIT",
+        split="train",
+        include=list(include),
+    )
 
 
 def fails(wanted, *words, kind=UserError):
@@ -113,19 +134,31 @@ def fails(wanted, *words, kind=UserError):
 
 # --- what it is for ---------------------------------------------------------------------------------------------------
 
+
 def test_the_pinned_commit_is_read_and_not_the_branch(repo, workplace):
     at = commit(repo, FILES)
     commit(repo, {"other.py": CODE})
     rows = collect([source(workplace / "repo", at)])
     assert {p: c for p, c in files_under(Path("data/raw/robo")).items()} == {
-        "drivers/deep/b.py": b"b = 2\n", "drivers/led.py": CODE, "setup.py": b"s = 1\n"}
+        "drivers/deep/b.py": b"b = 2\n",
+        "drivers/led.py": CODE,
+        "setup.py": b"s = 1\n",
+    }
     assert {(row["kind"], row["version"]) for row in rows} == {("git", at)}
     assert [(row["path"], row["reason"]) for row in read_jsonl(LEFT_OUT)] == [
-        ("drivers/big.py", git.ELSEWHERE), ("drivers/vendored", git.SUBMODULE)]
+        ("drivers/big.py", git.ELSEWHERE),
+        ("drivers/vendored", git.SUBMODULE),
+    ]
 
 
-@pytest.mark.parametrize("subfolder, paths, license", [("drivers", ["deep/b.py", "led.py"], "of drivers"), ("drivers/deep", ["b.py"], "of drivers"),
-                                                       ("other", ["c.py"], "MIT by A")])
+@pytest.mark.parametrize(
+    "subfolder, paths, license",
+    [
+        ("drivers", ["deep/b.py", "led.py"], "of drivers"),
+        ("drivers/deep", ["b.py"], "of drivers"),
+        ("other", ["c.py"], "MIT by A"),
+    ],
+)
 def test_a_subfolder_brings_the_nearest_licence_above_it(repo, workplace, subfolder, paths, license):
     at = commit(repo, FILES | {"other": {"c.py": CODE}})
     assert [row["path"] for row in collect([source(workplace / "repo", at, subfolder)])] == paths
@@ -134,7 +167,7 @@ def test_a_subfolder_brings_the_nearest_licence_above_it(repo, workplace, subfol
 
 def test_over_http_once_then_from_what_was_kept(repo, address, workplace):
     at = commit(repo, FILES)
-    commit(repo, {"other.py": CODE})        # so that no branch names the pinned one
+    commit(repo, {"other.py": CODE})  # so that no branch names the pinned one
     rows = collect([source(address, at)])
     assert [row["path"] for row in rows] == ["drivers/deep/b.py", "drivers/led.py", "setup.py"]
     (workplace / "repo").rename(workplace / "gone")
@@ -159,6 +192,7 @@ def test_a_clone_by_git_itself_with_packs_deltas_and_hooks(repo, workplace):
 
 
 # --- what may be wrong ------------------------------------------------------------------------------------------------
+
 
 def test_a_commit_that_is_not_there_is_told_with_the_branches(repo, address, workplace):
     head = commit(repo, FILES)
@@ -198,7 +232,15 @@ def test_each_object_damaged_in_turn(repo, workplace):
     for path in objects:
         whole = path.read_bytes()
         path.chmod(0o644)
-        for changed in (whole[:len(whole) // 2], whole[:-1], whole[:-6], b"", b"\x78\x01not zlib", objects[0].read_bytes(), b"\0" * 99):
+        for changed in (
+            whole[: len(whole) // 2],
+            whole[:-1],
+            whole[:-6],
+            b"",
+            b"\x78\x01not zlib",
+            objects[0].read_bytes(),
+            b"\0" * 99,
+        ):
             path.write_bytes(changed)
             try:
                 there = dict(git.listing(where, where, at, "."))
@@ -218,13 +260,16 @@ def test_a_truncated_pack(repo, workplace, keep):
     pack = next((workplace / "repo/objects/pack").glob("*.pack"))
     content = pack.read_bytes()
     pack.chmod(0o644)
-    pack.write_bytes(content[:int(len(content) * keep)])
+    pack.write_bytes(content[: int(len(content) * keep)])
     fails(source(workplace / "repo", at), "damaged, cut off or incomplete")
 
 
 def test_an_object_with_another_hash_than_its_name(repo, workplace):
     at = commit(repo, {"a.py": CODE, "b.py": b"b = 2\n"})
-    a, b = (workplace / "repo/objects" / name[:2] / name[2:] for name in (Blob.from_string(each).id.decode() for each in (CODE, b"b = 2\n")))
+    a, b = (
+        workplace / "repo/objects" / name[:2] / name[2:]
+        for name in (Blob.from_string(each).id.decode() for each in (CODE, b"b = 2\n"))
+    )
     b.chmod(0o644)
     b.write_bytes(a.read_bytes())
     fails(source(workplace / "repo", at), "is damaged: its hash is")
@@ -233,12 +278,21 @@ def test_an_object_with_another_hash_than_its_name(repo, workplace):
 def test_a_bomb_ends_in_a_message(repo, workplace, monkeypatch):
     """A blob of zeros, and a tree that holds the same tree ten times, six deep."""
     monkeypatch.setattr(bounds, "MAX_TOTAL_BYTES", 2**20)
-    fails(source(workplace / "repo", commit(repo, {f"{n}.py": bytes([n]) * 2**19 for n in range(4)})), "unpacks to more than 1 MiB")
-    fails(source(workplace / "repo", commit(repo, {"a.py": bytes(bounds.MAX_FILE_BYTES + 1)})), "a.py has 4194305 bytes; at most 4194304")
+    fails(
+        source(workplace / "repo", commit(repo, {f"{n}.py": bytes([n]) * 2**19 for n in range(4)})),
+        "unpacks to more than 1 MiB",
+    )
+    fails(
+        source(workplace / "repo", commit(repo, {"a.py": bytes(bounds.MAX_FILE_BYTES + 1)})),
+        "a.py has 4194305 bytes; at most 4194304",
+    )
     tree = add_tree(repo, {f"{n}.py": CODE for n in range(10)})
     for _ in range(5):
         tree = add_tree(repo, {str(n): (stat.S_IFDIR, tree) for n in range(10)})
-    fails(source(workplace / "repo", commit(repo, {"deep": (stat.S_IFDIR, tree)})), "more than 20000 files; name a subfolder")
+    fails(
+        source(workplace / "repo", commit(repo, {"deep": (stat.S_IFDIR, tree)})),
+        "more than 20000 files; name a subfolder",
+    )
 
 
 @pytest.mark.slow
@@ -248,13 +302,18 @@ def test_more_than_memory_holds(repo, workplace, packed):
     at, name, size = commit(repo, {"a.py": CODE}), Blob.from_string(CODE).id.decode(), 4 * 2**30
     packer = zlib.compressobj(1)
     start = packer.compress(b"" if packed else b"blob %d\0" % size) + packer.flush(zlib.Z_FULL_FLUSH)
-    piece = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)     # such pieces may stand one after another
+    piece = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)  # such pieces may stand one after another
     bomb = start + piece * (size // 2**24)
     path = workplace / "repo/objects" / name[:2] / name[2:]
     path.unlink()
     if packed:
         path = workplace / "repo/objects/pack/pack-bomb.pack"
-        bomb = b"PACK" + struct.pack(">II", 2, 1) + bytes(pack_object_header(Blob.type_num, None, size, repo.object_format)) + bomb
+        bomb = (
+            b"PACK"
+            + struct.pack(">II", 2, 1)
+            + bytes(pack_object_header(Blob.type_num, None, size, repo.object_format))
+            + bomb
+        )
         with open(path.with_suffix(".idx"), "wb") as index:
             write_pack_index_v2(index, [(bytes.fromhex(name), 12, 0)], bytes(20))
         bomb += bytes(20)
@@ -268,10 +327,21 @@ def test_odd_names_stop_the_stage(repo, workplace, name):
     fails(source(workplace / "repo", commit(repo, files)), "unsafe file name")
 
 
-@pytest.mark.parametrize("url, commit, subfolder", [
-    ("https://me:secret@host/a/b", "0" * 40, "."), ("git@host:a/b", "0" * 40, "."), ("ssh://host/a", "0" * 40, "."),
-    ("-oProxyCommand=x", "0" * 40, "."), ("ext::sh -c x", "0" * 40, "."), ("https://host/a", "main", "."), ("https://host/a", "0" * 39, "."),
-    ("https://host/a", "0" * 40, "/etc"), ("https://host/a", "0" * 40, "../x"), ("https://host/a", "0" * 40, "a/../x")])
+@pytest.mark.parametrize(
+    "url, commit, subfolder",
+    [
+        ("https://me:secret@host/a/b", "0" * 40, "."),
+        ("git@host:a/b", "0" * 40, "."),
+        ("ssh://host/a", "0" * 40, "."),
+        ("-oProxyCommand=x", "0" * 40, "."),
+        ("ext::sh -c x", "0" * 40, "."),
+        ("https://host/a", "main", "."),
+        ("https://host/a", "0" * 39, "."),
+        ("https://host/a", "0" * 40, "/etc"),
+        ("https://host/a", "0" * 40, "../x"),
+        ("https://host/a", "0" * 40, "a/../x"),
+    ],
+)
 def test_what_no_config_may_say(url, commit, subfolder):
     with pytest.raises(ValidationError):
         source(url, commit, subfolder)

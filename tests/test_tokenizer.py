@@ -27,16 +27,48 @@ def tokenizer(request, tmp_path_factory):
 
 def hostile() -> list[str]:
     chance = random.Random(7)
-    scripts = [(0x20, 0x7F), (0xA0, 0x250), (0x300, 0x370), (0x590, 0x600), (0x900, 0x980), (0xB80, 0xC00), (0x4E00, 0x4F00), (0x1F300, 0x1F650),
-               (0x10000, 0x10400), (0xE000, 0xE100)]
+    scripts = [
+        (0x20, 0x7F),
+        (0xA0, 0x250),
+        (0x300, 0x370),
+        (0x590, 0x600),
+        (0x900, 0x980),
+        (0xB80, 0xC00),
+        (0x4E00, 0x4F00),
+        (0x1F300, 0x1F650),
+        (0x10000, 0x10400),
+        (0xE000, 0xE100),
+    ]
     mixed = ["".join(chr(chance.randrange(*chance.choice(scripts))) for _ in range(60)) for _ in range(60)]
-    return [*map(chr, range(256)), *mixed, *SPECIAL.values(), "", " ", "\n",
-            "\r", "\r\n\r\n \t", " " * 500, "\n" * 300, "a" * 3000, "_" * 1000, "9" * 1000,
-            "\x00\x01\x7f\ufeff\ufffd",
-            "e\u0301 e\u0301\u0302", "Ġ Ċ ĉ", "don't WE'LL 'S 're",
-            "\u200b\u200d\u2028\u2029\u3000", "👩‍👩‍👧‍👦🏳️‍🌈", "x=1\n\n\n    y\t\t= 2  \n",
-            "தமிழ் हिन्दी বাংলা",
-            CODE, "".join(SPECIAL.values()) * 5, "<eos", "eos>", "< eos >", " <eos> "]
+    return [
+        *map(chr, range(256)),
+        *mixed,
+        *SPECIAL.values(),
+        "",
+        " ",
+        "\n",
+        "\r",
+        "\r\n\r\n \t",
+        " " * 500,
+        "\n" * 300,
+        "a" * 3000,
+        "_" * 1000,
+        "9" * 1000,
+        "\x00\x01\x7f\ufeff\ufffd",
+        "e\u0301 e\u0301\u0302",
+        "Ġ Ċ ĉ",
+        "don't WE'LL 'S 're",
+        "\u200b\u200d\u2028\u2029\u3000",
+        "👩‍👩‍👧‍👦🏳️‍🌈",
+        "x=1\n\n\n    y\t\t= 2  \n",
+        "தமிழ் हिन्दी বাংলা",
+        CODE,
+        "".join(SPECIAL.values()) * 5,
+        "<eos",
+        "eos>",
+        "< eos >",
+        " <eos> ",
+    ]
 
 
 def test_every_text_comes_back(tokenizer):
@@ -64,7 +96,7 @@ def test_training_on_the_text_of_special_tokens_makes_them_no_word():
 @pytest.mark.parametrize("split", SPLIT_PATTERNS)
 @pytest.mark.parametrize("word", ["end", "e", "|", "<|", "def", " end", "<eos", " ", "\n", "a b", "<eos> ", "\t<eos>"])
 def test_a_special_token_that_text_may_hold_is_told_from_one_that_it_may_not(word, split):
-    assert of_text(word, split) == (word != "<eos" or split != "gpt-2")     # there it is two pieces
+    assert of_text(word, split) == (word != "<eos" or split != "gpt-2")  # there it is two pieces
     assert not of_text("<eos>", split) and not of_text("<|fim_prefix|>", split)
 
 
@@ -72,20 +104,29 @@ def test_the_same_text_gives_the_same_bytes(tmp_path):
     """Also in other processes, where Python's and Rust's hashes are seeded anew and threads meet in another order."""
     files = [path.read_text(encoding="utf-8") for path in sorted(Path(json.__file__).parent.parent.glob("[a-b]*.py"))]
     (tmp_path / "texts.json").write_text(json.dumps([files, SPECIAL]))
-    program = ("import json, sys; from pipeline.data.tokenizer import train; texts, special = json.load(open(sys.argv[1])); "
-               "sys.stdout.write(train(texts, 1500, special, 'qwen35').to_str(pretty=True))")
+    program = (
+        "import json, sys; from pipeline.data.tokenizer import train; texts, special = json.load(open(sys.argv[1])); "
+        "sys.stdout.write(train(texts, 1500, special, 'qwen35').to_str(pretty=True))"
+    )
     environment = stage_environment(TOKENIZERS_PARALLELISM="true")
     here = train(files, 1500, SPECIAL, "qwen35").to_str(pretty=True)
     assert here == train(iter(files), 1500, SPECIAL, "qwen35").to_str(pretty=True)
     for seed in ("1", "2"):
-        done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "texts.json")], capture_output=True, text=True, check=True,
-                              env=environment | {"PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": seed})
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / "texts.json")],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment | {"PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": seed},
+        )
         assert done.stdout == here
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["a\n"], [CODE[:200]]])
 def test_too_little_text_is_said(texts):
-    with pytest.raises(UserError, match=r"vocab_size: the training text gives \d+ tokens, not 8192; lower vocab_size .* or add text"):
+    with pytest.raises(
+        UserError, match=r"vocab_size: the training text gives \d+ tokens, not 8192; lower vocab_size .* or add text"
+    ):
         train(texts, 8192, SPECIAL, "qwen2")
 
 

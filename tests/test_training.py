@@ -35,14 +35,24 @@ def model(**changes) -> Transformer:
 
 # --- the network ------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("shape", [
-    dict(), dict(tie_embeddings=False), dict(architecture="llama", n_kv_heads=1, d_ff=128), dict(architecture="qwen3", n_kv_heads=2, d_ff=128),
-], ids=["gpt2", "untied", "llama", "qwen3"])
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        dict(),
+        dict(tie_embeddings=False),
+        dict(architecture="llama", n_kv_heads=1, d_ff=128),
+        dict(architecture="qwen3", n_kv_heads=2, d_ff=128),
+    ],
+    ids=["gpt2", "untied", "llama", "qwen3"],
+)
 def test_parameters_are_what_the_shape_says(shape):
     c = {**MODEL, **shape}
     d, v, kv = c["d_model"], c["vocab_size"], c.get("n_kv_heads", c["n_heads"]) * (c["d_model"] // c["n_heads"])
     if c["architecture"] == "gpt2":
-        expected = v * d + c["context_length"] * d + c["n_layers"] * (12 * d * d + 13 * d) + 2 * d      # the reference's formula
+        expected = (
+            v * d + c["context_length"] * d + c["n_layers"] * (12 * d * d + 13 * d) + 2 * d
+        )  # the reference's formula
     else:
         norms = 2 * d + (2 * d // c["n_heads"] if c["architecture"] == "qwen3" else 0)
         expected = v * d + c["n_layers"] * (2 * d * d + 2 * d * kv + 3 * d * c["d_ff"] + norms) + d
@@ -75,6 +85,7 @@ def test_no_token_sees_what_follows_it():
 
 # --- order of the data ------------------------------------------------------------------------------------------------
 
+
 def order(**changes):
     return list(Order(**{**dict(samples=40, batch_size=4), **changes}))
 
@@ -89,7 +100,7 @@ def test_order_goes_on_from_anywhere():
     assert all(order(start=start) == order()[start:] for start in range(40))
 
 
-LENGTHS = [(3, 9), (2, 14), (5, 8), (4, 16), (2, 5), (3, 30), (2, 3), (6, 12)]      # tokens of the request, and in all
+LENGTHS = [(3, 9), (2, 14), (5, 8), (4, 16), (2, 5), (3, 30), (2, 3), (6, 12)]  # tokens of the request, and in all
 
 
 def pairs(tmp_path, block_size=16, loss="answer", seed=5):
@@ -107,7 +118,7 @@ def test_each_epoch_has_every_pair_whole_and_once(tmp_path):
     windows = pairs(tmp_path)
     order, starts = windows.epoch(0)
     seen = [set((ids // 100).tolist()) - {0} for ids, _ in (windows[k] for k in range(len(starts) - 1))]
-    assert sorted(number for each in seen for number in each) == [1, 2, 3, 4, 5, 7, 8]      # the sixth fits no window
+    assert sorted(number for each in seen for number in each) == [1, 2, 3, 4, 5, 7, 8]  # the sixth fits no window
     whole = torch.cat([ids for ids, _ in (windows[k] for k in range(len(starts) - 1))]).tolist()
     assert all(100 * n + place in whole for n in (1, 2, 3, 4, 5, 7, 8) for place in range(LENGTHS[n - 1][1] - 1))
     assert (windows.epoch(1)[0] != order).any()
@@ -119,15 +130,19 @@ def test_only_programs_are_learned(tmp_path):
         for k in range(12):
             ids, targets = windows[k]
             learned = targets[targets != IGNORED]
-            assert all(target % 100 >= (LENGTHS[target // 100 - 1][0] if first is None else 0) for target in learned.tolist() if target)
+            assert all(
+                target % 100 >= (LENGTHS[target // 100 - 1][0] if first is None else 0)
+                for target in learned.tolist()
+                if target
+            )
             places = torch.nonzero(targets[:-1] != IGNORED).flatten()
-            assert (targets[places] == ids[places + 1]).all()           # each target is the token that follows
-            assert (learned == 0).sum() == len({int(i) // 100 for i in ids} - {0})        # every program's end is learned
+            assert (targets[places] == ids[places + 1]).all()  # each target is the token that follows
+            assert (learned == 0).sum() == len({int(i) // 100 for i in ids} - {0})  # every program's end is learned
 
 
 def test_windows_are_a_function_of_their_number(tmp_path):
     ahead, later = pairs(tmp_path), pairs(tmp_path)
-    far = later[40]         # a run that goes on
+    far = later[40]  # a run that goes on
     assert all(torch.equal(a, b) for a, b in zip([*(ahead[k] for k in range(41))][40], far, strict=True))
 
 
@@ -144,7 +159,9 @@ def test_a_share_of_the_samples_is_taught(tmp_path):
 
     taken = [Mixture(Numbers(0), Numbers(1000), 0.6, 1)[i] for i in range(100)]
     taught = [each - 1000 for each in taken if each >= 1000]
-    assert taught == list(range(60)) and all(sum(each >= 1000 for each in taken[i:i + 5]) == 3 for i in range(0, 100, 5))
+    assert taught == list(range(60)) and all(
+        sum(each >= 1000 for each in taken[i : i + 5]) == 3 for i in range(0, 100, 5)
+    )
     assert sorted(each for each in taken if each < 1000)[:6] == [0] * 6
 
 
@@ -154,8 +171,8 @@ def test_no_pair_that_fits_is_told(tmp_path):
 
 
 def test_two_devices_see_what_one_sees_with_twice_the_accumulation():
-    one = [order(samples=80)[i: i + 4] for i in range(0, 80, 4)]
-    first, second = ([order(rank=rank, world=2)[i: i + 4] for i in range(0, 40, 4)] for rank in (0, 1))
+    one = [order(samples=80)[i : i + 4] for i in range(0, 80, 4)]
+    first, second = ([order(rank=rank, world=2)[i : i + 4] for i in range(0, 40, 4)] for rank in (0, 1))
     assert one == [batch for pair in zip(first, second, strict=True) for batch in pair]
 
 
@@ -165,12 +182,13 @@ def test_blocks_shift_targets_by_one_and_waste_only_the_tail(tmp_path):
     assert len(blocks) == 10
     ids, targets = blocks[9]
     assert ids.tolist() == list(range(90, 100)) and targets.tolist() == list(range(91, 101))
-    assert len(Blocks(tmp_path / "x.bin", "uint16", block_size=10, stride=5)) == 19     # overlapping
+    assert len(Blocks(tmp_path / "x.bin", "uint16", block_size=10, stride=5)) == 19  # overlapping
     with pytest.raises(UserError, match="not one block of block_size 103"):
         Blocks(tmp_path / "x.bin", "uint16", block_size=103, stride=103)
 
 
 # --- optimizer --------------------------------------------------------------------------------------------------------
+
 
 def test_muon_takes_the_step_of_torch():
     """Against torch.optim.Muon, which works in bfloat16, over several steps with momentum, Nesterov and weight decay."""
@@ -189,7 +207,7 @@ def test_muon_takes_the_step_of_torch():
             reference.step()
             optimizer.step()
         moved = (theirs - start).norm()
-        assert (theirs - ours).norm() / moved < 0.04        # bfloat16; without Nesterov or decay it is 0.3 or more
+        assert (theirs - ours).norm() / moved < 0.04  # bfloat16; without Nesterov or decay it is 0.3 or more
 
 
 def test_orthogonalise_makes_singular_values_near_one():
@@ -200,7 +218,9 @@ def test_orthogonalise_makes_singular_values_near_one():
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_weight_decay_is_for_matrices_only(optimizer):
     network = model()
-    groups = make_optimizer(network, {**TRAINING, "optimizer": optimizer, "weight_decay": 0.25}, torch.float32).param_groups
+    groups = make_optimizer(
+        network, {**TRAINING, "optimizer": optimizer, "weight_decay": 0.25}, torch.float32
+    ).param_groups
     for group in groups:
         assert all((p.ndim >= 2) == (group["weight_decay"] == 0.25) for p in group["params"])
     assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
@@ -210,8 +230,10 @@ def test_adamw_takes_the_step_of_torch_with_these_betas():
     ours, theirs = model(), model()
     t = {**TRAINING, "optimizer": "adamw", "betas": [0.8, 0.9], "learning_rate": 0.01}
     mine = make_optimizer(ours, t, torch.float32)
-    groups = [{"params": [p for p in theirs.parameters() if p.ndim > 1], "weight_decay": 0.1},
-              {"params": [p for p in theirs.parameters() if p.ndim == 1], "weight_decay": 0.0}]
+    groups = [
+        {"params": [p for p in theirs.parameters() if p.ndim > 1], "weight_decay": 0.1},
+        {"params": [p for p in theirs.parameters() if p.ndim == 1], "weight_decay": 0.0},
+    ]
     reference = torch.optim.AdamW(groups, lr=0.01, betas=(0.8, 0.9), fused=True)
     ids = torch.randint(512, (2, 17))
     for network, optimizer in ((ours, mine), (theirs, reference)):
@@ -232,6 +254,7 @@ def test_the_rate_warms_up_and_ends_exactly_at_the_floor():
 
 # --- precision and mix-ups --------------------------------------------------------------------------------------------
 
+
 def test_auto_precision_asks_the_processor(monkeypatch):
     """Both kinds of CPU cannot stand in one machine, so here the one question put to it is answered twice."""
     if torch.cuda.is_available():
@@ -251,9 +274,18 @@ def test_a_changed_config_has_another_checkpoint_folder():
     assert run_key(MODEL, TRAINING) == run_key(dict(MODEL), dict(TRAINING))
 
 
-@pytest.mark.parametrize("key, value, same", [
-    ("num_workers", 7, True), ("sample_prompts", ["led"], True), ("checkpoint_every", 9, True), ("precision", "32-true", True),
-    ("learning_rate", 0.5, False), ("patience", 3, False), ("seed", 8, False)])
+@pytest.mark.parametrize(
+    "key, value, same",
+    [
+        ("num_workers", 7, True),
+        ("sample_prompts", ["led"], True),
+        ("checkpoint_every", 9, True),
+        ("precision", "32-true", True),
+        ("learning_rate", 0.5, False),
+        ("patience", 3, False),
+        ("seed", 8, False),
+    ],
+)
 def test_keys_that_change_no_result_go_on(key, value, same):
     assert (run_key(resume.deciding({**TRAINING, key: value})) == run_key(resume.deciding(TRAINING))) is same
 
@@ -262,8 +294,17 @@ def flipped(content: bytes) -> bytes:
     return content[:2000] + bytes([content[2000] ^ 1]) + content[2001:]
 
 
-@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:-1], lambda content: content[:3000], flipped,
-                                    lambda content: bytes(len(content))], ids=["empty", "a byte less", "cut short", "a bit", "zeros"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:-1],
+        lambda content: content[:3000],
+        flipped,
+        lambda content: bytes(len(content)),
+    ],
+    ids=["empty", "a byte less", "cut short", "a bit", "zeros"],
+)
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
     for step in (4, 8, 12):
         torch.save({"weights": torch.arange(1000.0), "step": step}, tmp_path / f"step-{step:08d}.ckpt")
@@ -283,16 +324,23 @@ def test_what_a_changed_setting_gives_up(tmp_path):
     for number in range(1, 7):
         parts = ({**MODEL, "d_model": 32 * number}, {"training/train.py": f"{number:064}"})
         folder = tmp_path / run_key(*parts)
-        assert resume.why_anew(folder, parts) == (before and (
-            f"begins anew, since d_model ({32 * (number - 1)} -> {32 * number}), training/train.py changed; {before} stands at step 8, and goes on "
-            "when that is as it was"))
+        assert resume.why_anew(folder, parts) == (
+            before
+            and (
+                f"begins anew, since d_model ({32 * (number - 1)} -> {32 * number}), training/train.py changed; {before} stands at step 8, and goes on "
+                "when that is as it was"
+            )
+        )
         resume.begin(folder, parts)
         told = resume.tidy(folder)
         (folder / "step-00000008.ckpt").write_bytes(b"x")
         os.truncate(folder / "step-00000008.ckpt", 500_000_000 if number == 3 else 1)
         os.utime(folder / "step-00000008.ckpt", (number, number))
         before = folder
-    assert told == f"note: {tmp_path} keeps 0.5 GB of 3 other trainings that did not end, for settings that come back; 1 older removed"
+    assert (
+        told
+        == f"note: {tmp_path} keeps 0.5 GB of 3 other trainings that did not end, for settings that come back; 1 older removed"
+    )
     assert len(list(tmp_path.iterdir())) == resume.KEPT + 1
 
 
@@ -324,8 +372,17 @@ def prepare_run(folder: Path, **changes) -> Path:
     tokens = np.cumsum(rng.integers(1, 4, 20_000)) % 512
     tokens.astype("<u2").tofile(folder / "train.bin")
     tokens[:3000].astype("<u2").tofile(folder / "val.bin")
-    data = dict(train_path="train.bin", val_path="val.bin", block_size=64, stride=64, dtype="uint16", batch_size=4, num_workers=2,
-                tasks_share=0.0, tasks_loss="answer")
+    data = dict(
+        train_path="train.bin",
+        val_path="val.bin",
+        block_size=64,
+        stride=64,
+        dtype="uint16",
+        batch_size=4,
+        num_workers=2,
+        tasks_share=0.0,
+        tasks_loss="answer",
+    )
     sidecar = {"train": {"tokens": 20_000}, "tokenizer_sha256": "none"}
     t = {**TRAINING, "max_steps": 24, "eval_every": 8, "checkpoint_every": 1, "sample_prompts": [], **changes}
     (folder / "run.json").write_text(json.dumps([{**MODEL, "dropout": 0.1}, t, data, sidecar]))
@@ -333,8 +390,15 @@ def prepare_run(folder: Path, **changes) -> Path:
 
 
 def start(folder: Path, program: str = RUN, **more: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", program], cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY), **more},
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **more},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def run(folder: Path, program: str = RUN, **more: str) -> subprocess.CompletedProcess:
@@ -357,9 +421,17 @@ def curve(folder: Path) -> list[dict]:
 @pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_happened():
     """SIGKILL at three of the places of benchmarks/resume.py: the same weights to the bit, the same metrics."""
-    done = subprocess.run([sys.executable, "benchmarks/resume.py", "--kills", "3"], cwd=REPOSITORY, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=500)
-    assert done.returncode == 0 and "3 of 3 killed runs ended as the runs that were not killed" in done.stdout, done.stdout
+    done = subprocess.run(
+        [sys.executable, "benchmarks/resume.py", "--kills", "3"],
+        cwd=REPOSITORY,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=500,
+    )
+    assert done.returncode == 0 and "3 of 3 killed runs ended as the runs that were not killed" in done.stdout, (
+        done.stdout
+    )
 
 
 # A signal at an exact place, before the call of that name for the n-th time; to the loaders too, as Ctrl-C and a job's end send it.
@@ -385,7 +457,7 @@ def signal_before(where, n, signals):
     setattr(holder, name, call)
 """
 TERM, INT = int(signal.SIGTERM), int(signal.SIGINT)
-MOMENTS = {     # place, how often it was passed before, signals, dials, step of the checkpoint that is left (0: none)
+MOMENTS = {  # place, how often it was passed before, signals, dials, step of the checkpoint that is left (0: none)
     "before fit": ("lightning.Trainer.__init__", 1, [TERM], {}, 0),
     "starting fit": ("pipeline.training.data.BinData.train_dataloader", 1, [INT], {}, 0),
     "compiling": ("torch._inductor.compile_fx.compile_fx", 2, [TERM], {"compile": True}, 0),
@@ -402,19 +474,29 @@ MOMENTS = {     # place, how often it was passed before, signals, dials, step of
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_signal_ends_it_with_a_checkpoint_and_no_output(tmp_path, moment):
     place, n, signals, dials, step = MOMENTS[moment]
-    folder = prepare_run(tmp_path, **{"max_steps": 12, "eval_every": 8, "checkpoint_every": 100, "accumulate_grad_batches": 1, **dials})
+    folder = prepare_run(
+        tmp_path, **{"max_steps": 12, "eval_every": 8, "checkpoint_every": 100, "accumulate_grad_batches": 1, **dials}
+    )
     done = run(folder, AT + RUN.replace("with Stop", f"signal_before({place!r}, {n}, {signals})\nwith Stop"))
     assert done.returncode == 1, done.stdout
     name = "Ctrl-C" if signals[0] == signal.SIGINT else "SIGTERM"
-    where = f"at step {step}; run again to go on from there" if step else "before its first checkpoint; run again to start anew"
+    where = (
+        f"at step {step}; run again to go on from there"
+        if step
+        else "before its first checkpoint; run again to start anew"
+    )
     assert done.stdout.splitlines()[-1] == f"error: training was stopped by {name} {where}"
     assert done.stdout.count("error") == 1 and "Traceback" not in done.stdout
     assert [p.name for p in folder.rglob("*.ckpt*")] == ([f"step-{step:08d}.ckpt"] if step else [])
-    assert not (folder / "trained").exists() and (moment == "saving the model" or not (folder / "metrics").exists()), "an output after the signal"
-    if moment in ("evaluating", "saving the model"):        # nothing is left out and nothing is done twice
+    assert not (folder / "trained").exists() and (moment == "saving the model" or not (folder / "metrics").exists()), (
+        "an output after the signal"
+    )
+    if moment in ("evaluating", "saving the model"):  # nothing is left out and nothing is done twice
         assert f"going on from step {step}" in finish(folder)
         assert [row["step"] for row in curve(folder) if row["val_loss"]] == ["8", "12"]
-        whole = prepare_run(tmp_path / "whole", max_steps=12, eval_every=8, checkpoint_every=100, accumulate_grad_batches=1)
+        whole = prepare_run(
+            tmp_path / "whole", max_steps=12, eval_every=8, checkpoint_every=100, accumulate_grad_batches=1
+        )
         finish(whole)
         assert curve(whole) == curve(folder)
         assert (whole / "trained/model.safetensors").read_bytes() == (folder / "trained/model.safetensors").read_bytes()
@@ -422,15 +504,25 @@ def test_a_signal_ends_it_with_a_checkpoint_and_no_output(tmp_path, moment):
 
 # --- compilers ----------------------------------------------------------------------------------------------------------
 
+
 def program(path: Path, script: str = "") -> None:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
 
 
-@pytest.mark.parametrize("there, variable, expected", [
-    (["g++"], None, "g++"), (["clang++"], None, "clang++"), (["g++", "clang++"], "clang++", "clang++"), (["g++", "ccache"], "ccache g++", "g++"),
-    (["g++", "clang++", "ccache"], "/usr/bin/ccache clang++ -m64", "clang++"), (["g++"], "nosuch", "g++"), ([], "g++", None), ([], None, None),
-])
+@pytest.mark.parametrize(
+    "there, variable, expected",
+    [
+        (["g++"], None, "g++"),
+        (["clang++"], None, "clang++"),
+        (["g++", "clang++"], "clang++", "clang++"),
+        (["g++", "ccache"], "ccache g++", "g++"),
+        (["g++", "clang++", "ccache"], "/usr/bin/ccache clang++ -m64", "clang++"),
+        (["g++"], "nosuch", "g++"),
+        ([], "g++", None),
+        ([], None, None),
+    ],
+)
 def test_which_compiler(tmp_path, monkeypatch, there, variable, expected):
     for name in there:
         program(tmp_path / name)
@@ -447,7 +539,13 @@ def test_compiling_beside_a_blank_and_an_umlaut(tmp_path):
     packages.mkdir()
     (packages / "torch").symlink_to(Path(torch.__file__).parent)
     asked = "from pipeline.training import compiler\nimport torch\nprint(torch.__file__, repr(compiler.trouble()))"
-    done = run(tmp_path, asked, PYTHONPATH=f"{packages}{os.pathsep}{REPOSITORY}", CXX="ccache g++", TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
+    done = run(
+        tmp_path,
+        asked,
+        PYTHONPATH=f"{packages}{os.pathsep}{REPOSITORY}",
+        CXX="ccache g++",
+        TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"),
+    )
     assert done.stdout.splitlines()[-1] == f"{packages}/torch/__init__.py ''"
 
 
@@ -456,18 +554,27 @@ def test_a_compiler_that_fails_costs_time_and_no_run(tmp_path):
     broken = "case $* in *--version*) echo 'g++ 12';; *) echo 'fatal error: omp.h: No such file or directory' >&2; exit 1;; esac"
     (tmp_path / "bin").mkdir()
     program(tmp_path / "bin/g++", broken)
-    said = finish(prepare_run(tmp_path / "run", max_steps=2, compile=True), PATH=f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}", CXX="g++",
-                  TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"))
-    assert "train: note: torch cannot compile here: fatal error: omp.h: No such file or directory. Each step takes several times as long" in said
+    said = finish(
+        prepare_run(tmp_path / "run", max_steps=2, compile=True),
+        PATH=f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}",
+        CXX="g++",
+        TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"),
+    )
+    assert (
+        "train: note: torch cannot compile here: fatal error: omp.h: No such file or directory. Each step takes several times as long"
+        in said
+    )
     assert len(curve(tmp_path / "run")) == 2
 
 
 @pytest.mark.slow
 def test_a_stopped_training_with_a_damaged_checkpoint_and_other_settings(tmp_path):
     folder = prepare_run(tmp_path, max_steps=12, checkpoint_every=4, accumulate_grad_batches=1)
-    stopped = AT + RUN.replace("with Stop", f"signal_before('pipeline.training.module.Trainee.training_step', 6, [{TERM}])\nwith Stop")
+    stopped = AT + RUN.replace(
+        "with Stop", f"signal_before('pipeline.training.module.Trainee.training_step', 6, [{TERM}])\nwith Stop"
+    )
     assert "stopped by SIGTERM at step 6" in run(folder, stopped).stdout
-    newest, = folder.rglob("step-00000006.ckpt")
+    (newest,) = folder.rglob("step-00000006.ckpt")
     newest.write_bytes(newest.read_bytes()[:-1])
 
     def change(part: int, **values):
@@ -477,17 +584,31 @@ def test_a_stopped_training_with_a_damaged_checkpoint_and_other_settings(tmp_pat
 
     change(2, num_workers=0)
     said = run(folder, stopped).stdout
-    assert f"{newest.relative_to(folder)} is damaged" in said and "going on from step 4" in said and "stopped by SIGTERM at step 10" in said, said
+    assert (
+        f"{newest.relative_to(folder)} is damaged" in said
+        and "going on from step 4" in said
+        and "stopped by SIGTERM at step 10" in said
+    ), said
     change(1, learning_rate=0.5 * TRAINING["learning_rate"])
     said = finish(folder)
-    assert "begins anew, since learning_rate (" in said and "stands at step 10" in said and "of 1 other trainings that did not end" in said, said
+    assert (
+        "begins anew, since learning_rate (" in said
+        and "stands at step 10" in said
+        and "of 1 other trainings that did not end" in said
+    ), said
     change(1, learning_rate=TRAINING["learning_rate"])
     assert "going on from step 10" in finish(folder) and not list(folder.rglob("*.ckpt"))
 
 
 def test_a_signal_while_it_imports_ends_it_with_one_message(tmp_path):
-    done = run(prepare_run(tmp_path), "import os, signal\n" + RUN.replace("    train(", "    os.kill(os.getpid(), signal.SIGTERM)\n    train("))
-    assert (done.returncode, done.stdout) == (1, "error: training was stopped by SIGTERM before its first checkpoint; run again to start anew\n")
+    done = run(
+        prepare_run(tmp_path),
+        "import os, signal\n" + RUN.replace("    train(", "    os.kill(os.getpid(), signal.SIGTERM)\n    train("),
+    )
+    assert (done.returncode, done.stdout) == (
+        1,
+        "error: training was stopped by SIGTERM before its first checkpoint; run again to start anew\n",
+    )
 
 
 @pytest.mark.slow
@@ -504,7 +625,9 @@ def test_training_learns_and_says_what_it_did(tmp_path):
 
 @pytest.mark.slow
 def test_a_diverging_run_stops_with_advice(tmp_path):
-    folder = prepare_run(tmp_path, learning_rate=1e30, min_lr=0.0, grad_clip_norm=None, optimizer="adamw", muon_learning_rate=None)
+    folder = prepare_run(
+        tmp_path, learning_rate=1e30, min_lr=0.0, grad_clip_norm=None, optimizer="adamw", muon_learning_rate=None
+    )
     process = start(folder)
     output = process.communicate(timeout=120)[0]
     assert process.returncode != 0 and "halve learning_rate" in output and not (folder / "trained").exists()
@@ -530,41 +653,69 @@ def test_little_memory_says_which_dials_to_turn(tmp_path):
         """)
     done = run(folder, limit + RUN)
     assert done.returncode == 1 and not (folder / "trained").exists()
-    assert "memory ran out: set batch_size: 125 in the data config and accumulate_grad_batches: 4 in the training config, which keeps" in done.stdout
+    assert (
+        "memory ran out: set batch_size: 125 in the data config and accumulate_grad_batches: 4 in the training config, which keeps"
+        in done.stdout
+    )
 
 
 def test_smaller_keeps_the_effective_batch():
-    assert "batch_size: 16 in" in smaller(32, 4) and "accumulate_grad_batches: 8 in" in smaller(32, 4) and "keeps" in smaller(32, 4)
-    assert "batch_size: 1 in" in smaller(3, 1) and "accumulate_grad_batches: 3 in" in smaller(3, 1) and "about keeps" in smaller(3, 1)
+    assert (
+        "batch_size: 16 in" in smaller(32, 4)
+        and "accumulate_grad_batches: 8 in" in smaller(32, 4)
+        and "keeps" in smaller(32, 4)
+    )
+    assert (
+        "batch_size: 1 in" in smaller(3, 1)
+        and "accumulate_grad_batches: 3 in" in smaller(3, 1)
+        and "about keeps" in smaller(3, 1)
+    )
     assert "shorter block_size" in smaller(1, 4)
 
 
 def test_divergence_is_a_loss_far_above_its_start_that_stays_there():
-    assert diverged(9.0, [14.0] * 10) and not diverged(9.0, [14.0] * 9) and not diverged(9.0, [9.0] * 9 + [40.0]) and not diverged(9.0, [13.0] * 10)
-    assert diverged(1.5, [3.6] * 10) and not diverged(1.5, [3.4] * 10)      # a fine-tuning begins low
+    assert (
+        diverged(9.0, [14.0] * 10)
+        and not diverged(9.0, [14.0] * 9)
+        and not diverged(9.0, [9.0] * 9 + [40.0])
+        and not diverged(9.0, [13.0] * 10)
+    )
+    assert diverged(1.5, [3.6] * 10) and not diverged(1.5, [3.4] * 10)  # a fine-tuning begins low
 
 
 def test_overfitting_is_three_rises_in_a_row():
     def losses(*values):
         return list(enumerate(values, 1))
+
     assert overfitting(losses(5, 4, 4.1, 4.2, 4.3, 4.0)) == 2
-    assert overfitting(losses(5, 4, 4.1, 4.2, 4.1, 4.2, 4.3)) is None and overfitting(losses(5, 4)) is None is overfitting([])
+    assert overfitting(losses(5, 4, 4.1, 4.2, 4.1, 4.2, 4.3)) is None and overfitting(
+        losses(5, 4)
+    ) is None is overfitting([])
 
 
 def test_utilisation_counts_what_the_operators_do():
     """Against torch's own count of the operators' FLOPs in one forward and backward pass."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
+
     for shape in (dict(tie_embeddings=False), dict(architecture="qwen3", n_kv_heads=1, d_ff=192)):
         network = model(**shape)
         ids = torch.zeros(2, 64, dtype=torch.long)
-        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:     # whose matrix products it can see
+        with (
+            sdpa_kernel(SDPBackend.MATH),
+            FlopCounterMode(display=False) as counter,
+        ):  # whose matrix products it can see
             network.loss(ids, ids).backward()
-        assert flops_per_token(network.config) * ids.numel() == pytest.approx(counter.get_total_flops(), rel=1e-6), shape
-    assert peak("NVIDIA L4", "bf16-mixed") == 121e12 and peak("NVIDIA L4", "32-true") is None is peak("AMD EPYC", "bf16-mixed")
+        assert flops_per_token(network.config) * ids.numel() == pytest.approx(counter.get_total_flops(), rel=1e-6), (
+            shape
+        )
+    assert peak("NVIDIA L4", "bf16-mixed") == 121e12 and peak("NVIDIA L4", "32-true") is None is peak(
+        "AMD EPYC", "bf16-mixed"
+    )
 
 
 # --- several devices --------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
@@ -577,23 +728,39 @@ def test_two_devices_are_one_with_twice_the_accumulation(tmp_path, strategy):
     finish(one)
     two = prepare_run(tmp_path / "two", **dials, accumulate_grad_batches=1, devices=2, strategy=strategy)
     for signalled in (True, False):
-        before = AT.replace("signal_before", "_signal_before").replace("killpg(0", "kill(os.getpid()") + textwrap.dedent("""
+        before = (
+            AT.replace("signal_before", "_signal_before").replace("killpg(0", "kill(os.getpid()")
+            + textwrap.dedent("""
             def signal_before(*arguments):
                 if os.environ.get("LOCAL_RANK", "0") == "1":
                     _signal_before(*arguments)
             signal_before("pipeline.training.module.Trainee.training_step", 7, [signal.SIGTERM])
-        """) if signalled else ""
+        """)
+            if signalled
+            else ""
+        )
         (two / "run.py").write_text("if __name__ == '__main__':\n" + textwrap.indent(before + RUN, "    "))
-        done = subprocess.run([sys.executable, "run.py"], cwd=two, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=300)
+        done = subprocess.run(
+            [sys.executable, "run.py"],
+            cwd=two,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
         if signalled:
             assert done.returncode != 0 and not (two / "trained").exists(), done.stdout
             assert [p.name for p in two.rglob("*.ckpt*")] == ["step-00000007.ckpt"], done.stdout
     assert done.returncode == 0, done.stdout
     assert "going on from step 7" in done.stdout and done.stdout.count("parameters on CPU x 2") == 1
     ours, theirs = curve(two), curve(one)
-    assert [row["step"] for row in ours] == [row["step"] for row in theirs] and [row["tokens"] for row in ours] == [row["tokens"] for row in theirs]
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs] and [row["tokens"] for row in ours] == [
+        row["tokens"] for row in theirs
+    ]
     for column in ("loss", "val_loss", "learning_rate", "gradient_norm"):
-        assert [float(r[column] or 0) for r in ours] == pytest.approx([float(r[column] or 0) for r in theirs], abs=2e-4), column
+        assert [float(r[column] or 0) for r in ours] == pytest.approx(
+            [float(r[column] or 0) for r in theirs], abs=2e-4
+        ), column
     a, b = load_file(one / "trained/model.safetensors"), load_file(two / "trained/model.safetensors")
     assert all(torch.allclose(a[name], b[name], atol=1e-3) for name in a)

@@ -52,27 +52,55 @@ while True:
     time.sleep(0.5)
 '''
 DOCUMENTS = [
-    CODE, CODE.replace("Motor", "Servo").replace("speed", "angle"),
-    ("import network\n\nwlan = network.WLAN(network.STA_IF)\nwlan.active(True)\nwlan.connect('ssid', 'key')\n"
-     "while not wlan.isconnected():\n    pass\nprint(wlan.ifconfig())\n"),
-    "# Temperatur in °C, तापमान, வெப்பநிலை, তাপমাত্রা, 温度 🌡️\nprint('±0.5 °C')\r\n\tx = 3.14159\r\n"]
+    CODE,
+    CODE.replace("Motor", "Servo").replace("speed", "angle"),
+    (
+        "import network\n\nwlan = network.WLAN(network.STA_IF)\nwlan.active(True)\nwlan.connect('ssid', 'key')\n"
+        "while not wlan.isconnected():\n    pass\nprint(wlan.ifconfig())\n"
+    ),
+    "# Temperatur in °C, तापमान, வெப்பநிலை, তাপমাত্রা, 温度 🌡️\nprint('±0.5 °C')\r\n\tx = 3.14159\r\n",
+]
 
 
-def make_tokenizer(folder: Path, vocab_size: int = 512, split: str = "qwen2", special: dict[str, str] = SPECIAL) -> Path:
+def make_tokenizer(
+    folder: Path, vocab_size: int = 512, split: str = "qwen2", special: dict[str, str] = SPECIAL
+) -> Path:
     """A BPE as the tokenizer stage makes it: folder/tokenizer.json and folder/special_tokens.json; returns `folder`."""
     write_text(folder / "tokenizer.json", train(DOCUMENTS, vocab_size, special, split).to_str())
     write_json(folder / "special_tokens.json", special)
     return folder
 
 
-def make_model(architecture: str = "gpt2", vocab_size: int = 512, context_length: int = 256, d_model: int = 128, n_layers: int = 2,
-               n_heads: int = 4, n_kv_heads: int | None = None, tie_embeddings: bool = True, seed: int = 0, bias: bool = True) -> Transformer:
+def make_model(
+    architecture: str = "gpt2",
+    vocab_size: int = 512,
+    context_length: int = 256,
+    d_model: int = 128,
+    n_layers: int = 2,
+    n_heads: int = 4,
+    n_kv_heads: int | None = None,
+    tie_embeddings: bool = True,
+    seed: int = 0,
+    bias: bool = True,
+) -> Transformer:
     """A model of random weights, scaled as described above, in evaluation mode."""
     torch.manual_seed(seed)
     if architecture != "gpt2" and n_kv_heads is None:
         n_kv_heads = n_heads // 2
-    model = Transformer(ModelConfig(architecture, vocab_size, context_length, d_model, n_layers, n_heads, n_kv_heads or n_heads,
-                                    4 * d_model if architecture == "gpt2" else 2 * d_model, tie_embeddings, bias=bias)).eval()
+    model = Transformer(
+        ModelConfig(
+            architecture,
+            vocab_size,
+            context_length,
+            d_model,
+            n_layers,
+            n_heads,
+            n_kv_heads or n_heads,
+            4 * d_model if architecture == "gpt2" else 2 * d_model,
+            tie_embeddings,
+            bias=bias,
+        )
+    ).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name and name.endswith("weight"):

@@ -1,4 +1,5 @@
 """Blink the on-board LED once a second."""
+
 import time
 
 from machine import Pin

@@ -1,4 +1,5 @@
 """Count presses of a button in an interrupt, without bounce."""
+
 import time
 
 import micropython

@@ -1,4 +1,5 @@
 """Read acceleration and rotation from an MPU6050 over I2C."""
+
 import struct
 import time
 

@@ -1,4 +1,5 @@
 """Follow a line with two reflectance sensors and a PID controller."""
+
 import time
 
 from machine import ADC, Pin

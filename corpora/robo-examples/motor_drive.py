@@ -1,4 +1,5 @@
 """Drive two DC motors through an H-bridge: forward, turn, stop."""
+
 import time
 
 from machine import PWM, Pin

@@ -1,4 +1,5 @@
 """Sweep a hobby servo between its end stops."""
+
 import time
 
 from machine import PWM, Pin

@@ -1,4 +1,5 @@
 """Measure a distance with an HC-SR04 and stop before the wall."""
+
 import time
 
 from machine import Pin, time_pulse_us

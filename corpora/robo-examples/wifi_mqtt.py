@@ -1,4 +1,5 @@
 """Join a network and publish a temperature every ten seconds."""
+
 import time
 
 import network

@@ -21,7 +21,7 @@ from pipeline.board import boards
 from pipeline.core.files import write_text
 from pipeline.core.paths import STATE
 
-CACHE = Path(__file__).parents[2] / STATE / "board"       # whatever folder a program is run from
+CACHE = Path(__file__).parents[2] / STATE / "board"  # whatever folder a program is run from
 FIRMWARE = Path(__file__).parent / "firmware"
 # module -> class -> its names, or those of the module under "". `name()` is a function, `name()Class` one that gives an instance of that class.
 MEMORY_FILE = "close() flush() getvalue() read() readinto() readline() seek() tell() write()"
@@ -30,40 +30,75 @@ STANDARD = {
     "array": {"array": "append() extend()"},
     "asyncio": {
         "": "create_task()Task cur_task current_task()Task gather() get_event_loop()Loop new_event_loop()Loop open_connection() run() "
-            "run_until_complete() sleep() sleep_ms() start_server() ticks() ticks_add() ticks_diff() wait_for() wait_for_ms()",
-        "CancelledError": "", "Event": "clear() is_set() set() wait()", "IOQueue": "queue_read() queue_write() remove() wait_io_event()",
+        "run_until_complete() sleep() sleep_ms() start_server() ticks() ticks_add() ticks_diff() wait_for() wait_for_ms()",
+        "CancelledError": "",
+        "Event": "clear() is_set() set() wait()",
+        "IOQueue": "queue_read() queue_write() remove() wait_io_event()",
         "Lock": "acquire() locked() release()",
         "Loop": "call_exception_handler() close() create_task()Task default_exception_handler() get_exception_handler() run_forever() "
-                "run_until_complete() set_exception_handler() stop()",
-        "SingletonGenerator": "", "StreamReader": STREAM, "StreamWriter": STREAM, "Task": "cancel() coro data done() state",
-        "TaskQueue": "peek() pop() push() remove()", "ThreadSafeFlag": "clear() ioctl() set() wait()", "TimeoutError": ""},
+        "run_until_complete() set_exception_handler() stop()",
+        "SingletonGenerator": "",
+        "StreamReader": STREAM,
+        "StreamWriter": STREAM,
+        "Task": "cancel() coro data done() state",
+        "TaskQueue": "peek() pop() push() remove()",
+        "ThreadSafeFlag": "clear() ioctl() set() wait()",
+        "TimeoutError": "",
+    },
     "collections": {
-        "": "namedtuple()", "deque": "append() appendleft() extend() pop() popleft()",
-        "OrderedDict": "clear() copy() fromkeys() get() items() keys() pop() popitem() setdefault() update() values()"},
-    "io": {"": "open()", "BufferedWriter": "flush() write()", "BytesIO": MEMORY_FILE, "IOBase": "", "StringIO": MEMORY_FILE},
+        "": "namedtuple()",
+        "deque": "append() appendleft() extend() pop() popleft()",
+        "OrderedDict": "clear() copy() fromkeys() get() items() keys() pop() popitem() setdefault() update() values()",
+    },
+    "io": {
+        "": "open()",
+        "BufferedWriter": "flush() write()",
+        "BytesIO": MEMORY_FILE,
+        "IOBase": "",
+        "StringIO": MEMORY_FILE,
+    },
     "json": {"": "dump() dumps() load() loads()"},
-    "os": {"": "chdir() dupterm() dupterm_notify() getcwd() ilistdir() listdir() mkdir() mount() remove() rename() rmdir() sep stat() "
-               "statvfs() sync() umount() uname() unlink() urandom()"},
+    "os": {
+        "": "chdir() dupterm() dupterm_notify() getcwd() ilistdir() listdir() mkdir() mount() remove() rename() rmdir() sep stat() "
+        "statvfs() sync() umount() uname() unlink() urandom()"
+    },
     "re": {"": "compile() match() search() sub()"},
-    "ssl": {"": "CERT_NONE CERT_OPTIONAL CERT_REQUIRED MBEDTLS_VERSION PROTOCOL_DTLS_CLIENT PROTOCOL_DTLS_SERVER PROTOCOL_TLS_CLIENT "
-                "PROTOCOL_TLS_SERVER wrap_socket()"},
+    "ssl": {
+        "": "CERT_NONE CERT_OPTIONAL CERT_REQUIRED MBEDTLS_VERSION PROTOCOL_DTLS_CLIENT PROTOCOL_DTLS_SERVER PROTOCOL_TLS_CLIENT "
+        "PROTOCOL_TLS_SERVER wrap_socket()"
+    },
     "struct": {"": "calcsize() pack() pack_into() unpack() unpack_from()"},
-    "sys": {"": "argv byteorder exit() implementation maxsize modules path platform print_exception() ps1 ps2 stderr stdin stdout version "
-                "version_info"},
+    "sys": {
+        "": "argv byteorder exit() implementation maxsize modules path platform print_exception() ps1 ps2 stderr stdin stdout version "
+        "version_info"
+    },
 }
-OPEN = {"builtins", "asyncio.core", "asyncio.event", "asyncio.funcs", "asyncio.lock", "asyncio.stream"}     # whose names are not judged
-SHARED = {"os": ("vfs", ("VfsFat", "VfsLfs2")), "ssl": ("tls", ("SSLContext",))}       # classes that stand in a second module too
+OPEN = {
+    "builtins",
+    "asyncio.core",
+    "asyncio.event",
+    "asyncio.funcs",
+    "asyncio.lock",
+    "asyncio.stream",
+}  # whose names are not judged
+SHARED = {
+    "os": ("vfs", ("VfsFat", "VfsLfs2")),
+    "ssl": ("tls", ("SSLContext",)),
+}  # classes that stand in a second module too
 
 
 @dataclass
 class Item:
     """What a name stands for. A class's members are those of its instances too."""
-    kind: str                                                   # "module", "class", "function" or "constant"
-    members: dict[str, "Item"] | None = field(default_factory=dict)     # of a module or class; None where they are not known
-    value: int | None = None                                    # of a constant, where the stubs say it
-    keywords: list[str] | None = None                           # arguments that a call can name; None where they are not known
-    gives: str = ""                                             # the board's class that a call gives or a constant is: "machine.Pin"
-    error: bool = False                                         # an exception
+
+    kind: str  # "module", "class", "function" or "constant"
+    members: dict[str, "Item"] | None = field(
+        default_factory=dict
+    )  # of a module or class; None where they are not known
+    value: int | None = None  # of a constant, where the stubs say it
+    keywords: list[str] | None = None  # arguments that a call can name; None where they are not known
+    gives: str = ""  # the board's class that a call gives or a constant is: "machine.Pin"
+    error: bool = False  # an exception
 
     @property
     def known(self) -> dict[str, "Item"]:
@@ -74,6 +109,7 @@ class Item:
 @dataclass
 class Api:
     """All that a board has. Aliases are the modules' other names: utime -> time."""
+
     modules: dict[str, Item]
     aliases: dict[str, str]
 
@@ -81,7 +117,7 @@ class Api:
         """What `machine.Pin.irq`, `umqtt.simple` or `utime.sleep` stands for; None where the board has no such name."""
         parts = dotted.split(".")
         parts[0] = self.aliases.get(parts[0], parts[0])
-        for length in range(len(parts), 0, -1):         # the longest module of that name
+        for length in range(len(parts), 0, -1):  # the longest module of that name
             if item := self.modules.get(".".join(parts[:length])):
                 for part in parts[length:]:
                     item = item.known.get(part) if item else None
@@ -90,6 +126,7 @@ class Api:
 
 
 # --- the stubs --------------------------------------------------------------------------------------------------------
+
 
 def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     for node in body:
@@ -126,13 +163,13 @@ class Reader:
     def __init__(self, port: str, given: dict[str, Item] | None = None):
         self.port, self.given = port, given or {}
         self.trees: dict[str, ast.Module] = {}
-        self.python: set[str] = set()               # those written in Python, whose classes inherit
+        self.python: set[str] = set()  # those written in Python, whose classes inherit
         self.done: dict[str, Item] = {}
 
     def add(self, name: str, path: Path) -> None:
         text = path.read_text(encoding="utf-8")
         self.trees[name] = ast.parse(text)
-        if path.suffix == ".py" or text.startswith("# Micropython"):        # as the stubs of frozen modules begin
+        if path.suffix == ".py" or text.startswith("# Micropython"):  # as the stubs of frozen modules begin
             self.python.add(name)
 
     def imports(self, module: str) -> dict[str, str]:
@@ -142,7 +179,7 @@ class Reader:
             if isinstance(node, ast.ImportFrom):
                 parts = module.split(".")
                 package = parts if module in self.packages() else parts[:-1]
-                base = package[:len(package) - node.level + 1] if node.level else []
+                base = package[: len(package) - node.level + 1] if node.level else []
                 source = ".".join([*base, *([node.module] if node.module else [])])
                 found |= {alias.asname or alias.name: f"{source}.{alias.name}" for alias in node.names}
             elif isinstance(node, ast.Import):
@@ -180,24 +217,41 @@ class Reader:
 
     def function(self, module: str, node: ast.FunctionDef | ast.AsyncFunctionDef, method: bool) -> Item:
         a = node.args
-        named = [arg.arg for arg in a.args][1 if method and not a.posonlyargs and "staticmethod" not in decorators(node) else 0:]
-        return Item("function", keywords=None if a.kwarg else [*named, *(arg.arg for arg in a.kwonlyargs)], gives=self.resolve(module, node.returns))
+        named = [arg.arg for arg in a.args][
+            1 if method and not a.posonlyargs and "staticmethod" not in decorators(node) else 0 :
+        ]
+        return Item(
+            "function",
+            keywords=None if a.kwarg else [*named, *(arg.arg for arg in a.kwonlyargs)],
+            gives=self.resolve(module, node.returns),
+        )
 
     def body(self, module: str, nodes: list[ast.stmt], within: bool) -> dict[str, Item]:
         """The names that statements of a module, or within a class, define."""
         found: dict[str, Item] = {}
         for node in statements(nodes):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (public(node.name) or node.name == "__init__"):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
+                public(node.name) or node.name == "__init__"
+            ):
                 self.define(found, module, node, within)
             elif isinstance(node, ast.ClassDef) and public(node.name):
                 found[node.name] = self.class_item(module, node)
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and public(node.target.id):
                 kind = ast.unparse(node.annotation)
-                undocumented = node.target.id.isupper() and module not in self.python and "Final" not in kind and kind in ("int", "Incomplete")
+                undocumented = (
+                    node.target.id.isupper()
+                    and module not in self.python
+                    and "Final" not in kind
+                    and kind in ("int", "Incomplete")
+                )
                 unknown = kind == "Final[int]" and literal(node.value) is None
                 if kind != "TypeAlias" and not undocumented and not unknown:
-                    found[node.target.id] = Item("constant", value=literal(node.value), gives=self.resolve(module, node.annotation))
-            elif isinstance(node, ast.Assign) and not (isinstance(node.value, ast.Call) and "TypeVar" in ast.unparse(node.value.func)):
+                    found[node.target.id] = Item(
+                        "constant", value=literal(node.value), gives=self.resolve(module, node.annotation)
+                    )
+            elif isinstance(node, ast.Assign) and not (
+                isinstance(node.value, ast.Call) and "TypeVar" in ast.unparse(node.value.func)
+            ):
                 names = [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
                 found |= {name: Item("constant", value=literal(node.value)) for name in names if public(name)}
         return found
@@ -205,7 +259,9 @@ class Reader:
     def define(self, found: dict[str, Item], module: str, node, within: bool) -> None:
         """A function, or one more overload of it."""
         with_ = decorators(node)
-        ports = [keyword.value for keyword in getattr(with_.get("mp_available"), "keywords", []) if keyword.arg == "port"]
+        ports = [
+            keyword.value for keyword in getattr(with_.get("mp_available"), "keywords", []) if keyword.arg == "port"
+        ]
         if ports and ast.literal_eval(ports[0]) != self.port:
             return
         if "property" in with_:
@@ -213,7 +269,11 @@ class Reader:
             return
         item, before = self.function(module, node, within), found.get(node.name)
         if before and before.kind == "function":
-            item.keywords = None if before.keywords is None or item.keywords is None else list(dict.fromkeys([*before.keywords, *item.keywords]))
+            item.keywords = (
+                None
+                if before.keywords is None or item.keywords is None
+                else list(dict.fromkeys([*before.keywords, *item.keywords]))
+            )
             item.gives = before.gives if before.gives == item.gives else ""
         found[node.name] = item
 
@@ -229,7 +289,7 @@ class Reader:
         own = self.body(module, node.body, True)
         if made := own.pop("__init__", None):
             item.keywords = made.keywords
-        for target in ast.walk(node):       # of Python text: self.width = ...
+        for target in ast.walk(node):  # of Python text: self.width = ...
             if isinstance(target, ast.Attribute) and isinstance(target.ctx, ast.Store) and public(target.attr):
                 members.setdefault(target.attr, Item("constant"))
         members |= own
@@ -241,7 +301,9 @@ class Reader:
         if name not in self.done:
             self.done[name] = item = Item("module", self.body(name, self.trees[name].body, False))
             item.known.pop("__init__", None)
-            for node in statements(self.trees[name].body):      # `import x as x` is how the stubs of a package hand a name on
+            for node in statements(
+                self.trees[name].body
+            ):  # `import x as x` is how the stubs of a package hand a name on
                 if isinstance(node, ast.ImportFrom):
                     origins = self.imports(name)
                     for alias in node.names:
@@ -254,7 +316,10 @@ class Reader:
 
 def modules_in(folder: Path, suffix: str) -> dict[str, Path]:
     """Module name -> file of a folder of modules and packages."""
-    names = {path: ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__") for path in sorted(folder.rglob(f"*{suffix}"))}
+    names = {
+        path: ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted(folder.rglob(f"*{suffix}"))
+    }
     return {name: path for path, name in names.items()}
 
 
@@ -291,7 +356,7 @@ def read(board: str) -> Api:
         if name in spec.libraries:
             stubs.add(name, path)
     table |= {name: stubs.module(name) if name in stubs.trees else Item("module", None) for name in spec.libraries}
-    for name in list(table):        # the packages that modules stand in
+    for name in list(table):  # the packages that modules stand in
         for length in range(1, name.count(".") + 1):
             table.setdefault(".".join(name.split(".")[:length]), Item("module"))
     for dotted in spec.lacks:
@@ -308,6 +373,7 @@ def read(board: str) -> Api:
 
 
 # --- on disk ----------------------------------------------------------------------------------------------------------
+
 
 def key(board: str) -> str:
     """The hash of all that a board's table is made of."""
@@ -344,13 +410,17 @@ def pack(item: Item) -> dict:
 
 def unpack(found: dict) -> Item:
     members = found.get("members", {})
-    fields: dict[str, Any] = {**found, "members": members and {name: unpack(member) for name, member in members.items()}}
+    fields: dict[str, Any] = {
+        **found,
+        "members": members and {name: unpack(member) for name, member in members.items()},
+    }
     return Item(**fields)
 
 
 @cache
 def api(board: str) -> Api:
     """What the board has. Raises UserError for an unknown board, and where its stubs are not installed."""
+
     def make() -> dict:
         table = read(board)
         return {"modules": {name: pack(item) for name, item in table.modules.items()}, "aliases": table.aliases}

@@ -25,19 +25,20 @@ if TYPE_CHECKING:
     from pipeline.board.hardware import adc, dht, gpio, i2c, network, pwm, sockets, timer
 
 MAX_EVENTS = 50_000
-MAX_HAPPENINGS = 200_000        # of the queue: timers' ticks and what devices do
+MAX_HAPPENINGS = 200_000  # of the queue: timers' ticks and what devices do
 MAX_LACKS = 100
-COST = 2                # microseconds that a call takes
-POLL_SHARE = 5          # a poll's step is the wait so far / 2**5 ...
-POLL_MAX = 5_000        # ... but no longer, microseconds
+COST = 2  # microseconds that a call takes
+POLL_SHARE = 5  # a poll's step is the wait so far / 2**5 ...
+POLL_MAX = 5_000  # ... but no longer, microseconds
 TIME_IS_UP = "time is up"
 
 
 class Event(NamedTuple):
     """One line of the log."""
-    time: int           # microseconds since the start
-    what: str           # "pin", "pwm", "print", ...; each peripheral says in its module what it logs
-    where: Any          # pin, bus or name
+
+    time: int  # microseconds since the start
+    what: str  # "pin", "pwm", "print", ...; each peripheral says in its module what it logs
+    where: Any  # pin, bus or name
     value: Any
 
 
@@ -57,7 +58,7 @@ def peripherals() -> list[tuple[str, type]]:
 class Board:
     """The hardware of one run. Attributes: spec, now (microseconds), log, and each peripheral under its module's name."""
 
-    adc: "adc.Peripheral"       # those that other modules ask
+    adc: "adc.Peripheral"  # those that other modules ask
     dht: "dht.Peripheral"
     gpio: "gpio.Peripheral"
     i2c: "i2c.Peripheral"
@@ -69,9 +70,9 @@ class Board:
     def __init__(self, spec: BoardSpec, seconds: float):
         self.spec, self.now, self.end = spec, 0, round(seconds * 1_000_000)
         self.log: list[Event] = []
-        self.quiet_since = 0            # when something last happened that a polling program may wait for
-        self.ended: int | None = None   # when the program was through
-        self.lacks: list[str] = []      # names that the simulation does not have yet, in the order of their use
+        self.quiet_since = 0  # when something last happened that a polling program may wait for
+        self.ended: int | None = None  # when the program was through
+        self.lacks: list[str] = []  # names that the simulation does not have yet, in the order of their use
         self._queue: list[tuple[int, int, Callable[[], object]]] = []
         self._number = self._happened = 0
         self._pending: deque[str] = deque()
@@ -81,7 +82,12 @@ class Board:
         self._line = bytearray()
         self.interrupts_on = True
         self.operations: dict[str, Callable[[str], str | None]] = {
-            "tick": lambda _: self.poll(), "sleep": self._sleep, "ended": self._ended, "failed": self._failed, "lacks": self._lacks}
+            "tick": lambda _: self.poll(),
+            "sleep": self._sleep,
+            "ended": self._ended,
+            "failed": self._failed,
+            "lacks": self._lacks,
+        }
         for name, kind in peripherals():
             part = kind(self)
             setattr(self, name, part)
@@ -122,7 +128,7 @@ class Board:
         step = cost if step < cost else min(step, POLL_MAX)
         until = self.now + step
         if until <= self.end and (not self._queue or self._queue[0][0] > until):
-            self.now = until            # nothing is due, as nearly always: the quick way
+            self.now = until  # nothing is due, as nearly always: the quick way
             return
         if step > cost and self._queue:
             step = max(cost, min(step, self._queue[0][0] - self.now))
@@ -178,7 +184,7 @@ class Board:
                 answer = str(refusal)
             except Stop:
                 raise
-            except Exception as error:      # a program that talks to the hardware past the firmware can hand over anything
+            except Exception as error:  # a program that talks to the hardware past the firmware can hand over anything
                 answer = f"!ValueError:the board does not understand {operation[:40]!r}: {type(error).__name__}"
         while self.now < self._wake and not (self._pending and self._can_interrupt()):
             self.advance(self._wake, break_off=True)

@@ -13,7 +13,7 @@ from pipeline.board import sandbox
 
 MACHINE_CODE = re.compile(r"^([ \t]*)(@micropython\.(?:native|viper|asm_\w+)[ \t]*(?:#.*)?)$", re.MULTILINE)
 COMPILE = "with open('/module.py') as file: compile(file.read(), 'module.py', 'exec')"
-FUEL = 20_000_000_000       # 200 kB of nothing but names take a third of it, and some three seconds; most texts a thousandth
+FUEL = 20_000_000_000  # 200 kB of nothing but names take a third of it, and some three seconds; most texts a thousandth
 LINE = re.compile(r'File "module\.py", line (\d+)')
 
 
@@ -25,7 +25,9 @@ def as_bytecode(program: str) -> str:
 def refusal(text: str) -> str:
     """Why MicroPython's compiler does not take `text` as a module, with the line where it says so; empty when it does."""
     files = {"module.py": as_bytecode(text).encode(errors="replace")}
-    outcome = sandbox.run(COMPILE, files, lambda operation, arguments: "", lambda data: None, lambda: 0, lambda: 0, FUEL)
+    outcome = sandbox.run(
+        COMPILE, files, lambda operation, arguments: "", lambda data: None, lambda: 0, lambda: 0, FUEL
+    )
     if outcome.status == 0:
         return ""
     kind, _, said = outcome.errors.rstrip().rpartition("\n")[2].partition(": ")

@@ -20,9 +20,9 @@ class Cut(ast.NodeTransformer):
 
     def __init__(self, item: Item, classes: dict[str, Item]):
         self.classes = classes
-        self.path: list[str] = []               # the class that is looked at, within its classes
-        self.items = [item]                     # what the board has of the module, and of these
-        self.away: dict[str, set[str]] = {}     # class, or "" for the module -> names that are hidden
+        self.path: list[str] = []  # the class that is looked at, within its classes
+        self.items = [item]  # what the board has of the module, and of these
+        self.away: dict[str, set[str]] = {}  # class, or "" for the module -> names that are hidden
 
     def called(self, name: str) -> str:
         members = self.items[-1].members
@@ -41,7 +41,7 @@ class Cut(ast.NodeTransformer):
         self.items.pop()
         return node
 
-    def visit_FunctionDef(self, node):          # what is within a function is its own
+    def visit_FunctionDef(self, node):  # what is within a function is its own
         node.name = self.called(node.name)
         return node
 
@@ -69,8 +69,8 @@ class Rename(ast.NodeTransformer):
 
     def __init__(self, away: dict[str, set[str]]):
         self.away, self.owner = away, ""
-        self.outer = away.get("", set())        # that mean something hidden within functions
-        self.names = self.outer                 # and where we are
+        self.outer = away.get("", set())  # that mean something hidden within functions
+        self.names = self.outer  # and where we are
 
     def visit_ClassDef(self, node: ast.ClassDef):
         before = self.owner, self.names
@@ -86,8 +86,11 @@ class Rename(ast.NodeTransformer):
             if outside:
                 self.visit(outside)
         before = self.outer, self.names
-        own = {each.arg if isinstance(each, ast.arg) else each.id for each in ast.walk(node)
-               if isinstance(each, ast.arg) or (isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store))}
+        own = {
+            each.arg if isinstance(each, ast.arg) else each.id
+            for each in ast.walk(node)
+            if isinstance(each, ast.arg) or (isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store))
+        }
         self.outer = self.names = self.outer - own
         for statement in node.body if isinstance(node.body, list) else [node.body]:
             self.visit(statement)
@@ -111,8 +114,11 @@ class Rename(ast.NodeTransformer):
 def without_unused(tree: ast.Module, names: set[str]) -> None:
     """Removes the definitions of those of the hidden `names` that nothing in the module uses."""
     while True:
-        used = {node.id if isinstance(node, ast.Name) else node.attr for node in ast.walk(tree)
-                if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load)}
+        used = {
+            node.id if isinstance(node, ast.Name) else node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load)
+        }
         gone = names - used
 
         def stays(node: ast.stmt, gone: set[str] = gone) -> bool:
@@ -139,9 +145,9 @@ def fit(name: str, path: Path, item: Item, classes: dict[str, Item]) -> ast.Modu
     Rename(cut.away).visit(tree)
     without_unused(tree, {hidden(each) for names in cut.away.values() for each in names})
     parts = name.split(".")
-    for node in ast.walk(tree):     # the hook knows no package that `from . import` could begin at
+    for node in ast.walk(tree):  # the hook knows no package that `from . import` could begin at
         if isinstance(node, ast.ImportFrom) and node.level:
-            base = parts[:len(parts) + (path.name == "__init__.py") - node.level]
+            base = parts[: len(parts) + (path.name == "__init__.py") - node.level]
             node.module, node.level = ".".join([*base, *([node.module] if node.module else [])]), 0
     return tree
 
@@ -164,7 +170,9 @@ def apart(tree: ast.Module, name: str) -> dict[str, ast.Module]:
     found = {}
     for node in [node for node in tree.body if isinstance(node, ast.ClassDef) and public(node.name)]:
         others = [each for each in tree.body if each is not node]
-        if not any(node.name in used(each) for each in others) and not any(isinstance(each, ast.Global) for each in ast.walk(node)):
+        if not any(node.name in used(each) for each in others) and not any(
+            isinstance(each, ast.Global) for each in ast.walk(node)
+        ):
             tree.body = others
             found[node.name] = node
     there = set().union(*map(defined, tree.body), found)

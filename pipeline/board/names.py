@@ -14,26 +14,31 @@ from typing import Any, NamedTuple
 
 from pipeline.board.api import Api, Item, api, public
 
-ROUNDS = 4          # what is learned of one variable tells of the next
-NOT_THERE = {"ImportError": "import", "ModuleNotFoundError": "import", "AttributeError": "attribute"}     # who expects that a name is missing
-ASKS_FIRST = {"hasattr", "platform", "implementation", "uname"}                                           # so does a test of these
+ROUNDS = 4  # what is learned of one variable tells of the next
+NOT_THERE = {
+    "ImportError": "import",
+    "ModuleNotFoundError": "import",
+    "AttributeError": "attribute",
+}  # who expects that a name is missing
+ASKS_FIRST = {"hasattr", "platform", "implementation", "uname"}  # so does a test of these
 SAME = {"iter", "list", "reversed", "sorted", "tuple"}
 
 
 class Name(NamedTuple):
-    dotted: str         # machine.Pin.irq, or machine.PWM(freq=) for an argument by name
+    dotted: str  # machine.Pin.irq, or machine.PWM(freq=) for an argument by name
     line: int
     exists: bool
 
 
 class Type(NamedTuple):
     """What a variable may hold. `name` is dotted for what the board has, and the syntax node for what the program defines."""
-    kind: str           # "module", "class", "instance", "function"; "own class", "own instance", "own function", "super"; "list", "dict"
+
+    kind: str  # "module", "class", "instance", "function"; "own class", "own instance", "own function", "super"; "list", "dict"
     name: Any = ""
-    inner: frozenset = frozenset()      # of a list or dict: what its values may be
+    inner: frozenset = frozenset()  # of a list or dict: what its values may be
 
 
-Types = frozenset       # of Type; None among them stands for anything
+Types = frozenset  # of Type; None among them stands for anything
 UNKNOWN: Types = frozenset({None})
 NOTHING: Types = frozenset()
 
@@ -86,7 +91,7 @@ class Look(ast.NodeVisitor):
     def look_up(self, name: str) -> Types:
         for scope in reversed(self.scopes):
             if isinstance(scope, ast.ClassDef) and scope is not self.scopes[-1]:
-                continue        # a class's names are not seen from its methods
+                continue  # a class's names are not seen from its methods
             if (scope, name) in self.known:
                 return self.known[scope, name]
         return UNKNOWN
@@ -100,7 +105,7 @@ class Look(ast.NodeVisitor):
                 if each and each.kind in ("own instance", "own class"):
                     self.bind(target.attr, types, each.name)
                 elif each:
-                    self.learned[each.kind, f"{each.name}.{target.attr}"] = UNKNOWN        # the program's own from now on
+                    self.learned[each.kind, f"{each.name}.{target.attr}"] = UNKNOWN  # the program's own from now on
         elif isinstance(target, ast.Tuple | ast.List):
             for each in target.elts:
                 self.assign(each, UNKNOWN)
@@ -118,13 +123,17 @@ class Look(ast.NodeVisitor):
         self.assign(target, self.inner(self.infer(source)))
 
     def inner(self, types: Types) -> Types:
-        return frozenset().union(*(each.inner if each and each.kind == "list" else UNKNOWN for each in types)) if types else UNKNOWN
+        return (
+            frozenset().union(*(each.inner if each and each.kind == "list" else UNKNOWN for each in types))
+            if types
+            else UNKNOWN
+        )
 
     # --- what an expression may be ------------------------------------------------------------------------------------
 
     def infer(self, node: ast.expr) -> Types:
         if isinstance(node, ast.Constant) and node.value is None:
-            return NOTHING          # `led = None` says that something else comes
+            return NOTHING  # `led = None` says that something else comes
         if isinstance(node, ast.Name):
             return self.look_up(node.id)
         if isinstance(node, ast.Attribute):
@@ -148,7 +157,12 @@ class Look(ast.NodeVisitor):
             types = self.infer(node.value)
             if isinstance(node.slice, ast.Slice):
                 return types
-            return frozenset().union(*(each.inner if each and each.kind in ("list", "dict") else UNKNOWN for each in types)) or UNKNOWN
+            return (
+                frozenset().union(
+                    *(each.inner if each and each.kind in ("list", "dict") else UNKNOWN for each in types)
+                )
+                or UNKNOWN
+            )
         return UNKNOWN
 
     def result(self, node: ast.Call) -> Types:
@@ -159,7 +173,10 @@ class Look(ast.NodeVisitor):
         if isinstance(called, ast.Name) and called.id in SAME and len(node.args) == 1:
             return self.infer(node.args[0])
         if isinstance(called, ast.Attribute) and called.attr == "values":
-            return frozenset(each._replace(kind="list") if each and each.kind == "dict" else None for each in self.infer(called.value))
+            return frozenset(
+                each._replace(kind="list") if each and each.kind == "dict" else None
+                for each in self.infer(called.value)
+            )
         found: Types = NOTHING
         for each in self.infer(called):
             item = self.api.find(each.name) if each and each.kind in ("class", "function") else None
@@ -186,10 +203,17 @@ class Look(ast.NodeVisitor):
             if of.kind != "super" and (of.name, name) in self.known:
                 return "", None, self.known[of.name, name]
             bases = self.known.get((of.name, "bases"), NOTHING)
-            found = [self.member(each and Type({"class": "instance", "own class": "own instance"}.get(each.kind, ""), each.name), name)
-                     for each in bases]
+            found = [
+                self.member(
+                    each and Type({"class": "instance", "own class": "own instance"}.get(each.kind, ""), each.name),
+                    name,
+                )
+                for each in bases
+            ]
             best = min(found, key=lambda each: (each[1] is False, each[0]), default=("", None, UNKNOWN))
-            heirs = best[1] is False and of.kind != "super" and name in self.own        # a class that inherits from this one may have it
+            heirs = (
+                best[1] is False and of.kind != "super" and name in self.own
+            )  # a class that inherits from this one may have it
             return ("", None, UNKNOWN) if heirs else best
         owner = self.api.find(of.name) if of.kind in ("module", "class", "instance") else None
         if owner is None or owner.members is None:
@@ -228,7 +252,10 @@ class Look(ast.NodeVisitor):
             there = item is not None and item.kind == "module"
             self.say(alias.name, node.lineno, there, "import")
             bound = alias.name if alias.asname else alias.name.partition(".")[0]
-            self.bind(alias.asname or bound, frozenset({Type("module", self.api.aliases.get(bound, bound))}) if there else UNKNOWN)
+            self.bind(
+                alias.asname or bound,
+                frozenset({Type("module", self.api.aliases.get(bound, bound))}) if there else UNKNOWN,
+            )
 
     def visit_ImportFrom(self, node: ast.ImportFrom):
         source = node.module or ""
@@ -252,7 +279,7 @@ class Look(ast.NodeVisitor):
         self.visit(node.value)
         if isinstance(node.ctx, ast.Load):
             found = [self.member(each, node.attr) for each in self.infer(node.value)]
-            if found and all(exists is not None for _, exists, _ in found):     # one of what it may be is enough
+            if found and all(exists is not None for _, exists, _ in found):  # one of what it may be is enough
                 dotted, exists, _ = min(found, key=lambda each: (not each[1], each[0]))
                 self.say(dotted, node.end_lineno or node.lineno, bool(exists), "attribute")
 
@@ -263,14 +290,20 @@ class Look(ast.NodeVisitor):
         if item and item.keywords is not None:
             for keyword in node.keywords:
                 if keyword.arg:
-                    self.say(f"{types[0].name}({keyword.arg}=)", keyword.lineno, keyword.arg in item.keywords, "attribute")
+                    self.say(
+                        f"{types[0].name}({keyword.arg}=)", keyword.lineno, keyword.arg in item.keywords, "attribute"
+                    )
 
     # --- statements ---------------------------------------------------------------------------------------------------
 
     def visit_Assign(self, node: ast.Assign):
         self.visit(node.value)
         for target in node.targets:
-            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple) and len(target.elts) == len(node.value.elts):
+            if (
+                isinstance(target, ast.Tuple)
+                and isinstance(node.value, ast.Tuple)
+                and len(target.elts) == len(node.value.elts)
+            ):
                 for each, value in zip(target.elts, node.value.elts, strict=True):
                     self.assign(each, self.infer(value))
             else:
@@ -313,7 +346,7 @@ class Look(ast.NodeVisitor):
         for handler in node.handlers:
             if handler.name:
                 self.bind(handler.name, UNKNOWN)
-            with self.expecting(kinds & {"import"}):        # the other way, which the board need not have
+            with self.expecting(kinds & {"import"}):  # the other way, which the board need not have
                 for statement in handler.body:
                     self.visit(statement)
         for statement in [*node.orelse, *node.finalbody]:
@@ -321,7 +354,11 @@ class Look(ast.NodeVisitor):
 
     def visit_If(self, node: ast.If):
         self.visit(node.test)
-        words = {each.id if isinstance(each, ast.Name) else each.attr for each in ast.walk(node.test) if isinstance(each, ast.Name | ast.Attribute)}
+        words = {
+            each.id if isinstance(each, ast.Name) else each.attr
+            for each in ast.walk(node.test)
+            if isinstance(each, ast.Name | ast.Attribute)
+        }
         with self.expecting({"import", "attribute"} if words & ASKS_FIRST else set()):
             for statement in [*node.body, *node.orelse]:
                 self.visit(statement)
@@ -329,7 +366,10 @@ class Look(ast.NodeVisitor):
     def visit_Return(self, node: ast.Return):
         if node.value:
             self.visit(node.value)
-            function = next((scope for scope in reversed(self.scopes) if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef)), None)
+            function = next(
+                (scope for scope in reversed(self.scopes) if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef)),
+                None,
+            )
             if function:
                 self.bind("return", self.infer(node.value), function)
 
@@ -352,19 +392,32 @@ class Look(ast.NodeVisitor):
         kinds = [ast.unparse(each) for each in node.decorator_list]
         names = {name for each in ast.walk(node) if isinstance(each, ast.Global) for name in each.names}
         with self.within(node, names):
-            self.parameters(node.args, self.classes[-1] if method and "staticmethod" not in kinds else None, "classmethod" in kinds)
+            self.parameters(
+                node.args, self.classes[-1] if method and "staticmethod" not in kinds else None, "classmethod" in kinds
+            )
             for statement in node.body:
                 self.visit(statement)
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
     def parameters(self, arguments: ast.arguments, owner: ast.ClassDef | None, of_class: bool) -> None:
-        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *filter(None, [arguments.vararg, arguments.kwarg])]
+        every = [
+            *arguments.posonlyargs,
+            *arguments.args,
+            *arguments.kwonlyargs,
+            *filter(None, [arguments.vararg, arguments.kwarg]),
+        ]
         for each in every:
             given = self.infer(each.annotation) if each.annotation else UNKNOWN
-            self.bind(each.arg, frozenset(Type("instance", kind.name) if kind and kind.kind == "class" else None for kind in given) or UNKNOWN)
+            self.bind(
+                each.arg,
+                frozenset(Type("instance", kind.name) if kind and kind.kind == "class" else None for kind in given)
+                or UNKNOWN,
+            )
         if owner and every:
-            self.learned[self.scopes[-1], every[0].arg] = frozenset({Type("own class" if of_class else "own instance", owner)})
+            self.learned[self.scopes[-1], every[0].arg] = frozenset(
+                {Type("own class" if of_class else "own instance", owner)}
+            )
 
     def visit_Lambda(self, node: ast.Lambda):
         with self.within(node):
@@ -395,7 +448,7 @@ def used(program: str, board: str) -> list[Name]:
     tree, known, look = parse(program), {}, None
     for _ in range(ROUNDS):
         look = Look(api(board), known)
-        with suppress(RecursionError):      # thousands of brackets: what was seen until then
+        with suppress(RecursionError):  # thousands of brackets: what was seen until then
             look.visit(tree)
         known = look.learned
     return sorted(look.found, key=lambda name: name.line)

@@ -18,16 +18,16 @@ STYLE: dict[Any, Any] = {"svg.hashsalt": "board", "svg.fonttype": "none", "font.
 COLORS = {"pin": "tab:green", "input": "tab:blue", "pwm": "tab:orange", "print": "dimgrey", "error": "tab:red"}
 OTHERS = "tab:purple"
 INCHES_WIDE, INCHES_A_LANE = 11.0, 0.55
-SIGN_WIDTH = 0.0085             # of a sign of text, as a share of the axis
-LONGEST = 32                    # signs of a text
+SIGN_WIDTH = 0.0085  # of a sign of text, as a share of the axis
+LONGEST = 32  # signs of a text
 MOST_LANES = 40
-STRETCHES = 1_000               # of the time, each as wide as a line: more in one cannot be seen, and would make a file of megabytes
+STRETCHES = 1_000  # of the time, each as wide as a line: more in one cannot be seen, and would make a file of megabytes
 
 
 def shown_text(said: str) -> str:
     """One line that XML can hold, without what matplotlib would take for mathematics."""
     text = "".join(sign if sign.isprintable() else "·" for sign in said).replace("$", r"\$")
-    return text if len(text) <= LONGEST else f"{text[:LONGEST - 1]}…"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def thinned(times: Sequence[int], end: int) -> list[int]:
@@ -76,6 +76,7 @@ def draw_steps(axes, row: Row, base: float, end: int, color: str) -> None:
 def plot(run: Run, name: str) -> str:
     """SVG. `name` is the program's."""
     import matplotlib
+
     matplotlib.use("svg")
     from matplotlib import pyplot
 
@@ -83,7 +84,9 @@ def plot(run: Run, name: str) -> str:
     lanes = [row for row in rows if row.kind != "error"][:MOST_LANES] + [row for row in rows if row.kind == "error"]
     # signs that our fonts lack are the viewer's to show
     with warnings.catch_warnings(action="ignore", category=UserWarning), pyplot.rc_context(STYLE):
-        figure, axes = pyplot.subplots(figsize=(INCHES_WIDE, 1.3 + INCHES_A_LANE * max(1, len(lanes))), layout="constrained")
+        figure, axes = pyplot.subplots(
+            figsize=(INCHES_WIDE, 1.3 + INCHES_A_LANE * max(1, len(lanes))), layout="constrained"
+        )
         for number, row in enumerate(lanes):
             base, color = len(lanes) - 1 - number, COLORS.get(row.kind, OTHERS)
             axes.axhline(base, color="lightgrey", linewidth=0.5, zorder=0)
@@ -91,14 +94,32 @@ def plot(run: Run, name: str) -> str:
                 draw_steps(axes, row, base, end, color)
             else:
                 height = len(lanes) - base if row.kind == "error" else 0.3
-                axes.vlines([time / 1e6 for time in thinned(row.ticks, end)], base, base + height, color=color, linewidth=1)
+                axes.vlines(
+                    [time / 1e6 for time in thinned(row.ticks, end)], base, base + height, color=color, linewidth=1
+                )
             for time, text, side in with_room(row.notes or list(zip(row.ticks, row.texts, strict=True)), end):
-                axes.text(time / 1e6, base + (0.74 if row.steps else 0.34), text, color=color, fontsize=7, va="bottom", ha=side)
+                axes.text(
+                    time / 1e6,
+                    base + (0.74 if row.steps else 0.34),
+                    text,
+                    color=color,
+                    fontsize=7,
+                    va="bottom",
+                    ha=side,
+                )
         if not lanes:
             axes.text(0.5, 0.5, "nothing happened", transform=axes.transAxes, ha="center", color="grey")
         if run.ended is not None or run.stopped:
-            axes.axvline((run.ended if run.ended is not None else end) / 1e6, color="grey", linewidth=0.8, linestyle=":", zorder=0)
-        axes.set_yticks([len(lanes) - 1 - number + 0.3 for number in range(len(lanes))], [shown_text(row.label) for row in lanes])
+            axes.axvline(
+                (run.ended if run.ended is not None else end) / 1e6,
+                color="grey",
+                linewidth=0.8,
+                linestyle=":",
+                zorder=0,
+            )
+        axes.set_yticks(
+            [len(lanes) - 1 - number + 0.3 for number in range(len(lanes))], [shown_text(row.label) for row in lanes]
+        )
         axes.set(xlim=(-0.004 * end / 1e6, end / 1e6), ylim=(-0.25, max(1, len(lanes)) + 0.1), xlabel="seconds")
         axes.set_title(f"{shown_text(name)} on {words.titled(run.board)}. {shown_ending(run)}", fontsize=10, loc="left")
         axes.tick_params(axis="y", length=0)

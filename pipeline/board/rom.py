@@ -21,8 +21,12 @@ def named(kind: int, name: str, content: bytes) -> bytes:
 
 
 def entries(tree: dict) -> bytes:
-    return b"".join(named(FOLDER, name, entries(inner)) if isinstance(inner, dict) else named(FILE, name, number(DATA) + number(len(inner)) + inner)
-                    for name, inner in tree.items())
+    return b"".join(
+        named(FOLDER, name, entries(inner))
+        if isinstance(inner, dict)
+        else named(FILE, name, number(DATA) + number(len(inner)) + inner)
+        for name, inner in tree.items()
+    )
 
 
 def build(files: dict[str, bytes]) -> bytes:

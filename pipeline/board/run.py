@@ -16,10 +16,11 @@ SECONDS = 5.0
 @dataclass(frozen=True)
 class Error:
     """An exception that the program did not catch, or of an interrupt's handler."""
-    time: int           # microseconds
-    kind: str           # ValueError
+
+    time: int  # microseconds
+    kind: str  # ValueError
     text: str
-    line: int | None    # of the program
+    line: int | None  # of the program
     traceback: str
 
     def __str__(self) -> str:
@@ -29,16 +30,17 @@ class Error:
 @dataclass(frozen=True)
 class Run:
     """What a program did. Times are in microseconds since its start."""
+
     board: str
     program: str
     log: list[Event]
-    end: int                    # when the look at it ended
-    ended: int | None           # when the program was through; None where it went on
-    stopped: str | None         # why it was stopped before its time
+    end: int  # when the look at it ended
+    ended: int | None  # when the program was through; None where it went on
+    stopped: str | None  # why it was stopped before its time
     errors: list[Error]
-    lacks: list[str]            # names that the simulated board does not have yet
-    files: dict[str, bytes]     # that it wrote
-    fuel: int                   # instructions it took
+    lacks: list[str]  # names that the simulated board does not have yet
+    files: dict[str, bytes]  # that it wrote
+    fuel: int  # instructions it took
 
     @property
     def output(self) -> list[str]:
@@ -59,8 +61,15 @@ def read_errors(text: str, times: list[int]) -> list[Error]:
         last = rows[-1]
         kind, _, said = last.partition(": ")
         lines = LINE.findall("\n".join(frames))
-        found.append(Error(times[number] if number < len(times) else times[-1] if times else 0, kind, said, int(lines[-1]) if lines else None,
-                           "\n".join(["Traceback (most recent call last):", *frames, last])))
+        found.append(
+            Error(
+                times[number] if number < len(times) else times[-1] if times else 0,
+                kind,
+                said,
+                int(lines[-1]) if lines else None,
+                "\n".join(["Traceback (most recent call last):", *frames, last]),
+            )
+        )
     return found
 
 
@@ -68,12 +77,18 @@ def on_flash(path: str, content: bytes) -> bytes:
     """A file beside the program: a module's loops let time pass as the program's do."""
     try:
         return prepare(content.decode()).encode() if path.endswith(".py") else content
-    except UnicodeDecodeError:      # the board will say what is wrong
+    except UnicodeDecodeError:  # the board will say what is wrong
         return content
 
 
-def run(program: str, board: str = "pico", inputs: Sequence = (), seconds: float = SECONDS, fuel: int = sandbox.FUEL,
-        beside: dict[str, bytes] | None = None) -> Run:
+def run(
+    program: str,
+    board: str = "pico",
+    inputs: Sequence = (),
+    seconds: float = SECONDS,
+    fuel: int = sandbox.FUEL,
+    beside: dict[str, bytes] | None = None,
+) -> Run:
     """Runs `program` for `seconds` of the board's time. `inputs` are devices (see inputs.py), attached before it starts; `beside` are files
     that lie on the board with it, path -> content, such as modules that it imports.
 
@@ -83,11 +98,26 @@ def run(program: str, board: str = "pico", inputs: Sequence = (), seconds: float
     there = Board(spec, seconds)
     for device in inputs:
         device.attach(there)
-    files = {**image.files(board), **{path: on_flash(path, content) for path, content in (beside or {}).items()},
-             "main.py": prepare(program).encode(errors="replace")}
-    outcome = sandbox.run(image.start(board), files, there.call, there.printed, there.clock, there.epoch, fuel, image.errors(board))
+    files = {
+        **image.files(board),
+        **{path: on_flash(path, content) for path, content in (beside or {}).items()},
+        "main.py": prepare(program).encode(errors="replace"),
+    }
+    outcome = sandbox.run(
+        image.start(board), files, there.call, there.printed, there.clock, there.epoch, fuel, image.errors(board)
+    )
     there.end_of_output()
     stopped = None if outcome.stopped == TIME_IS_UP else outcome.stopped
     times = [event.time for event in there.log if event.what == "error"]
-    return Run(board, program, [event for event in there.log if event.what != "error"], there.end, there.ended, stopped,
-               read_errors(outcome.errors, times), there.lacks, outcome.files, outcome.fuel)
+    return Run(
+        board,
+        program,
+        [event for event in there.log if event.what != "error"],
+        there.end,
+        there.ended,
+        stopped,
+        read_errors(outcome.errors, times),
+        there.lacks,
+        outcome.files,
+        outcome.fuel,
+    )

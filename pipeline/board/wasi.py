@@ -8,23 +8,23 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-FILE_BYTES = 1 << 20            # that a program may write, all files together: a Pico's flash has about so much
+FILE_BYTES = 1 << 20  # that a program may write, all files together: a Pico's flash has about so much
 OUTPUT_BYTES = 64 << 10
 MAX_FILES = 256
-MAX_OPEN = 1000                 # a program that closes nothing has them all open: no collector does it
+MAX_OPEN = 1000  # a program that closes nothing has them all open: no collector does it
 PATH_BYTES = 255
-ASKED_BYTES = 16 << 20          # what all calls of the board may hand over, together: some of it is kept in the log
-ANSWER_BYTES = 4096             # the longest answer to host.call that the interpreter makes room for at first
+ASKED_BYTES = 16 << 20  # what all calls of the board may hand over, together: some of it is kept in the log
+ANSWER_BYTES = 4096  # the longest answer to host.call that the interpreter makes room for at first
 
 # Error numbers, which the interpreter hands on as OSError's: a board's, not WASI's own, but for BADF, by which it knows the last folder.
 OK, BADF, EXIST, INVAL, ISDIR, MFILE, NAMETOOLONG, NOENT, NOSPC = 0, 8, 17, 22, 21, 24, 36, 2, 28
 NOTDIR, NOTEMPTY, NOTSUP, ROFS = 20, 39, 95, 30
-CREATE, DIRECTORY, EXCLUSIVE, TRUNCATE = 1, 2, 4, 8         # how path_open wants it
-FILE, FOLDER, TERMINAL = 4, 3, 2                            # kinds of file
+CREATE, DIRECTORY, EXCLUSIVE, TRUNCATE = 1, 2, 4, 8  # how path_open wants it
+FILE, FOLDER, TERMINAL = 4, 3, 2  # kinds of file
 APPEND = 1
-ROOT = 3                                                    # the descriptor of "/", the only folder that is handed out
+ROOT = 3  # the descriptor of "/", the only folder that is handed out
 CLOCK_REALTIME = 0
-VECTORS = 16                                                # pieces in one reading or writing; the interpreter has two
+VECTORS = 16  # pieces in one reading or writing; the interpreter has two
 
 
 class Stop(Exception):
@@ -38,10 +38,11 @@ class Failed(Exception):
 @dataclass
 class Files:
     """A file system in memory. `given` are read-only; what is written is counted against FILE_BYTES."""
+
     given: dict[str, bytes]
     written: dict[str, bytearray] = field(default_factory=dict)
     folders: set[str] = field(default_factory=lambda: {""})
-    used: int = 0               # bytes written
+    used: int = 0  # bytes written
 
     def __post_init__(self):
         for path in self.given:
@@ -59,14 +60,23 @@ class Files:
     def inside(self, folder: str) -> list[tuple[str, int]]:
         """(name, kind) of what stands directly in a folder."""
         prefix = f"{folder}/" if folder else ""
-        found = {path[len(prefix):]: FILE for path in {**self.given, **self.written} if path.startswith(prefix) and "/" not in path[len(prefix):]}
-        found |= {path[len(prefix):]: FOLDER for path in self.folders if path and path.startswith(prefix) and "/" not in path[len(prefix):]}
+        found = {
+            path[len(prefix) :]: FILE
+            for path in {**self.given, **self.written}
+            if path.startswith(prefix) and "/" not in path[len(prefix) :]
+        }
+        found |= {
+            path[len(prefix) :]: FOLDER
+            for path in self.folders
+            if path and path.startswith(prefix) and "/" not in path[len(prefix) :]
+        }
         return sorted(found.items())
 
 
 @dataclass
 class Open:
     """An open descriptor."""
+
     path: str
     kind: int
     append: bool = False
@@ -80,16 +90,24 @@ class Surroundings:
     that corrupts its own memory must not make us read or write outside of it.
     """
 
-    def __init__(self, arguments: list[str], environment: dict[str, str], files: Files, call: Callable[[str, str], str],
-                 output: Callable[[bytes], None], now: Callable[[], int], epoch: Callable[[], int]):
+    def __init__(
+        self,
+        arguments: list[str],
+        environment: dict[str, str],
+        files: Files,
+        call: Callable[[str, str], str],
+        output: Callable[[bytes], None],
+        now: Callable[[], int],
+        epoch: Callable[[], int],
+    ):
         self.arguments = [text.encode() + b"\0" for text in arguments]
         self.environment = [f"{key}={value}".encode() + b"\0" for key, value in environment.items()]
         self.files, self.call, self.output, self.now, self.epoch = files, call, output, now, epoch
         self.open: dict[int, Open] = {ROOT: Open("", FOLDER)}
         self.newest = ROOT
         self.errors, self.written, self.asked = bytearray(), 0, 0
-        self.memory = memoryview(b"")       # the interpreter's, set once it is there
-        self.look: Callable[[], memoryview] = lambda: self.memory       # at it as it is now
+        self.memory = memoryview(b"")  # the interpreter's, set once it is there
+        self.look: Callable[[], memoryview] = lambda: self.memory  # at it as it is now
 
     # --- its memory ---------------------------------------------------------------------------------------------------
 
@@ -102,17 +120,17 @@ class Surroundings:
     def read(self, pointer: int, length: int) -> bytes:
         if pointer < 0 or length < 0 or pointer + length > len(self.memory):
             self.look_again(pointer, length)
-        return self.memory[pointer:pointer + length].tobytes()
+        return self.memory[pointer : pointer + length].tobytes()
 
     def text(self, pointer: int, length: int) -> str:
         if pointer < 0 or length < 0 or pointer + length > len(self.memory):
             self.look_again(pointer, length)
-        return str(self.memory[pointer:pointer + length], "utf-8", "replace")
+        return str(self.memory[pointer : pointer + length], "utf-8", "replace")
 
     def write(self, pointer: int, data: bytes) -> None:
         if pointer < 0 or pointer + len(data) > len(self.memory):
             self.look_again(pointer, len(data))
-        self.memory[pointer:pointer + len(data)] = data
+        self.memory[pointer : pointer + len(data)] = data
 
     def write_u32(self, pointer: int, value: int) -> None:
         self.write(pointer, (value & 0xFFFFFFFF).to_bytes(4, "little"))
@@ -169,11 +187,11 @@ class Surroundings:
 
     def clock_time_get(self, clock, precision, result):
         microseconds = self.epoch() if clock == CLOCK_REALTIME else self.now()
-        self.write(result, (microseconds * 1000 % 2 ** 64).to_bytes(8, "little"))
+        self.write(result, (microseconds * 1000 % 2**64).to_bytes(8, "little"))
         return OK
 
     def poll_oneoff(self, wanted, happened, count, number):
-        return NOTSUP           # the interpreter's own sleep, which the firmware's stands before
+        return NOTSUP  # the interpreter's own sleep, which the firmware's stands before
 
     def sched_yield(self):
         return OK
@@ -228,20 +246,20 @@ class Surroundings:
                 return NOSPC
             self.files.used += grows
             held.extend(bytes(grows))
-            held[target.position:end] = data
+            held[target.position : end] = data
             target.position = end
         self.write_u32(written, len(data))
         return OK
 
     def fd_read(self, fd, vectors, count, read):
         total = 0
-        if fd != 0:             # 0 is the keyboard, at which nobody sits
+        if fd != 0:  # 0 is the keyboard, at which nobody sits
             source = self.open.get(fd)
             held = self.files.find(source.path) if source and source.kind == FILE else None
             if source is None or held is None:
                 return BADF
             for pointer, length in self.vectors(vectors, count):
-                data = bytes(held[source.position:source.position + length])
+                data = bytes(held[source.position : source.position + length])
                 self.write(pointer, data)
                 source.position += len(data)
                 total += len(data)
@@ -276,7 +294,7 @@ class Surroundings:
             if number > cookie:
                 raw = name.encode()
                 entries += struct.pack("<QQIBxxx", number, number, len(raw), kind) + raw
-        entries = entries[:length & 0xFFFFFFFF]
+        entries = entries[: length & 0xFFFFFFFF]
         self.write(buffer, entries)
         self.write_u32(used, len(entries))
         return OK
@@ -365,22 +383,24 @@ class Surroundings:
         return OK
 
     def path_readlink(self, folder, pointer, length, buffer, size, used):
-        return INVAL            # there are no links
+        return INVAL  # there are no links
 
     # --- the board ----------------------------------------------------------------------------------------------------
 
     def host_result_cap(self):
-        return ANSWER_BYTES     # sandbox.py answers it itself
+        return ANSWER_BYTES  # sandbox.py answers it itself
 
     def host_call(self, name, name_length, payload, payload_length, result, room):
         self.asked += name_length + payload_length
         if self.asked > ASKED_BYTES:
             raise Stop(f"it handed more than {ASKED_BYTES:,} bytes to the hardware")
-        memory = self.memory        # asked thousands of times, so what `text` does stands here again; a slice never leaves the memory
+        memory = (
+            self.memory
+        )  # asked thousands of times, so what `text` does stands here again; a slice never leaves the memory
         if name + name_length > len(memory) or payload + payload_length > len(memory):
             self.look_again(max(name, payload), max(name_length, payload_length))
             memory = self.memory
-        operation, arguments = memory[name:name + name_length], memory[payload:payload + payload_length]
+        operation, arguments = memory[name : name + name_length], memory[payload : payload + payload_length]
         answer = self.call(str(operation, "utf-8", "replace"), str(arguments, "utf-8", "replace"))
         if answer:
             answer = answer.encode()

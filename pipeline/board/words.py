@@ -16,9 +16,9 @@ from pipeline.board.board import Event
 from pipeline.board.run import Run
 
 SERVO_HERTZ = (40, 60)
-SERVO_PULSE = (500, 2500)       # microseconds for 0 and 180 degrees, as most servos have it
-AT_START = 10_000               # microseconds in which a program sets up its pins
-LISTED = 3                      # pulses that are told one by one
+SERVO_PULSE = (500, 2500)  # microseconds for 0 and 180 degrees, as most servos have it
+AT_START = 10_000  # microseconds in which a program sets up its pins
+LISTED = 3  # pulses that are told one by one
 PINS = ("pin", "pwm", "input")  # kinds of events that stand under a pin
 BUSES = ("i2c", "spi", "uart")
 ORDER = (*PINS, *BUSES, "pixels", "display", "device", "net", "sleep", "watchdog", "reset")
@@ -27,16 +27,18 @@ ORDER = (*PINS, *BUSES, "pixels", "display", "device", "net", "sleep", "watchdog
 @dataclass
 class Row:
     """`steps` are (microseconds, level) with levels from 0 to 1, or None where nobody drives; `ticks` are moments, for what has no level."""
+
     label: str
     kind: str
     words: str
     steps: list[tuple[int, float | None]] = field(default_factory=list)
     ticks: list[int] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)      # one for each tick
-    notes: list[tuple[int, str]] = field(default_factory=list)      # (microseconds, words) where a lane's nature changes
+    texts: list[str] = field(default_factory=list)  # one for each tick
+    notes: list[tuple[int, str]] = field(default_factory=list)  # (microseconds, words) where a lane's nature changes
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
+
 
 def span(microseconds: float) -> str:
     """A duration as a person says it: 250 µs, 12.5 ms, 0.50 s."""
@@ -46,7 +48,13 @@ def span(microseconds: float) -> str:
 
 
 def hertz(frequency: float) -> str:
-    return f"{frequency / 1e6:.4g} MHz" if frequency >= 1e6 else f"{frequency / 1e3:.4g} kHz" if frequency >= 10_000 else f"{frequency:.4g} Hz"
+    return (
+        f"{frequency / 1e6:.4g} MHz"
+        if frequency >= 1e6
+        else f"{frequency / 1e3:.4g} kHz"
+        if frequency >= 10_000
+        else f"{frequency:.4g} Hz"
+    )
 
 
 def share(duty: float) -> str:
@@ -76,6 +84,7 @@ def lasting(durations: list[int]) -> str:
 
 
 # --- kinds ------------------------------------------------------------------------------------------------------------
+
 
 def pulses(events: list[Event], idle) -> list[tuple[int, int | None, Any]]:
     """(begin, end, value) of each time that a line is not `idle`; the end is None where it stayed so."""
@@ -107,9 +116,17 @@ def of_levels(events: list[Event]) -> str:
         fast = f" ({hertz(1e6 / period)})" if period < 99_500 else ""
         return f"{count(changes, 'change')}, {names[found[0][2]]} {lasting(whole)} / {'off' if driven else names[idle]} {lasting(gaps)}{fast}"
     if len(found) <= LISTED:
-        return "; ".join(f"{names[value]} " + (f"{seconds(begin)} to {seconds(end)} s" if end is not None and end - begin >= 10_000
-                                               else f"at {seconds(begin)} s for {span(end - begin)}" if end is not None
-                                               else f"from {seconds(begin)} s on") for begin, end, value in found)
+        return "; ".join(
+            f"{names[value]} "
+            + (
+                f"{seconds(begin)} to {seconds(end)} s"
+                if end is not None and end - begin >= 10_000
+                else f"at {seconds(begin)} s for {span(end - begin)}"
+                if end is not None
+                else f"from {seconds(begin)} s on"
+            )
+            for begin, end, value in found
+        )
     return f"{count(changes, 'change')}, {names[found[0][2]]} {lasting(whole)} / {'off' if driven else names[idle]} {lasting(gaps)}"
 
 
@@ -120,7 +137,10 @@ def angle(frequency: float, duty: float) -> float:
 
 def is_servo(settings: list[tuple[float, float]]) -> bool:
     moving = [setting for setting in settings if setting[1] > 0]
-    return bool(moving) and all(SERVO_HERTZ[0] <= frequency <= SERVO_HERTZ[1] and -10 <= angle(frequency, duty) <= 190 for frequency, duty in moving)
+    return bool(moving) and all(
+        SERVO_HERTZ[0] <= frequency <= SERVO_HERTZ[1] and -10 <= angle(frequency, duty) <= 190
+        for frequency, duty in moving
+    )
 
 
 def of_pwm(events: list[Event]) -> str:
@@ -142,15 +162,25 @@ def of_bus(events: list[Event]) -> str:
     """Buses' values are (what, ..., bytes): each verb with how often and how much."""
     times, sizes = Counter(event.value[0] for event in events), Counter()
     for event in events:
-        if isinstance(event.value[-1], bytes) and event.value[0] != "scan":     # whose bytes are the addresses that answered
+        if (
+            isinstance(event.value[-1], bytes) and event.value[0] != "scan"
+        ):  # whose bytes are the addresses that answered
             sizes[event.value[0]] += len(event.value[-1])
     said = []
     for verb, number in times.items():
         size = count(sizes[verb], "byte")
-        said.append(f"{verb} {size}" if events[0].what == "uart" else f"{count(number, verb)}{f' of {size}' if sizes[verb] else ''}")
-    addresses = sorted({event.value[1] for event in events if len(event.value) == 3 and isinstance(event.value[1], int)})
+        said.append(
+            f"{verb} {size}"
+            if events[0].what == "uart"
+            else f"{count(number, verb)}{f' of {size}' if sizes[verb] else ''}"
+        )
+    addresses = sorted(
+        {event.value[1] for event in events if len(event.value) == 3 and isinstance(event.value[1], int)}
+    )
     if addresses:
-        said[-1] += f"; {'address' if len(addresses) == 1 else 'addresses'} {', '.join(f'0x{address:02X}' for address in addresses)}"
+        said[-1] += (
+            f"; {'address' if len(addresses) == 1 else 'addresses'} {', '.join(f'0x{address:02X}' for address in addresses)}"
+        )
     return ", ".join(said)
 
 
@@ -173,7 +203,11 @@ def of_prints(events: list[Event]) -> str:
     gaps = [after.time - before.time for before, after in pairwise(events)]
     words = count(len(events), "line")
     if gaps and max(gaps) >= 1000:
-        words += f", about every {span(median(gaps))}" if len(gaps) > 1 and steady(gaps) else f", {bounds([e.time for e in events], seconds)} s"
+        words += (
+            f", about every {span(median(gaps))}"
+            if len(gaps) > 1 and steady(gaps)
+            else f", {bounds([e.time for e in events], seconds)} s"
+        )
     return words
 
 
@@ -207,14 +241,23 @@ def of_others(events: list[Event]) -> str:
 
 def of_sleeps(events: list[Event]) -> str:
     return ", ".join("without an end" if event.value is None else f"{event.value} ms" for event in events[:LISTED]) + (
-        f" and {count(len(events) - LISTED, 'more time')}" if len(events) > LISTED else "")
+        f" and {count(len(events) - LISTED, 'more time')}" if len(events) > LISTED else ""
+    )
 
 
-WORDS = {"pin": of_levels, "input": of_levels, "pwm": of_pwm, "pixels": of_pixels, "display": of_display, "sleep": of_sleeps,
-         **dict.fromkeys(BUSES, of_bus)}
+WORDS = {
+    "pin": of_levels,
+    "input": of_levels,
+    "pwm": of_pwm,
+    "pixels": of_pixels,
+    "display": of_display,
+    "sleep": of_sleeps,
+    **dict.fromkeys(BUSES, of_bus),
+}
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
+
 
 def pin_name(board: str, pin) -> str:
     """GP15, GPIO2 or LED."""
@@ -246,21 +289,29 @@ def steps_of(kind: str, events: list[Event]) -> list[tuple[int, float | None]]:
             if servo:
                 return max(0.0, min(1.0, angle(frequency, duty) / 180))
             return 0.15 + 0.85 * log(frequency / low) / log(high / low) if high > low else duty
-        return [(event.time, level(*event.value) if event.value is not None and event.value[1] > 0 else 0.0) for event in events]
+
+        return [
+            (event.time, level(*event.value) if event.value is not None and event.value[1] > 0 else 0.0)
+            for event in events
+        ]
     return [(event.time, event.value) for event in events] if kind in PINS else []
 
 
 def place(kind: str, where) -> tuple:
     """What a row is sorted by: pins by their number, then the rest."""
     rank = ORDER.index(kind) if kind in ORDER else len(ORDER)
-    return (0, isinstance(where, str), where if isinstance(where, int) else 0, rank) if kind in PINS else (1, rank, kind, str(where))
+    return (
+        (0, isinstance(where, str), where if isinstance(where, int) else 0, rank)
+        if kind in PINS
+        else (1, rank, kind, str(where))
+    )
 
 
 def rows(run: Run) -> list[Row]:
     """One row for each place and kind; what was printed is the last but one, errors the last."""
     grouped: dict[tuple, list[Event]] = {}
     for event in run.log:
-        if event.what not in ("print", "picture"):      # a display's text tells its picture
+        if event.what not in ("print", "picture"):  # a display's text tells its picture
             grouped.setdefault((event.what, event.where), []).append(event)
     found = []
     for kind, where in sorted(grouped, key=lambda key: place(*key)):
@@ -270,14 +321,33 @@ def rows(run: Run) -> list[Row]:
             row.ticks, row.texts = [event.time for event in events], [told(kind, event.value) for event in events]
         elif kind == "pwm":
             settings = [(event.time, event.value) for event in events if event.value is not None and event.value[1] > 0]
-            row.notes = [(time, hertz(now[0])) for (_, before), (time, now) in pairwise([(0, (0, 0)), *settings]) if now[0] != before[0]]
+            row.notes = [
+                (time, hertz(now[0]))
+                for (_, before), (time, now) in pairwise([(0, (0, 0)), *settings])
+                if now[0] != before[0]
+            ]
         found.append(row)
     printed = [event for event in run.log if event.what == "print"]
     if printed:
-        found.append(Row("prints", "print", of_prints(printed), ticks=[event.time for event in printed], texts=[event.value for event in printed]))
+        found.append(
+            Row(
+                "prints",
+                "print",
+                of_prints(printed),
+                ticks=[event.time for event in printed],
+                texts=[event.value for event in printed],
+            )
+        )
     if run.errors:
-        found.append(Row("errors", "error", run.errors[0].kind if len(run.errors) == 1 else count(len(run.errors), "error"),
-                         ticks=[error.time for error in run.errors], texts=[str(error) for error in run.errors]))
+        found.append(
+            Row(
+                "errors",
+                "error",
+                run.errors[0].kind if len(run.errors) == 1 else count(len(run.errors), "error"),
+                ticks=[error.time for error in run.errors],
+                texts=[str(error) for error in run.errors],
+            )
+        )
     return found
 
 
@@ -290,7 +360,11 @@ def horizon(run: Run) -> int:
 def ending(run: Run) -> str:
     """How it ended, as a sentence."""
     if run.stopped:
-        return f"It was stopped: {run.stopped}." if run.failed else f"{run.stopped.capitalize()} after {span(run.log[-1].time)}."
+        return (
+            f"It was stopped: {run.stopped}."
+            if run.failed
+            else f"{run.stopped.capitalize()} after {span(run.log[-1].time)}."
+        )
     if run.ended is None:
         return f"It still ran after {run.end / 1e6:g} s, when the look at it ended."
     by_error = run.errors and run.errors[-1].time >= run.ended - AT_START

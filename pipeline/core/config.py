@@ -45,30 +45,39 @@ from pipeline.core.schema import (
 )
 
 UINT16_VOCAB = 65_535
-LONG_FILE = 32_000          # bytes, which take half a second
+LONG_FILE = 32_000  # bytes, which take half a second
 QUOTED = re.compile(r"'([^']+)'")
 
 SomeFile = TypeVar("SomeFile", bound=File)
 
 FOLDERS: dict[str, tuple[str, type[File]]] = {
-    "corpus": ("corpora", Corpus), "tokenizer": ("tokenizers", Tokenizer), "data": ("data", Data), "model": ("models", Model),
-    "training": ("training", Training), "serving": ("serving", Serving), "operations": ("operations", Operations)}
+    "corpus": ("corpora", Corpus),
+    "tokenizer": ("tokenizers", Tokenizer),
+    "data": ("data", Data),
+    "model": ("models", Model),
+    "training": ("training", Training),
+    "serving": ("serving", Serving),
+    "operations": ("operations", Operations),
+}
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
+
 
 def read(path: Path) -> str:
     """A text file. Raises UserError for whatever cannot be read as one; what never ends, such as a FIFO, is not opened."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise UserError(f"{path}: is {'a folder' if stat.S_ISDIR(mode) else 'a FIFO, a socket or a device'}; a file is needed")
+            raise UserError(
+                f"{path}: is {'a folder' if stat.S_ISDIR(mode) else 'a FIFO, a socket or a device'}; a file is needed"
+            )
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: {'a link to nowhere' if path.is_symlink() else 'no such file'}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text: {error}") from None
-    except OSError as error:        # no permission, a link to itself, a name too long, a broken disk
+    except OSError as error:  # no permission, a link to itself, a name too long, a broken disk
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
@@ -89,10 +98,12 @@ def read_yaml(path: Path):
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
         raise UserError(f"{path}:{where} not valid YAML: {error.problem or error.context}") from None
-    except (YAMLError, ValueError, RecursionError) as error:    # odd characters, impossible dates, endless brackets
+    except (YAMLError, ValueError, RecursionError) as error:  # odd characters, impossible dates, endless brackets
         raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
     if found := halves(content):
-        raise UserError(f"{path}: {', '.join(found)}: holds half of a character; write the character itself, or its whole number such as \\U0001F600")
+        raise UserError(
+            f"{path}: {', '.join(found)}: holds half of a character; write the character itself, or its whole number such as \\U0001F600"
+        )
     return content
 
 
@@ -111,7 +122,9 @@ def locate(schema: type[File], location: tuple) -> tuple[str, dict[str, list[Fie
     """
     path, known, schemas = [], {}, [schema]
     for step in location:
-        if chosen := [s for s in schemas if "kind" in s.model_fields and step in get_args(s.model_fields["kind"].annotation)]:
+        if chosen := [
+            s for s in schemas if "kind" in s.model_fields and step in get_args(s.model_fields["kind"].annotation)
+        ]:
             schemas = chosen
             continue
         path.append(str(step))
@@ -133,9 +146,17 @@ def in_words(shape: dict) -> str:
         return IN_WORDS.get(shape["pattern"], f"must match {shape['pattern']}").removeprefix("must be ")
     if shape.get("type") == "array":
         return f"a list, each of it {in_words(shape.get('items', {}))}"
-    named = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text", "null": "null"}
+    named = {
+        "integer": "a whole number",
+        "number": "a number",
+        "boolean": "true or false",
+        "string": "a text",
+        "null": "null",
+    }
     bounds = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    limits = " and ".join(f"{words} {shape[bound]}" for bound, words in bounds.items() if shape.get(bound, MOST) != MOST)
+    limits = " and ".join(
+        f"{words} {shape[bound]}" for bound, words in bounds.items() if shape.get(bound, MOST) != MOST
+    )
     return f"{named.get(shape.get('type'), 'keys and values')}{limits and f' {limits}'}"
 
 
@@ -145,7 +166,7 @@ def wanted(schema: type[File], key: str, fields: list[FieldInfo]) -> str:
         return f"; must be the name of a file of configs/{FOLDERS[key][0]}/, without .yaml"
     try:
         said = [in_words(TypeAdapter(field.rebuild_annotation()).json_schema()) for field in fields]
-    except PydanticInvalidForJsonSchema:        # only its own check knows
+    except PydanticInvalidForJsonSchema:  # only its own check knows
         return ""
     return f"; must be {' or '.join(dict.fromkeys(said))}"
 
@@ -188,8 +209,10 @@ def explain(schema: type[File], fault: ErrorDetails) -> str:
     if kind == "string_pattern_mismatch":
         pattern = fault["ctx"]["pattern"]
         words = IN_WORDS.get(pattern, f"must match {pattern}")
-        return f"{key}: {words}" + ("" if pattern in (BLOCK, REPOSITORY) else f", not {given!r}")     # a URL may hold a password
-    if kind == "value_error":       # a validator of ours, which says it all
+        return f"{key}: {words}" + (
+            "" if pattern in (BLOCK, REPOSITORY) else f", not {given!r}"
+        )  # a URL may hold a password
+    if kind == "value_error":  # a validator of ours, which says it all
         return f"{key}: {fault['ctx']['error']}"
     if kind in ("model_type", "model_attributes_type"):
         return f"{key}: must hold keys and values, not {given!r}"
@@ -200,14 +223,19 @@ def parse(path: Path, schema: type[SomeFile]) -> SomeFile:
     """Reads one file as its schema. Raises UserError naming file, key and what would be right, all faults at once."""
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise UserError(f"{path}: must hold keys and values, not {'nothing' if content is None else type(content).__name__}")
+        raise UserError(
+            f"{path}: must hold keys and values, not {'nothing' if content is None else type(content).__name__}"
+        )
     try:
         # ints are fine where floats are asked for, as YAML users expect; pydantic's strict mode allows that
         return schema.model_validate(content)
     except ValidationError as error:
         others = neighbours(path) if any(fault["type"] == "missing" for fault in error.errors()) else {}
-        said = [explain(schema, fault) + (example(others, locate(schema, fault["loc"])[0]) if fault["type"] == "missing" else "")
-                for fault in error.errors()]
+        said = [
+            explain(schema, fault)
+            + (example(others, locate(schema, fault["loc"])[0]) if fault["type"] == "missing" else "")
+            for fault in error.errors()
+        ]
         raise UserError("\n".join(f"{path}: {fault}" for fault in said)) from None
 
 
@@ -246,7 +274,9 @@ class Config:
     def graph(self) -> dict:
         content = read_yaml(self.root / "dvc.yaml")
         if not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
-            raise UserError(f"{self.root / 'dvc.yaml'}: must hold the key stages; `git checkout dvc.yaml` brings the project's back")
+            raise UserError(
+                f"{self.root / 'dvc.yaml'}: must hold the key stages; `git checkout dvc.yaml` brings the project's back"
+            )
         return content["stages"]
 
     def outputs(self, stage: str) -> list[str]:
@@ -255,7 +285,9 @@ class Config:
 
 def rules(c: Config) -> list[str]:
     """The rules of each file and those over two files; a list of the faults, empty when all is well."""
-    within = [(good, f"{path}: {fault}") for section, path in c.paths.items() for good, fault in getattr(c, section).rules()]
+    within = [
+        (good, f"{path}: {fault}") for section, path in c.paths.items() for good, fault in getattr(c, section).rules()
+    ]
     at, m, d, tok, serving = c.paths, c.model, c.data, c.tokenizer, c.serving
     texts = {f"params.yaml: evaluate.prompts.{i}": text for i, text in enumerate(c.params.evaluate.prompts)}
     texts |= {f"{at['training']}: sample_prompts.{i}": text for i, text in enumerate(c.training.sample_prompts)}
@@ -266,42 +298,75 @@ def rules(c: Config) -> list[str]:
 
     readable = {*c.outputs("prepare"), *c.outputs("curriculum")} & set(c.graph["tokenizer"]["deps"])
     across = [
-        (d.block_size == m.context_length,
-         f"{at['data']}: block_size: {d.block_size}, but {at['model']}: context_length is {m.context_length}; make them equal, "
-         "or choose another data config in params.yaml"),
-        *((licenses.passes(source.license, c.params.prepare.licenses),
-           f"{at['corpus']}: sources.{i}.license: {source.license} is of the category {' and '.join(licenses.categories(source.license))}, and "
-           f"params.yaml: prepare.licenses lets pass only {', '.join(c.params.prepare.licenses)}; leave this source out")
-          for i, source in enumerate(c.corpus.sources) if not licenses.fault(source.license)),
-        (tok.vocab_size == m.vocab_size,
-         f"{at['model']}: vocab_size: {m.vocab_size}, but {at['tokenizer']}: vocab_size is {tok.vocab_size}; make them equal"),
-        (d.dtype != "uint16" or tok.vocab_size <= UINT16_VOCAB,
-         f"{at['tokenizer']}: vocab_size: {tok.vocab_size} ids do not fit {at['data']}: dtype uint16 (at most {UINT16_VOCAB}); "
-         "use dtype: uint32 or a smaller vocabulary"),
-        (set(tok.training_files) <= readable,
-         f"{at['tokenizer']}: training_files: {tok.training_files} must be outputs of the stages prepare and curriculum that "
-         f"dvc.yaml lists for the stage tokenizer: {sorted(readable)}"),
-        *((path == str(PROCESSED / f"{split}.bin"),
-           f"{at['data']}: {split}_path: {path}, but the stage pack writes {PROCESSED / split}.bin and dvc.yaml lists no other file")
-          for split, path in (("train", d.train_path), ("val", d.val_path))),
-        (c.params.exam.max_new_tokens + least(c.params.exam.prompt.replace("{request}", "")) < m.context_length,
-         f"params.yaml: exam.max_new_tokens: {c.params.exam.max_new_tokens} and exam.prompt leave no room for a request in {at['model']}: "
-         f"context_length {m.context_length}"),
-        *((least(text) < m.context_length,
-           f"{key}: is {least(text)} tokens at least, and the model sees {m.context_length} ({at['model']}: context_length)")
-          for key, text in texts.items()),
-        (least(serving.smoke_prompt) < serving.parameters.num_ctx,
-         f"{at['serving']}: smoke_prompt: is {least(serving.smoke_prompt)} tokens at least, and the model is served with parameters.num_ctx "
-         f"{serving.parameters.num_ctx}"),
-        (serving.quant in ("auto", *c.params.quants),
-         f"{at['serving']}: quant: {serving.quant} is not among params.yaml: quants {c.params.quants}"),
-        (not d.tasks_share or as_served(serving.template, "{request}") == c.params.exam.prompt,
-         f"{at['serving']}: template: {serving.template!r}, but requests are taught as params.yaml: exam.prompt {c.params.exam.prompt!r}; make them "
-         "equal, with {{ .Prompt }} in the place of {request}"),
-        (serving.parameters.num_ctx <= m.context_length,
-         f"{at['serving']}: parameters.num_ctx: {serving.parameters.num_ctx} is more than {at['model']}: context_length {m.context_length}"),
-        (tok.special_tokens.eos in serving.parameters.stop,
-         f"{at['serving']}: parameters.stop: must hold the tokenizer's eos {tok.special_tokens.eos!r}, or the model never stops"),
+        (
+            d.block_size == m.context_length,
+            f"{at['data']}: block_size: {d.block_size}, but {at['model']}: context_length is {m.context_length}; make them equal, "
+            "or choose another data config in params.yaml",
+        ),
+        *(
+            (
+                licenses.passes(source.license, c.params.prepare.licenses),
+                f"{at['corpus']}: sources.{i}.license: {source.license} is of the category {' and '.join(licenses.categories(source.license))}, and "
+                f"params.yaml: prepare.licenses lets pass only {', '.join(c.params.prepare.licenses)}; leave this source out",
+            )
+            for i, source in enumerate(c.corpus.sources)
+            if not licenses.fault(source.license)
+        ),
+        (
+            tok.vocab_size == m.vocab_size,
+            f"{at['model']}: vocab_size: {m.vocab_size}, but {at['tokenizer']}: vocab_size is {tok.vocab_size}; make them equal",
+        ),
+        (
+            d.dtype != "uint16" or tok.vocab_size <= UINT16_VOCAB,
+            f"{at['tokenizer']}: vocab_size: {tok.vocab_size} ids do not fit {at['data']}: dtype uint16 (at most {UINT16_VOCAB}); "
+            "use dtype: uint32 or a smaller vocabulary",
+        ),
+        (
+            set(tok.training_files) <= readable,
+            f"{at['tokenizer']}: training_files: {tok.training_files} must be outputs of the stages prepare and curriculum that "
+            f"dvc.yaml lists for the stage tokenizer: {sorted(readable)}",
+        ),
+        *(
+            (
+                path == str(PROCESSED / f"{split}.bin"),
+                f"{at['data']}: {split}_path: {path}, but the stage pack writes {PROCESSED / split}.bin and dvc.yaml lists no other file",
+            )
+            for split, path in (("train", d.train_path), ("val", d.val_path))
+        ),
+        (
+            c.params.exam.max_new_tokens + least(c.params.exam.prompt.replace("{request}", "")) < m.context_length,
+            f"params.yaml: exam.max_new_tokens: {c.params.exam.max_new_tokens} and exam.prompt leave no room for a request in {at['model']}: "
+            f"context_length {m.context_length}",
+        ),
+        *(
+            (
+                least(text) < m.context_length,
+                f"{key}: is {least(text)} tokens at least, and the model sees {m.context_length} ({at['model']}: context_length)",
+            )
+            for key, text in texts.items()
+        ),
+        (
+            least(serving.smoke_prompt) < serving.parameters.num_ctx,
+            f"{at['serving']}: smoke_prompt: is {least(serving.smoke_prompt)} tokens at least, and the model is served with parameters.num_ctx "
+            f"{serving.parameters.num_ctx}",
+        ),
+        (
+            serving.quant in ("auto", *c.params.quants),
+            f"{at['serving']}: quant: {serving.quant} is not among params.yaml: quants {c.params.quants}",
+        ),
+        (
+            not d.tasks_share or as_served(serving.template, "{request}") == c.params.exam.prompt,
+            f"{at['serving']}: template: {serving.template!r}, but requests are taught as params.yaml: exam.prompt {c.params.exam.prompt!r}; make them "
+            "equal, with {{ .Prompt }} in the place of {request}",
+        ),
+        (
+            serving.parameters.num_ctx <= m.context_length,
+            f"{at['serving']}: parameters.num_ctx: {serving.parameters.num_ctx} is more than {at['model']}: context_length {m.context_length}",
+        ),
+        (
+            tok.special_tokens.eos in serving.parameters.stop,
+            f"{at['serving']}: parameters.stop: must hold the tokenizer's eos {tok.special_tokens.eos!r}, or the model never stops",
+        ),
     ]
     return [fault for good, fault in within + across if not good]
 
@@ -315,6 +380,7 @@ def load(root: Path = Path(".")) -> Config:
 
 
 # --- what one stage may see -------------------------------------------------------------------------------------------
+
 
 class Section:
     """One config file as a stage sees it: attributes are its keys; one that dvc.yaml does not list cannot be read.
@@ -338,7 +404,9 @@ class Section:
             return value
         if isinstance(value, File):
             return Section(value, self._file, self._declared, self._stage, f"{path}.")
-        raise AssertionError(f"stage {self._stage} reads {self._file}: {path}, which its params in dvc.yaml do not list")
+        raise AssertionError(
+            f"stage {self._stage} reads {self._file}: {path}, which its params in dvc.yaml do not list"
+        )
 
     def as_dict(self) -> dict:
         """The whole file, which dvc.yaml must list as a whole."""
@@ -356,4 +424,4 @@ class StageConfig:
                 declared[file] = None if keys is None else (declared.get(file) or []) + keys
         for section, path in config.paths.items():
             setattr(self, section, Section(getattr(config, section), str(path), declared, name))
-        self.slurm = config.operations.slurm        # where a stage runs, which changes nothing in what it writes
+        self.slurm = config.operations.slurm  # where a stage runs, which changes nothing in what it writes

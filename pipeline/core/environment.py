@@ -16,11 +16,25 @@ import socket
 import sys
 
 # Which run, experiment or repository another tool was at: ours would be written there, or fail for it at the very end.
-LEFT_BEHIND = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_REGISTRY_URI", "MLFLOW_ACTIVE_MODEL_ID",
-               "_MLFLOW_ACTIVE_MODEL_ID", "MLFLOW_ENABLE_ASYNC_LOGGING", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH",
-               # git sets these for its hooks, and they go before the folder that we ask about; `git rev-parse --local-env-vars`
-               "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-               "GIT_PREFIX")
+LEFT_BEHIND = (
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_REGISTRY_URI",
+    "MLFLOW_ACTIVE_MODEL_ID",
+    "_MLFLOW_ACTIVE_MODEL_ID",
+    "MLFLOW_ENABLE_ASYNC_LOGGING",
+    "PREFECT_PROFILE",
+    "PREFECT_PROFILES_PATH",
+    # git sets these for its hooks, and they go before the folder that we ask about; `git rev-parse --local-env-vars`
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_PREFIX",
+)
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
@@ -28,7 +42,7 @@ def own_names() -> list[str]:
     """What this machine is called, and the address that others see."""
     found = [socket.gethostname()]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-        probe.connect(("192.0.2.1", 9))         # sends nothing; the system picks the address
+        probe.connect(("192.0.2.1", 9))  # sends nothing; the system picks the address
         found.append(probe.getsockname()[0])
     return found
 
@@ -41,7 +55,7 @@ def reach_this_machine_directly(*more: str) -> None:
         if value.startswith("socks"):
             del os.environ[name]
     kept = [host.strip() for name in ("no_proxy", "NO_PROXY") for host in os.environ.get(name, "").split(",")]
-    if given and "*" not in kept:       # which stands for all hosts only where it stands alone
+    if given and "*" not in kept:  # which stands for all hosts only where it stands alone
         direct = ["localhost", "127.0.0.1", "::1", "0.0.0.0", *own_names(), *more]
         os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys(filter(None, [*kept, *direct])))
 
@@ -52,14 +66,16 @@ def have_a_name() -> None:
     try:
         pwd.getpwuid(os.getuid())
     except KeyError:
-        if not any(os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):      # getpass.getuser() asks these
+        if not any(
+            os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")
+        ):  # getpass.getuser() asks these
             os.environ["USER"] = f"uid{os.getuid()}"
         os.environ.setdefault("HOME", "/")
 
 
 def write_any_text() -> None:
     """A sign that the terminal does not know must not end a training: it becomes a `?`. Children write to pipes of ours, in UTF-8."""
-    if isinstance(sys.stdout, io.TextIOWrapper):        # what took its place, as in a notebook, knows no signs but its own
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what took its place, as in a notebook, knows no signs but its own
         sys.stdout.reconfigure(errors="replace")
     os.environ.pop("PYTHONIOENCODING", None)
     os.environ["PYTHONUTF8"] = "1"

@@ -31,7 +31,7 @@ def atomic(path: Path):
         os.replace(unfinished, path)
     except OSError as error:
         if error.errno in DISK_FULL:
-            error.filename = str(path)      # writing to an open file, the system does not say which
+            error.filename = str(path)  # writing to an open file, the system does not say which
         raise
     finally:
         unfinished.unlink(missing_ok=True)

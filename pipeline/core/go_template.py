@@ -7,7 +7,8 @@ in 240 of those that Go refuses, and refuses one in 90 of those that Go takes, a
 
 import re
 
-TOKEN = re.compile(r"""
+TOKEN = re.compile(
+    r"""
     (?P<end>      (?:\s+-)?\}\})                                    |
     (?P<blank>    \s+)                                              |
     (?P<text>     "(?:\\.|[^"\\\n])*" | `[^`]*` | '(?:\\.|[^'\\\n])+' | [+-]?\d+(?:\.\d+)?)      |
@@ -15,15 +16,40 @@ TOKEN = re.compile(r"""
     (?P<field>    (?:\.[A-Za-z_]\w*)+ | \.)                         |
     (?P<variable> \$\w*(?:\.[A-Za-z_]\w*)*)                         |
     (?P<word>     [A-Za-z_]\w*)
-""", re.VERBOSE)
+""",
+    re.VERBOSE,
+)
 TERMS = ("text", "field", "variable", "word")
 COMMENT = re.compile(r"\{\{(?:-\s)?/\*.*?\*/(?:\s-)?\}\}", re.DOTALL)
 BEGIN = re.compile(r"\{\{(?:-(?=\s))?")
 OPENS = ("if", "range", "with", "define", "block")
 KEYWORDS = (*OPENS, "else", "end", "template", "break", "continue")
 CONSTANTS = ("true", "false", "nil")
-FUNCTIONS = ("and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print", "printf", "println", "slice",
-             "urlquery", "currentDate", "json", "toTypeScriptType", "yesterday")
+FUNCTIONS = (
+    "and",
+    "call",
+    "eq",
+    "ge",
+    "gt",
+    "html",
+    "index",
+    "js",
+    "le",
+    "len",
+    "lt",
+    "ne",
+    "not",
+    "or",
+    "print",
+    "printf",
+    "println",
+    "slice",
+    "urlquery",
+    "currentDate",
+    "json",
+    "toTypeScriptType",
+    "yesterday",
+)
 
 
 class Broken(Exception):
@@ -46,8 +72,12 @@ def actions(template: str):
             if token is None:
                 here = template[start:].splitlines()[0][:40]
                 raise Broken(f"{here!r} has no end, or holds a sign that has no meaning there")
-            if before in TERMS and token.lastgroup in TERMS and (before in ("field", "variable") or not re.match(r"\.\w", token[0])):
-                raise Broken(f"a blank is missing before {template[at:at + 20]!r}")
+            if (
+                before in TERMS
+                and token.lastgroup in TERMS
+                and (before in ("field", "variable") or not re.match(r"\.\w", token[0]))
+            ):
+                raise Broken(f"a blank is missing before {template[at : at + 20]!r}")
             at, before = token.end(), token.lastgroup
             if token.lastgroup == "end":
                 break
@@ -65,8 +95,8 @@ def check_pipeline(tokens: list[tuple[str, str]], declared: set[str]) -> None:
         at = next((i for i, token in enumerate(tokens) if token[1] in (":=", "=")), len(tokens))
         names = [text for kind, text in tokens[:at] if kind == "variable"]
         declared |= set(names) if at < len(tokens) and tokens[at][1] == ":=" else set()
-        tokens = tokens[at + 1:]
-    depth, wanted = 0, True         # a command must stand here: at the beginning, after `(` and after `|`
+        tokens = tokens[at + 1 :]
+    depth, wanted = 0, True  # a command must stand here: at the beginning, after `(` and after `|`
     for kind, text in tokens:
         if text == "(":
             depth, wanted = depth + 1, True
@@ -88,7 +118,7 @@ def check_pipeline(tokens: list[tuple[str, str]], declared: set[str]) -> None:
 
 
 def check(template: str) -> None:
-    opened: list[str] = []          # what stands open, `else` for a block that has come so far
+    opened: list[str] = []  # what stands open, `else` for a block that has come so far
     declared: set[str] = set()
     for tokens in actions(template):
         word, rest = (tokens[0][1] if tokens and tokens[0][0] == "word" else ""), tokens[1:]

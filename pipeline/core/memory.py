@@ -5,8 +5,8 @@ A training step on a CPU allocates and frees the same few hundred megabytes each
 
 import ctypes
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4       # malloc.h
-MOST = 2 ** 31 - 1
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
+MOST = 2**31 - 1
 
 
 def keep_freed() -> None:

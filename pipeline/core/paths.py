@@ -6,24 +6,24 @@ from pathlib import Path
 SPLITS = ("train", "val", "test")
 
 RAW = Path("data/raw")
-LICENSES = RAW / "licenses.jsonl"                       # the licence texts that the sources ship
-LEFT_OUT = RAW / "left_out.jsonl"                       # files of one's own folders that could not be taken, where there are any
+LICENSES = RAW / "licenses.jsonl"  # the licence texts that the sources ship
+LEFT_OUT = RAW / "left_out.jsonl"  # files of one's own folders that could not be taken, where there are any
 PROCESSED = Path("data/processed")
-REJECTED = PROCESSED / "rejected.jsonl"                 # every file that is no training text, with the reason
+REJECTED = PROCESSED / "rejected.jsonl"  # every file that is no training text, with the reason
 TRAINING = PROCESSED / "train_corpus.jsonl"
 VALIDATION = PROCESSED / "val_corpus.jsonl"
-PAIRS = PROCESSED / "tasks.bin"                         # requests and programs as token ids
-PAIRS_INDEX = PROCESSED / "tasks.idx"                   # where each begins
-SIDECAR = PROCESSED / "pack.json"                       # counts, dtype and tokenizer of the packed bins
+PAIRS = PROCESSED / "tasks.bin"  # requests and programs as token ids
+PAIRS_INDEX = PROCESSED / "tasks.idx"  # where each begins
+SIDECAR = PROCESSED / "pack.json"  # counts, dtype and tokenizer of the packed bins
 CURRICULUM = Path("data/curriculum")
-TAUGHT = CURRICULUM / "train.jsonl"                     # requests with the programs that fulfil them
+TAUGHT = CURRICULUM / "train.jsonl"  # requests with the programs that fulfil them
 TOKENIZER_FOLDER = Path("data/tokenizer")
 TOKENIZER = TOKENIZER_FOLDER / "tokenizer.json"
-SPECIAL_TOKENS = TOKENIZER_FOLDER / "special_tokens.json"   # which text plays which part: {"eos": "<eos>", ...}
+SPECIAL_TOKENS = TOKENIZER_FOLDER / "special_tokens.json"  # which text plays which part: {"eos": "<eos>", ...}
 
-CHECKPOINTS = Path("checkpoints")                       # trained models that a person put there to start from
-EXAM = Path("exam")                                     # RoboBench: a folder for each set of tasks
-ANSWERS = Path("data/exam/answers.jsonl")               # what each file answered, and what became of it
+CHECKPOINTS = Path("checkpoints")  # trained models that a person put there to start from
+EXAM = Path("exam")  # RoboBench: a folder for each set of tasks
+ANSWERS = Path("data/exam/answers.jsonl")  # what each file answered, and what became of it
 TRAINED = Path("models/trained")
 GGUF = Path("models/gguf")
 IMPORTANCE = GGUF / "imatrix.gguf"
@@ -34,4 +34,4 @@ RELEASE = Path("models/release")
 METRICS = Path("metrics")
 REPORTS = Path("reports")
 
-STATE = Path(".state")          # what is neither input nor output: downloads, checkpoints, databases, logs
+STATE = Path(".state")  # what is neither input nor output: downloads, checkpoints, databases, logs

@@ -35,7 +35,10 @@ class Bar(tqdm):
         figures = ["{rate_fmt}", *filter(None, (said["postfix"] or "").split(", "))]
         for kept in range(len(figures), -1, -1):
             end = "| {n_fmt}/{total_fmt} [" + ", ".join(["{elapsed}<{remaining}", *figures[:kept]]) + "]"
-            if not said["ncols"] or disp_len(self.format_meter(**{**said, "ncols": None, "bar_format": "{l_bar}" + end})) < said["ncols"]:
+            if (
+                not said["ncols"]
+                or disp_len(self.format_meter(**{**said, "ncols": None, "bar_format": "{l_bar}" + end})) < said["ncols"]
+            ):
                 break
         return self.format_meter(**{**said, "bar_format": "{l_bar}{bar}" + end})
 
@@ -54,7 +57,7 @@ class LogBar(Bar):
     def __init__(self, *args, **options):
         self.shown = time.monotonic()
         super().__init__(*args, **options, ncols=None)
-        self.ncols = None           # tqdm finds one where stdout has a terminal
+        self.ncols = None  # tqdm finds one where stdout has a terminal
 
     def display(self, msg=None, pos=None):
         now = time.monotonic()

@@ -2,7 +2,7 @@
 
 import re
 
-OLLAMAS = re.compile(r"\{\{-?\s*\.Prompt\s*-?\}\}")        # where a template of Ollama's, which Go reads, takes the prompt
+OLLAMAS = re.compile(r"\{\{-?\s*\.Prompt\s*-?\}\}")  # where a template of Ollama's, which Go reads, takes the prompt
 
 
 def as_prompt(template: str, request: str, board: str) -> str:

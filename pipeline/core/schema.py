@@ -27,16 +27,34 @@ SPLIT_PATTERNS = {
     "qwen2": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     "qwen35": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 }
-Quant = Literal["F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0", "IQ4_NL",
-                "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K"]
+Quant = Literal[
+    "F32",
+    "F16",
+    "BF16",
+    "Q8_0",
+    "Q6_K",
+    "Q5_K_M",
+    "Q5_K_S",
+    "Q5_1",
+    "Q5_0",
+    "Q4_K_M",
+    "Q4_K_S",
+    "Q4_1",
+    "Q4_0",
+    "IQ4_NL",
+    "Q3_K_L",
+    "Q3_K_M",
+    "Q3_K_S",
+    "Q2_K",
+]
 QUANTS: tuple[str, ...] = get_args(Quant)
-REFERENCE = "F16"           # the type that the others are held against
-ExamSet = Literal["people", "values", "wordings", "compositions"]       # folders of exam/
+REFERENCE = "F16"  # the type that the others are held against
+ExamSet = Literal["people", "values", "wordings", "compositions"]  # folders of exam/
 EXAM_SETS: tuple[str, ...] = get_args(ExamSet)
 
-LONGEST_NAME = 128          # characters; a file's may have 255 bytes
-MOST = 10**12               # of whatever is counted; the libraries' own numbers end at 9 * 10**18
-LONGEST_CONTEXT = 131_072   # tokens; no model of a size that fits this chain reads more
+LONGEST_NAME = 128  # characters; a file's may have 255 bytes
+MOST = 10**12  # of whatever is counted; the libraries' own numbers end at 9 * 10**18
+LONGEST_CONTEXT = 131_072  # tokens; no model of a size that fits this chain reads more
 NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
 # MLflow wants none of / : . % " ' and Docker no capitals; Ollama takes 80 characters, with `-unfinished` while a model is tried.
 MODEL_NAME = r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$"
@@ -51,25 +69,28 @@ BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 CHECKPOINT = r"^(checkpoints/[^/.][^/]*|(models:/)?[a-zA-Z0-9][a-zA-Z0-9._-]*/[0-9]+)$"
 OPTION = r"^--[a-z][a-z-]*(=\S+)?$"
 CLOCK = r"^[0-9]{2,6}:[0-5][0-9]:[0-5][0-9]$"
-IN_WORDS = {NAME: "must be a name of letters, digits, '.', '_' and '-'",
-            MODEL_NAME: "must be a name of at most 64 small letters, digits, '_' and '-', such as robo-v1-5: Ollama, MLflow and Docker take it",
-            WORDS: "must be a text of more than blanks", SHA256: "must be 64 hexadecimal digits in lower case",
-            REPOSITORY: "must be an address such as https://host/owner/name, without a password, or the path of a repository on this machine; "
-                        "clone what is reached by ssh, and give that path",
-            COMMIT: "must be the whole hash of a commit, 40 or 64 hexadecimal digits in lower case: names of branches move",
-            HUB: "must be a data set of the Hugging Face hub as OWNER/NAME",
-            SUBFOLDER: "must be a folder inside the repository such as micropython/drivers",
-            CORPUS_FOLDER: "must be a folder under corpora/, the only one that dvc.yaml watches",
-            CHECKPOINT: "must be a folder like models/trained directly under checkpoints/, the only one that dvc.yaml watches, "
-                        "or a registered version such as robo-micropython/3",
-            BLOCK: "must be a Prefect block as TYPE/NAME, such as slack-webhook/team; a URL is a secret and goes into ROBO_NOTIFY_URL",
-            OPTION: "must be an option of srun in its long form, such as --mem=64G",
-            CLOCK: 'must be hours, minutes and seconds such as "00:05:00"'}
+IN_WORDS = {
+    NAME: "must be a name of letters, digits, '.', '_' and '-'",
+    MODEL_NAME: "must be a name of at most 64 small letters, digits, '_' and '-', such as robo-v1-5: Ollama, MLflow and Docker take it",
+    WORDS: "must be a text of more than blanks",
+    SHA256: "must be 64 hexadecimal digits in lower case",
+    REPOSITORY: "must be an address such as https://host/owner/name, without a password, or the path of a repository on this machine; "
+    "clone what is reached by ssh, and give that path",
+    COMMIT: "must be the whole hash of a commit, 40 or 64 hexadecimal digits in lower case: names of branches move",
+    HUB: "must be a data set of the Hugging Face hub as OWNER/NAME",
+    SUBFOLDER: "must be a folder inside the repository such as micropython/drivers",
+    CORPUS_FOLDER: "must be a folder under corpora/, the only one that dvc.yaml watches",
+    CHECKPOINT: "must be a folder like models/trained directly under checkpoints/, the only one that dvc.yaml watches, "
+    "or a registered version such as robo-micropython/3",
+    BLOCK: "must be a Prefect block as TYPE/NAME, such as slack-webhook/team; a URL is a secret and goes into ROBO_NOTIFY_URL",
+    OPTION: "must be an option of srun in its long form, such as --mem=64G",
+    CLOCK: 'must be hours, minutes and seconds such as "00:05:00"',
+}
 
 Name = Annotated[str, Field(pattern=NAME, max_length=LONGEST_NAME)]
 Text = Annotated[str, Field(pattern=WORDS)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0, le=1)]              # of learning; a step of 1 is larger than any weight
+Rate = Annotated[float, Field(gt=0, le=1)]  # of learning; a step of 1 is larger than any weight
 Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
@@ -93,13 +114,20 @@ class File(BaseModel):
 
 # --- params.yaml ------------------------------------------------------------------------------------------------------
 
+
 class Prepare(File):
-    licenses: Annotated[list[Category], Field(min_length=1)]        # categories of licences that a file may stand under
-    min_bytes: Count                                    # shorter files are rejected
-    max_bytes: Count                                    # longer files are rejected
-    max_long_share: Annotated[float, Field(gt=0, le=1)] # of the characters in lines of more than 400; more is a table or a bundle
-    max_data_share: Annotated[float, Field(gt=0, le=1)] # of the code in numbers and bytes literals; more is a font or an image
-    max_overlap: Annotated[float, Field(gt=0, le=1)]    # of a held-out file's lines in one training package; more is a near duplicate
+    licenses: Annotated[list[Category], Field(min_length=1)]  # categories of licences that a file may stand under
+    min_bytes: Count  # shorter files are rejected
+    max_bytes: Count  # longer files are rejected
+    max_long_share: Annotated[
+        float, Field(gt=0, le=1)
+    ]  # of the characters in lines of more than 400; more is a table or a bundle
+    max_data_share: Annotated[
+        float, Field(gt=0, le=1)
+    ]  # of the code in numbers and bytes literals; more is a font or an image
+    max_overlap: Annotated[
+        float, Field(gt=0, le=1)
+    ]  # of a held-out file's lines in one training package; more is a near duplicate
 
 
 class Evaluate(File):
@@ -112,25 +140,27 @@ class Export(File):
 
 
 class Curriculum(File):
-    draws: Annotated[int, Field(ge=1)]                  # how often a pair is drawn
+    draws: Annotated[int, Field(ge=1)]  # how often a pair is drawn
     seed: int
 
 
 class Quantize(File):
-    imatrix: bool                                       # let the training text guide types of 5 bits and below, where it helps
+    imatrix: bool  # let the training text guide types of 5 bits and below, where it helps
 
 
 class Assess(File):
-    tokens: Annotated[int, Field(ge=256, le=MOST)]      # validation tokens that each GGUF file is measured on
-    max_loss: Annotated[float, Field(ge=0)]             # percent of F16's bits per byte that the recommended type may lose
-    max_lost_tasks: Annotated[float, Field(ge=0, le=1)] # share of the exam's tasks passed by F16 that it may pass fewer
+    tokens: Annotated[int, Field(ge=256, le=MOST)]  # validation tokens that each GGUF file is measured on
+    max_loss: Annotated[float, Field(ge=0)]  # percent of F16's bits per byte that the recommended type may lose
+    max_lost_tasks: Annotated[
+        float, Field(ge=0, le=1)
+    ]  # share of the exam's tasks passed by F16 that it may pass fewer
 
 
 class Exam(File):
-    prompt: str                                         # in which a request is asked: {request}, and {board} where that is wanted
-    max_new_tokens: Count                               # of an answer
+    prompt: str  # in which a request is asked: {request}, and {board} where that is wanted
+    max_new_tokens: Count  # of an answer
     sets: Annotated[list[ExamSet], Field(min_length=1)]
-    completions: Annotated[int, Field(ge=0, le=MOST)]   # beginnings of held-out programs that are gone on with
+    completions: Annotated[int, Field(ge=0, le=MOST)]  # beginnings of held-out programs that are gone on with
 
 
 class Params(File):
@@ -153,12 +183,19 @@ class Params(File):
     def rules(self) -> list[tuple[bool, str]]:
         outtypes, quants = twice(self.export.outtypes), twice(self.quants)
         return [
-            (self.prepare.min_bytes < self.prepare.max_bytes,
-             f"prepare.min_bytes: {self.prepare.min_bytes} is not below max_bytes {self.prepare.max_bytes}"),
-            ("f16" in self.export.outtypes and "f32" in self.export.outtypes,
-             "export.outtypes: must hold f16, which the quantizer reads, and f32, which parity is proven on"),
+            (
+                self.prepare.min_bytes < self.prepare.max_bytes,
+                f"prepare.min_bytes: {self.prepare.min_bytes} is not below max_bytes {self.prepare.max_bytes}",
+            ),
+            (
+                "f16" in self.export.outtypes and "f32" in self.export.outtypes,
+                "export.outtypes: must hold f16, which the quantizer reads, and f32, which parity is proven on",
+            ),
             (not outtypes, f"export.outtypes: {', '.join(outtypes)} stands twice"),
-            ("{request}" in self.exam.prompt, "exam.prompt: must hold {request}, or the model never sees what it is asked"),
+            (
+                "{request}" in self.exam.prompt,
+                "exam.prompt: must hold {request}, or the model never sees what it is asked",
+            ),
             (not twice(self.exam.sets), f"exam.sets: a set stands twice in {self.exam.sets}"),
             (not quants, f"quants: {', '.join(quants)} stands twice"),
         ]
@@ -166,11 +203,14 @@ class Params(File):
 
 # --- configs/ ---------------------------------------------------------------------------------------------------------
 
+
 class Source(File):
     name: Name
-    license: Text                                       # SPDX expression: what the source is said to stand under
-    split: Literal["train", "val", "test"]              # whole packages only, so that none stands on both sides
-    include: Annotated[list[str], Field(min_length=1)]  # shell patterns over the path inside the source; * crosses folders
+    license: Text  # SPDX expression: what the source is said to stand under
+    split: Literal["train", "val", "test"]  # whole packages only, so that none stands on both sides
+    include: Annotated[
+        list[str], Field(min_length=1)
+    ]  # shell patterns over the path inside the source; * crosses folders
     exclude: list[str] = []
 
     @property
@@ -193,7 +233,9 @@ class GitSource(Source):
     kind: Literal["git"]
     url: Annotated[str, Field(pattern=REPOSITORY)]
     commit: Annotated[str, Field(pattern=COMMIT)]
-    subfolder: Annotated[str, Field(pattern=SUBFOLDER)] = "."      # whose files are the source's; licences of the folders above are read too
+    subfolder: Annotated[str, Field(pattern=SUBFOLDER)] = (
+        "."  # whose files are the source's; licences of the folders above are read too
+    )
 
     @property
     def pinned(self) -> str:
@@ -204,23 +246,25 @@ class FolderSource(Source):
     kind: Literal["folder"]
     path: Annotated[str, Field(pattern=CORPUS_FOLDER, max_length=LONGEST_NAME)]
     # auto: prepare divides its files among all three, by groups that belong together
-    split: Literal["train", "val", "test", "auto"]      # ty: ignore[incompatible-attribute-override]    wider than any other source's
+    split: Literal["train", "val", "test", "auto"]  # ty: ignore[incompatible-attribute-override]    wider than any other source's
 
 
 class Columns(File):
     text: Text
-    license: Text | None = None                         # a row's own licence, or a list of them
-    path: Text | None = None                            # what the row's file was called
+    license: Text | None = None  # a row's own licence, or a list of them
+    path: Text | None = None  # what the row's file was called
 
 
 class DatasetSource(Source):
     kind: Literal["dataset"]
     columns: Columns
-    path: Annotated[str, Field(pattern=CORPUS_FOLDER, max_length=LONGEST_NAME)] | None = None      # .parquet, .jsonl, .arrow, or a folder of one
+    path: Annotated[str, Field(pattern=CORPUS_FOLDER, max_length=LONGEST_NAME)] | None = (
+        None  # .parquet, .jsonl, .arrow, or a folder of one
+    )
     hub: Annotated[str, Field(pattern=HUB)] | None = None
     revision: Annotated[str, Field(pattern=COMMIT)] | None = None
-    subset: Text | None = None                          # which the hub calls a configuration
-    part: Text = "train"                                # of those that the data set was divided into by others
+    subset: Text | None = None  # which the hub calls a configuration
+    part: Text = "train"  # of those that the data set was divided into by others
 
     @property
     def pinned(self) -> str | None:
@@ -235,24 +279,42 @@ def package(source: Source) -> str:
 def overlaps(sources: Sequence[Source]) -> list[str]:
     """Pairs of folders, one inside the other or the same, that stand in different splits."""
     folders = [s for s in sources if isinstance(s, FolderSource)]
-    return [f"{a.path} ({a.split}) and {b.path} ({b.split})" for a in folders for b in folders
-            if a is not b and a.split != b.split and Path(b.path).is_relative_to(a.path)]
+    return [
+        f"{a.path} ({a.split}) and {b.path} ({b.split})"
+        for a in folders
+        for b in folders
+        if a is not b and a.split != b.split and Path(b.path).is_relative_to(a.path)
+    ]
 
 
 class Corpus(File):
-    sources: Annotated[list[Annotated[PackageSource | GitSource | DatasetSource | FolderSource, Field(discriminator="kind")]], Field(min_length=1)]
+    sources: Annotated[
+        list[Annotated[PackageSource | GitSource | DatasetSource | FolderSource, Field(discriminator="kind")]],
+        Field(min_length=1),
+    ]
 
     def rules(self) -> list[tuple[bool, str]]:
         same, crossing = twice([package(source) for source in self.sources]), overlaps(self.sources)
         return [
             (not same, f"sources: two are the same package: {', '.join(same)}"),
-            *(((source.path is None) != (source.hub is None) and (source.hub is None) == (source.revision is None),
-               f"sources.{i}: a data set has either `path`, or `hub` with the `revision`, a commit, that is read")
-              for i, source in enumerate(self.sources) if isinstance(source, DatasetSource)),
-            *((not fault, f"sources.{i}.license: {fault}") for i, fault in enumerate(licenses.fault(source.license) for source in self.sources)),
+            *(
+                (
+                    (source.path is None) != (source.hub is None) and (source.hub is None) == (source.revision is None),
+                    f"sources.{i}: a data set has either `path`, or `hub` with the `revision`, a commit, that is read",
+                )
+                for i, source in enumerate(self.sources)
+                if isinstance(source, DatasetSource)
+            ),
+            *(
+                (not fault, f"sources.{i}.license: {fault}")
+                for i, fault in enumerate(licenses.fault(source.license) for source in self.sources)
+            ),
             (not crossing, f"sources: one folder in two splits makes held-out figures too good: {'; '.join(crossing)}"),
-            ({s.split for s in self.sources} >= {"train", "val", "test"} or "auto" in {s.split for s in self.sources},
-             "sources: each of the splits train, val and test needs one source at least; a folder with `split: auto` is divided among all three"),
+            (
+                {s.split for s in self.sources} >= {"train", "val", "test"}
+                or "auto" in {s.split for s in self.sources},
+                "sources: each of the splits train, val and test needs one source at least; a folder with `split: auto` is divided among all three",
+            ),
         ]
 
 
@@ -261,7 +323,7 @@ class SpecialTokens(File):
     eos: Text
     bos: Text
     unk: Text
-    fim_prefix: Text | None = None                      # of fill-in-the-middle: all three or none
+    fim_prefix: Text | None = None  # of fill-in-the-middle: all three or none
     fim_suffix: Text | None = None
     fim_middle: Text | None = None
 
@@ -274,7 +336,13 @@ def split_name(pattern: str) -> str | None:
 def pieces(text: str, pattern: str) -> list[str]:
     """What a split pattern, given as split_name() takes it, makes of a text. A token never reaches over two pieces."""
     from tokenizers import Regex, pre_tokenizers
-    return [piece for piece, _ in pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split_name(pattern) or pattern]), "isolated").pre_tokenize_str(text)]
+
+    return [
+        piece
+        for piece, _ in pre_tokenizers.Split(
+            Regex(SPLIT_PATTERNS[split_name(pattern) or pattern]), "isolated"
+        ).pre_tokenize_str(text)
+    ]
 
 
 def of_text(special: str, pattern: str) -> bool:
@@ -293,50 +361,71 @@ class Tokenizer(File):
         parts = self.special_tokens.model_dump(exclude_none=True)
         specials, known = list(parts.values()), split_name(self.split_pattern)
         return [
-            *((not known or not of_text(token, self.split_pattern),
-               f"special_tokens.{part}: {token!r} is a word that ordinary text may hold; something like '<{part}>' is not")
-              for part, token in parts.items()),
-            *((not re.search(r'\{\{|\}\}|"', token),
-               f"special_tokens.{part}: {token!r}: Ollama's template and Modelfile can hold neither braces in pairs nor quotation marks")
-              for part, token in parts.items()),
-            (known is not None,
-             "split_pattern: llama.cpp has no such pattern, so the served model would tokenize differently; "
-             f"use one of the names {', '.join(SPLIT_PATTERNS)} or its regular expression"),
-            (len(specials) in (4, 7),
-             "special_tokens: fim_prefix, fim_suffix and fim_middle only make sense together; give all three or none"),
+            *(
+                (
+                    not known or not of_text(token, self.split_pattern),
+                    f"special_tokens.{part}: {token!r} is a word that ordinary text may hold; something like '<{part}>' is not",
+                )
+                for part, token in parts.items()
+            ),
+            *(
+                (
+                    not re.search(r'\{\{|\}\}|"', token),
+                    f"special_tokens.{part}: {token!r}: Ollama's template and Modelfile can hold neither braces in pairs nor quotation marks",
+                )
+                for part, token in parts.items()
+            ),
+            (
+                known is not None,
+                "split_pattern: llama.cpp has no such pattern, so the served model would tokenize differently; "
+                f"use one of the names {', '.join(SPLIT_PATTERNS)} or its regular expression",
+            ),
+            (
+                len(specials) in (4, 7),
+                "special_tokens: fim_prefix, fim_suffix and fim_middle only make sense together; give all three or none",
+            ),
             (not twice(specials), "special_tokens: two tokens have the same text"),
-            (not twice(self.training_files), f"training_files: {', '.join(twice(self.training_files))} stands twice, so its text would count twice"),
+            (
+                not twice(self.training_files),
+                f"training_files: {', '.join(twice(self.training_files))} stands twice, so its text would count twice",
+            ),
         ]
 
 
 class Data(File):
     train_path: str
     val_path: str
-    block_size: Annotated[int, Field(ge=8, le=LONGEST_CONTEXT)]             # tokens in a sample = context_length
-    stride: Count                                       # tokens between the starts of two samples
+    block_size: Annotated[int, Field(ge=8, le=LONGEST_CONTEXT)]  # tokens in a sample = context_length
+    stride: Count  # tokens between the starts of two samples
     dtype: Literal["uint16", "uint32"]
-    batch_size: Count                                   # samples in a micro-batch
-    num_workers: Annotated[int, Field(ge=0, le=64)]     # processes that read
-    tasks_share: Annotated[float, Field(ge=0, le=1)]    # of the samples; the others are raw text
-    tasks_loss: Literal["answer", "all"]                # what of a pair is learned
+    batch_size: Count  # samples in a micro-batch
+    num_workers: Annotated[int, Field(ge=0, le=64)]  # processes that read
+    tasks_share: Annotated[float, Field(ge=0, le=1)]  # of the samples; the others are raw text
+    tasks_loss: Literal["answer", "all"]  # what of a pair is learned
 
     def rules(self) -> list[tuple[bool, str]]:
-        return [(self.stride <= self.block_size,
-                 f"stride: {self.stride} is larger than block_size {self.block_size}, so text would be left out")]
+        return [
+            (
+                self.stride <= self.block_size,
+                f"stride: {self.stride} is larger than block_size {self.block_size}, so text would be left out",
+            )
+        ]
 
 
 class Model(File):
-    architecture: Literal["gpt2", "llama", "qwen3"] = "gpt2"       # what the reference's profiles mean, which have neither this key
+    architecture: Literal["gpt2", "llama", "qwen3"] = (
+        "gpt2"  # what the reference's profiles mean, which have neither this key
+    )
     vocab_size: Annotated[int, Field(ge=300, le=MOST)]
     context_length: Annotated[int, Field(ge=8, le=LONGEST_CONTEXT)]
     d_model: Annotated[int, Field(ge=8, le=MOST)]
     n_layers: Count
     n_heads: Count
-    n_kv_heads: Count | None = None                         # grouped-query heads; gpt2 has none
+    n_kv_heads: Count | None = None  # grouped-query heads; gpt2 has none
     d_ff: Annotated[int, Field(ge=8, le=MOST)]
-    tie_embeddings: bool = True                         # nor this one
-    bias: bool | None = None                            # of gpt2's linear layers and norms; left out: as GPT-2 has them
-    dropout: Fraction                                   # inside the feed-forward layer, and the default of the other three
+    tie_embeddings: bool = True  # nor this one
+    bias: bool | None = None  # of gpt2's linear layers and norms; left out: as GPT-2 has them
+    dropout: Fraction  # inside the feed-forward layer, and the default of the other three
     emb_dropout: Fraction | None = None
     attn_dropout: Fraction | None = None
     resid_dropout: Fraction | None = None
@@ -345,43 +434,61 @@ class Model(File):
         width, gpt2 = self.d_model // self.n_heads, self.architecture == "gpt2"
         return [
             (self.d_model % self.n_heads == 0, f"n_heads: {self.n_heads} does not divide d_model {self.d_model}"),
-            (self.d_model % self.n_heads != 0 or (width >= 32 and width % 2 == 0),
-             f"n_heads: {self.n_heads} heads over d_model {self.d_model} leave {width} per head; "
-             "64 or 128 is usual, an even number of at least 32 is needed"),
-            (gpt2 or self.n_kv_heads is not None,
-             f"n_kv_heads: missing; architecture {self.architecture} needs it (= n_heads for no grouping)"),
-            (not gpt2 or self.n_kv_heads in (None, self.n_heads),
-             f"n_kv_heads: {self.n_kv_heads}; gpt2 has no grouped heads, use architecture: llama or leave it out"),
-            (self.n_kv_heads is None or self.n_heads % self.n_kv_heads == 0,
-             f"n_kv_heads: {self.n_kv_heads} does not divide n_heads {self.n_heads}"),
-            (not gpt2 or self.d_ff == 4 * self.d_model, f"d_ff: {self.d_ff}; llama.cpp's gpt2 needs 4 x d_model = {4 * self.d_model}"),
-            (gpt2 or not self.bias, f"bias: {self.architecture} has no biases; leave it out, or use architecture: gpt2"),
+            (
+                self.d_model % self.n_heads != 0 or (width >= 32 and width % 2 == 0),
+                f"n_heads: {self.n_heads} heads over d_model {self.d_model} leave {width} per head; "
+                "64 or 128 is usual, an even number of at least 32 is needed",
+            ),
+            (
+                gpt2 or self.n_kv_heads is not None,
+                f"n_kv_heads: missing; architecture {self.architecture} needs it (= n_heads for no grouping)",
+            ),
+            (
+                not gpt2 or self.n_kv_heads in (None, self.n_heads),
+                f"n_kv_heads: {self.n_kv_heads}; gpt2 has no grouped heads, use architecture: llama or leave it out",
+            ),
+            (
+                self.n_kv_heads is None or self.n_heads % self.n_kv_heads == 0,
+                f"n_kv_heads: {self.n_kv_heads} does not divide n_heads {self.n_heads}",
+            ),
+            (
+                not gpt2 or self.d_ff == 4 * self.d_model,
+                f"d_ff: {self.d_ff}; llama.cpp's gpt2 needs 4 x d_model = {4 * self.d_model}",
+            ),
+            (
+                gpt2 or not self.bias,
+                f"bias: {self.architecture} has no biases; leave it out, or use architecture: gpt2",
+            ),
         ]
 
 
 class Training(File):
     optimizer: Literal["adamw", "muon"]
     learning_rate: Rate
-    muon_learning_rate: Rate | None = None     # for the matrices, where the optimizer is muon
-    init_from: Annotated[str, Field(pattern=CHECKPOINT, max_length=2 * LONGEST_NAME)] | None     # weights to start from instead of random ones
-    warmup_ratio: Fraction                              # share of the steps, or of the time where max_time is nearer
+    muon_learning_rate: Rate | None = None  # for the matrices, where the optimizer is muon
+    init_from: (
+        Annotated[str, Field(pattern=CHECKPOINT, max_length=2 * LONGEST_NAME)] | None
+    )  # weights to start from instead of random ones
+    warmup_ratio: Fraction  # share of the steps, or of the time where max_time is nearer
     min_lr: Annotated[float, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)]
     grad_clip_norm: Annotated[float, Field(gt=0)] | None
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
-    force_precision: bool                               # take bf16-mixed even on a CPU that is slow at it
+    force_precision: bool  # take bf16-mixed even on a CPU that is slow at it
     accumulate_grad_batches: Count
-    max_steps: Count                                    # optimizer steps; the smallest of the three limits wins
-    max_tokens: Count | None                            # no step is begun that would exceed them
-    max_time: Annotated[str, Field(pattern=CLOCK)] | None       # HH:MM:SS in training, over all resumed runs
-    eval_every: Count                                   # optimizer steps
-    patience: Count | None                              # evaluations without a better val loss, after which training stops
-    keep: Literal["best", "last"]                       # which weights become models/trained; best is by val loss
-    sample_prompts: list[Text]                          # the model goes on with each at every evaluation
-    checkpoint_every: Count                             # optimizer steps
+    max_steps: Count  # optimizer steps; the smallest of the three limits wins
+    max_tokens: Count | None  # no step is begun that would exceed them
+    max_time: Annotated[str, Field(pattern=CLOCK)] | None  # HH:MM:SS in training, over all resumed runs
+    eval_every: Count  # optimizer steps
+    patience: Count | None  # evaluations without a better val loss, after which training stops
+    keep: Literal["best", "last"]  # which weights become models/trained; best is by val loss
+    sample_prompts: list[Text]  # the model goes on with each at every evaluation
+    checkpoint_every: Count  # optimizer steps
     compile: bool
-    seed: Annotated[int, Field(ge=0, le=2**32 - 2)]     # as llama.cpp takes it too, for which one more means another seed each time
+    seed: Annotated[
+        int, Field(ge=0, le=2**32 - 2)
+    ]  # as llama.cpp takes it too, for which one more means another seed each time
     devices: Count
     strategy: Literal["auto", "ddp", "fsdp"]
     num_nodes: Count
@@ -391,23 +498,40 @@ class Training(File):
         rates = {"learning_rate": self.learning_rate, "muon_learning_rate": self.muon_learning_rate}
         rates = {key: rate for key, rate in rates.items() if rate is not None}
         return [
-            *((self.min_lr <= rate, f"min_lr: {self.min_lr} is larger than {key} {rate}; {key} / 5 is usual") for key, rate in rates.items()),
-            *((rate * self.weight_decay < 1,
-               f"weight_decay: {self.weight_decay} at {key} {rate} would take a step's whole weights and more; 0.1 to 1 is usual")
-              for key, rate in rates.items()),
-            (self.betas[1] > 0, f"betas: {self.betas}: the second must be above 0, or each gradient is divided by itself; [0.9, 0.95] is usual"),
-            (self.max_time is None or re.search("[1-9]", self.max_time) is not None,
-             f'max_time: "{self.max_time}" leaves no time to train; null sets no limit'),
-            (muon == (self.muon_learning_rate is not None),
-             f"muon_learning_rate: {'missing; optimizer muon needs it (0.005 is a start)' if muon else 'only optimizer: muon reads it; remove it'}"),
-            (self.strategy != "fsdp" or (self.optimizer, self.keep, self.sample_prompts) == ("adamw", "last", []),
-             "strategy: fsdp splits every matrix over the devices, so it needs optimizer: adamw (Muon works on whole matrices), "
-             "keep: last and sample_prompts: []; models of this size train as well with strategy: ddp"),
+            *(
+                (self.min_lr <= rate, f"min_lr: {self.min_lr} is larger than {key} {rate}; {key} / 5 is usual")
+                for key, rate in rates.items()
+            ),
+            *(
+                (
+                    rate * self.weight_decay < 1,
+                    f"weight_decay: {self.weight_decay} at {key} {rate} would take a step's whole weights and more; 0.1 to 1 is usual",
+                )
+                for key, rate in rates.items()
+            ),
+            (
+                self.betas[1] > 0,
+                f"betas: {self.betas}: the second must be above 0, or each gradient is divided by itself; [0.9, 0.95] is usual",
+            ),
+            (
+                self.max_time is None or re.search("[1-9]", self.max_time) is not None,
+                f'max_time: "{self.max_time}" leaves no time to train; null sets no limit',
+            ),
+            (
+                muon == (self.muon_learning_rate is not None),
+                f"muon_learning_rate: {'missing; optimizer muon needs it (0.005 is a start)' if muon else 'only optimizer: muon reads it; remove it'}",
+            ),
+            (
+                self.strategy != "fsdp" or (self.optimizer, self.keep, self.sample_prompts) == ("adamw", "last", []),
+                "strategy: fsdp splits every matrix over the devices, so it needs optimizer: adamw (Muon works on whole matrices), "
+                "keep: last and sample_prompts: []; models of this size train as well with strategy: ddp",
+            ),
         ]
 
 
 class Parameters(File):
     """Ollama's generation parameters; ranges as in its documentation."""
+
     temperature: Annotated[float, Field(ge=0, le=2)]
     top_p: Annotated[float, Field(ge=0, le=1)]
     top_k: Annotated[int, Field(ge=1, le=100)]
@@ -418,56 +542,84 @@ class Parameters(File):
 
 
 class Serving(File):
-    name: Annotated[str, Field(pattern=MODEL_NAME)]     # in Ollama, and of the registered model in MLflow
-    quant: Literal["auto", Quant]                       # auto: the one that metrics/assess.json recommends
+    name: Annotated[str, Field(pattern=MODEL_NAME)]  # in Ollama, and of the registered model in MLflow
+    quant: Literal["auto", Quant]  # auto: the one that metrics/assess.json recommends
     template: str
     parameters: Parameters
     smoke_prompt: Text
 
     def rules(self) -> list[tuple[bool, str]]:
         return [
-            (bool(OLLAMAS.search(self.template)),
-             "template: must hold {{ .Prompt }}, or the model never sees what it is asked"),
+            (
+                bool(OLLAMAS.search(self.template)),
+                "template: must hold {{ .Prompt }}, or the model never sees what it is asked",
+            ),
             *((False, f"template: {fault}") for fault in faults(self.template)),
-            *(('"""' not in text, f"{key}: a Modelfile can hold three quotation marks in a row only as the end of a text")
-              for key, text in (("template", self.template), *(("parameters.stop", stop) for stop in self.parameters.stop))),
+            *(
+                (
+                    '"""' not in text,
+                    f"{key}: a Modelfile can hold three quotation marks in a row only as the end of a text",
+                )
+                for key, text in (
+                    ("template", self.template),
+                    *(("parameters.stop", stop) for stop in self.parameters.stop),
+                )
+            ),
         ]
 
 
 class Gates(File):
     """What a version must prove before it may serve; null switches a gate off."""
-    max_val_loss: Annotated[float, Field(gt=0)] | None              # nats per token on held-out packages; below it passes
-    max_bits_per_byte_rise: Annotated[float, Field(ge=0)] | None    # percent above the champion's, on the champion's held-out text
-    max_quant_loss: Annotated[float, Field(ge=0)] | None            # percent of float16's bits per byte that the served type loses
-    min_syntax_rate: Annotated[float, Field(ge=0, le=1)] | None     # share of the served type's completions that MicroPython compiles
-    min_people_rate: Annotated[float, Field(ge=0, le=1)] | None     # share of the people's requests that the served type's programs fulfil
-    min_api_rate: Annotated[float, Field(ge=0, le=1)] | None        # share of the board's names in those programs that exist there
+
+    max_val_loss: Annotated[float, Field(gt=0)] | None  # nats per token on held-out packages; below it passes
+    max_bits_per_byte_rise: (
+        Annotated[float, Field(ge=0)] | None
+    )  # percent above the champion's, on the champion's held-out text
+    max_quant_loss: (
+        Annotated[float, Field(ge=0)] | None
+    )  # percent of float16's bits per byte that the served type loses
+    min_syntax_rate: (
+        Annotated[float, Field(ge=0, le=1)] | None
+    )  # share of the served type's completions that MicroPython compiles
+    min_people_rate: (
+        Annotated[float, Field(ge=0, le=1)] | None
+    )  # share of the people's requests that the served type's programs fulfil
+    min_api_rate: (
+        Annotated[float, Field(ge=0, le=1)] | None
+    )  # share of the board's names in those programs that exist there
 
 
 class Slurm(File):
     """The cluster that trains: what `srun` is asked for, beside the nodes and devices of the training config."""
-    partition: Name | None = None                       # left out: Slurm's default, as for the account and the time
+
+    partition: Name | None = None  # left out: Slurm's default, as for the account and the time
     account: Name | None = None
-    time: Annotated[str, Field(pattern=CLOCK)] | None = None        # of one job; a training that takes longer goes on in the next
-    cpus: Annotated[int, Field(ge=1)]                   # of each device
-    gpus: bool                                          # whether devices are GPUs, of which each job gets as many per node
-    options: list[Annotated[str, Field(pattern=OPTION)]] = []       # more of srun's
+    time: Annotated[str, Field(pattern=CLOCK)] | None = (
+        None  # of one job; a training that takes longer goes on in the next
+    )
+    cpus: Annotated[int, Field(ge=1)]  # of each device
+    gpus: bool  # whether devices are GPUs, of which each job gets as many per node
+    options: list[Annotated[str, Field(pattern=OPTION)]] = []  # more of srun's
 
 
 class Operations(File):
-    promotion: Literal["manual", "auto"]                # auto: a version that passes every gate becomes the champion by itself
+    promotion: Literal["manual", "auto"]  # auto: a version that passes every gate becomes the champion by itself
     gates: Gates
-    reconcile_every: Annotated[float, Field(ge=0.1, le=86_400)] # seconds
-    drift_after: Annotated[float, Field(ge=0)]          # seconds
-    keep: Count                                         # versions in Ollama, the serving one among them
-    notify_block: Annotated[str, Field(pattern=BLOCK)] | None       # of Prefect
-    slurm: Slurm | None = None                          # the training runs where the run was started
+    reconcile_every: Annotated[float, Field(ge=0.1, le=86_400)]  # seconds
+    drift_after: Annotated[float, Field(ge=0)]  # seconds
+    keep: Count  # versions in Ollama, the serving one among them
+    notify_block: Annotated[str, Field(pattern=BLOCK)] | None  # of Prefect
+    slurm: Slurm | None = None  # the training runs where the run was started
 
     def rules(self) -> list[tuple[bool, str]]:
         time = self.slurm.time if self.slurm else None
         return [
-            (self.promotion == "manual" or any(limit is not None for limit in self.gates.model_dump().values()),
-             "promotion: auto with every gate null would serve whatever was built; set a gate, or promotion: manual"),
-            (time is None or minutes(time) >= 5,
-             f'slurm.time: "{time}" leaves no time to train before Slurm\'s warning, two minutes before the end; "04:00:00" is usual'),
+            (
+                self.promotion == "manual" or any(limit is not None for limit in self.gates.model_dump().values()),
+                "promotion: auto with every gate null would serve whatever was built; set a gate, or promotion: manual",
+            ),
+            (
+                time is None or minutes(time) >= 5,
+                f'slurm.time: "{time}" leaves no time to train before Slurm\'s warning, two minutes before the end; "04:00:00" is usual',
+            ),
         ]

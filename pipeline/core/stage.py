@@ -18,9 +18,9 @@ from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import DISK_FULL
 
 PR_SET_PDEATHSIG = 1
-EX_TEMPFAIL = 75        # sysexits.h: the user is invited to try again
-INTERRUPTED = 128 + signal.SIGINT       # as shells say it
-SAFE_PATH = "PYTHONSAFEPATH"            # Python does not look for modules where it is started; pipeline/__init__.py says why
+EX_TEMPFAIL = 75  # sysexits.h: the user is invited to try again
+INTERRUPTED = 128 + signal.SIGINT  # as shells say it
+SAFE_PATH = "PYTHONSAFEPATH"  # Python does not look for modules where it is started; pipeline/__init__.py says why
 
 
 def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
@@ -28,7 +28,7 @@ def die_with_parent(signal_number: int = signal.SIGTERM) -> None:
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number)
-        if os.getppid() != parent:      # it died between the two lines above
+        if os.getppid() != parent:  # it died between the two lines above
             os.kill(os.getpid(), signal_number)
 
 
@@ -59,7 +59,10 @@ def explain(name: str, error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, FileNotFoundError) and error.filename is not None and not Path(error.filename).is_absolute():
         return f"{error.filename}: no such file; the stages before {name} make it: run `dvc repro {name}`", 1
     if isinstance(error, OSError) and error.errno in DISK_FULL:
-        return f"{error.filename or Path.cwd()}: the disk is full. Nothing unfinished was left there; free some space and run again", 1
+        return (
+            f"{error.filename or Path.cwd()}: the disk is full. Nothing unfinished was left there; free some space and run again",
+            1,
+        )
     return None
 
 
@@ -70,8 +73,8 @@ def run(name: str, main: Callable[..., None], **arguments) -> None:
     """
     die_with_parent()
     prepare()
-    os.environ[SAFE_PATH] = "1"                     # for the children of libraries: multiprocessing's, the compiler's
-    os.register_at_fork(after_in_child=follow)      # datasets' workers would wait for a dead stage for ever
+    os.environ[SAFE_PATH] = "1"  # for the children of libraries: multiprocessing's, the compiler's
+    os.register_at_fork(after_in_child=follow)  # datasets' workers would wait for a dead stage for ever
     try:
         main(StageConfig(load(), name), **arguments)
         sys.stdout.flush()

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.core.files import read_json, sha256, write_json
 from pipeline.core.paths import METRICS
 
-TRAINING, INFERENCE = TIMINGS = ("speed", "inference_speed")     # stems of their files under metrics/ and reports/
+TRAINING, INFERENCE = TIMINGS = ("speed", "inference_speed")  # stems of their files under metrics/ and reports/
 OF = "of"
 
 

@@ -20,12 +20,53 @@ CHOICE = re.compile(r"\[([^\[\]]*)\]")
 SYMBOL = re.compile(r"<([a-z][a-z-]*)>")
 SLOT = re.compile(r"\{([a-z_]\w*)(?:\.([a-z]+))?\}")
 VERB = re.compile(r"~(\+?)(\w+)")
-DEPTH = 20              # of phrases that hold phrases; deeper ones hold themselves
-IRREGULAR = {"be": ("is", "being"), "have": ("has", "having"), "do": ("does", "doing"), "go": ("goes", "going"), "lie": ("lies", "lying")}
+DEPTH = 20  # of phrases that hold phrases; deeper ones hold themselves
+IRREGULAR = {
+    "be": ("is", "being"),
+    "have": ("has", "having"),
+    "do": ("does", "doing"),
+    "go": ("goes", "going"),
+    "lie": ("lies", "lying"),
+}
 PLURAL = {"be": "are"}
-DOUBLED = {             # whose last letter is written twice: running
-    "begin", "clap", "cut", "dim", "dip", "drop", "drum", "flip", "get", "hit", "hum", "let", "log", "map", "nod", "plan", "plot", "program",
-    "put", "quit", "run", "scan", "scrub", "set", "shut", "sit", "skip", "snap", "spin", "step", "stop", "sum", "swap", "tap", "transmit", "wag"}
+DOUBLED = {  # whose last letter is written twice: running
+    "begin",
+    "clap",
+    "cut",
+    "dim",
+    "dip",
+    "drop",
+    "drum",
+    "flip",
+    "get",
+    "hit",
+    "hum",
+    "let",
+    "log",
+    "map",
+    "nod",
+    "plan",
+    "plot",
+    "program",
+    "put",
+    "quit",
+    "run",
+    "scan",
+    "scrub",
+    "set",
+    "shut",
+    "sit",
+    "skip",
+    "snap",
+    "spin",
+    "step",
+    "stop",
+    "sum",
+    "swap",
+    "tap",
+    "transmit",
+    "wag",
+}
 
 
 def expand(template: str, rng: Random, words: dict[str, list[str]]) -> str:
@@ -74,4 +115,6 @@ def inflect(text: str, form: str) -> str:
     if form in ("to", "should"):
         return VERB.sub(lambda match: match[2], VERB.sub(lambda match: f"{form} {match[2]}", text, count=1))
     change = {"base": str, "s": third, "ing": gerund}[form]
-    return VERB.sub(lambda match: (PLURAL.get(match[2], match[2]) if match[1] and form == "s" else change(match[2])), text)
+    return VERB.sub(
+        lambda match: PLURAL.get(match[2], match[2]) if match[1] and form == "s" else change(match[2]), text
+    )

@@ -14,34 +14,45 @@ from pipeline.core.errors import UserError
 from pipeline.core.paths import EXAM
 
 HELD_OUT = EXAM / "held_out.yaml"
-DRAWS = 10_000          # after which there is taken to be no value that may be drawn
+DRAWS = 10_000  # after which there is taken to be no value that may be drawn
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """What exam/held_out.yaml lists, each kind in the unit that its name says."""
-    pins: dict[str, list[int]]      # of each board
+
+    pins: dict[str, list[int]]  # of each board
     milliseconds: frozenset
-    rates: frozenset                # times a second
+    rates: frozenset  # times a second
     hertz: frozenset
     percents: frozenset
     degrees: frozenset
     counts: frozenset
     centimetres: frozenset
-    levels: frozenset               # of an ADC, 0..65535
+    levels: frozenset  # of an ADC, 0..65535
     volts: frozenset
-    colours: frozenset              # (red, green, blue)
-    texts: frozenset                # in lower case
+    colours: frozenset  # (red, green, blue)
+    texts: frozenset  # in lower case
 
 
 @cache
 def held_out(path: Path = HELD_OUT) -> HeldOut:
     """Raises UserError for a missing file or broken YAML."""
     v = read_yaml(path)["values"]
-    return HeldOut({board: list(pins) for board, pins in v["pins"].items()}, frozenset(v["milliseconds"]), frozenset(v["times_a_second"]),
-                   frozenset(v["hertz"]), frozenset(v["percents"]), frozenset(v["degrees"]), frozenset(v["counts"]), frozenset(v["centimetres"]),
-                   frozenset(v["adc_u16"]), frozenset(v["volts"]), frozenset(tuple(colour) for colour in v["colours"]),
-                   frozenset(text.lower() for text in v["texts"]))
+    return HeldOut(
+        {board: list(pins) for board, pins in v["pins"].items()},
+        frozenset(v["milliseconds"]),
+        frozenset(v["times_a_second"]),
+        frozenset(v["hertz"]),
+        frozenset(v["percents"]),
+        frozenset(v["degrees"]),
+        frozenset(v["counts"]),
+        frozenset(v["centimetres"]),
+        frozenset(v["adc_u16"]),
+        frozenset(v["volts"]),
+        frozenset(tuple(colour) for colour in v["colours"]),
+        frozenset(text.lower() for text in v["texts"]),
+    )
 
 
 @cache
@@ -56,7 +67,9 @@ def compositions(path: Path = HELD_OUT) -> list[frozenset]:
     return [frozenset(each) for each in read_yaml(path)["compositions"]]
 
 
-def between(draw: Callable[[Random], Any], rng: Random, away: Container, key: Callable[[Any], Any] = lambda found: found) -> Any:
+def between(
+    draw: Callable[[Random], Any], rng: Random, away: Container, key: Callable[[Any], Any] = lambda found: found
+) -> Any:
     """The first draw whose `key` is not in `away`. Raises UserError where there seems to be none."""
     for _ in range(DRAWS):
         if key(found := draw(rng)) not in away:

@@ -27,7 +27,7 @@ from pipeline.curriculum import tasks
 from pipeline.curriculum.compose import Pair, Unfit, pair
 from pipeline.curriculum.held_out import compositions, wordings
 
-LONGEST = 1500              # characters of request and program: what surely fits a context of 512
+LONGEST = 1500  # characters of request and program: what surely fits a context of 512
 BATCH = 200
 
 
@@ -68,7 +68,9 @@ def fault(made: Pair) -> str | None:
     return f"{failed.name}: {failed.said}" if failed else None
 
 
-def one(curriculum: tasks.Curriculum, seed: int, number: int, only: str | None = None) -> tuple[Pair | None, str | None]:
+def one(
+    curriculum: tasks.Curriculum, seed: int, number: int, only: str | None = None
+) -> tuple[Pair | None, str | None]:
     """(the pair, why it is not kept). There is no pair where the draw does not go together, or a template is at fault."""
     try:
         made = pair(curriculum, seed, number, only)
@@ -79,7 +81,9 @@ def one(curriculum: tasks.Curriculum, seed: int, number: int, only: str | None =
     return made, belongs_to_exam(made) or fault(made)
 
 
-_curriculum: tasks.Curriculum | None = None         # of the processes that draw, which inherit it: it is large, and slow to read
+_curriculum: tasks.Curriculum | None = (
+    None  # of the processes that draw, which inherit it: it is large, and slow to read
+)
 
 
 def batch(given: tuple[int, int, int]) -> list[tuple[dict | None, str | None]]:
@@ -105,12 +109,17 @@ def pairs(curriculum: tasks.Curriculum, seed: int, draws: int) -> Iterator[tuple
 def figures(kept: list[dict], reasons: Counter, draws: int) -> dict:
     """How many pairs there are, of what, and how varied their words are."""
     words = [re.findall(r"[\w']+|[^\w\s]", row["request"].lower()) for row in kept]
-    grams = Counter(tuple(each[n:n + 5]) for each in words for n in range(len(each) - 4))
+    grams = Counter(tuple(each[n : n + 5]) for each in words for n in range(len(each) - 4))
     frames = Counter(re.sub(r"\d+(?:\.\d+)?", "0", row["request"].lower()) for row in kept)
-    return {"draws": draws, "pairs": len(kept), "intents": dict(sorted(Counter(intent for row in kept for intent in row["intents"]).items())),
-            "distinct_5grams": round(len(grams) / max(sum(grams.values()), 1), 4),
-            "wordings_seen_once": round(sum(times == 1 for times in frames.values()) / max(len(kept), 1), 4),
-            "programs": len({row["program"] for row in kept}), "rejected": dict(reasons.most_common(20))}
+    return {
+        "draws": draws,
+        "pairs": len(kept),
+        "intents": dict(sorted(Counter(intent for row in kept for intent in row["intents"]).items())),
+        "distinct_5grams": round(len(grams) / max(sum(grams.values()), 1), 4),
+        "wordings_seen_once": round(sum(times == 1 for times in frames.values()) / max(len(kept), 1), 4),
+        "programs": len({row["program"] for row in kept}),
+        "rejected": dict(reasons.most_common(20)),
+    }
 
 
 def write(curriculum: tasks.Curriculum, draws: int, seed: int) -> None:
@@ -139,4 +148,5 @@ def main(config) -> None:
 
 if __name__ == "__main__":
     from pipeline.core import stage  # `run` is the board's here
+
     stage.run("curriculum", main)

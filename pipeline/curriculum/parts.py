@@ -17,14 +17,31 @@ from pipeline.curriculum.tasks import DeviceKind, Skill
 from pipeline.curriculum.values import Value
 
 BUSES = {"i2c": ("sda", "scl"), "uart": ("tx", "rx"), "spi": ("sck", "mosi", "miso")}
-PLAIN = ("out", "in", "near", "row")                    # kinds of pin that any free one will do for
-PICO_INSIDE = (23, 24)                                  # wired on the board: the regulator's mode, the sense of USB power
-ESP32_FREE = (2, 4, 5, 12, 13, 15, 16, 17, 18, 21, 22, 23, 25, 26, 32, 33)      # neither the flash's nor the console's, and none that only reads
-ADC_INSIDE = (0, 29, 37, 38)                            # that a board's own parts use, or that no header has
-ESP32_BUS = {"i2c": 0, "uart": 2, "spi": 2}             # the first that is free: UART 0 is the console, SPI 1 the flash
-ESP32_I2C = {"sda": [21], "scl": [22]}                  # as the boards' labels and all tutorials have it
-ROW = 0.6                                               # share of devices of several pins that get pins in a row
-USUAL = 0.7                                             # share of buses on the pins that people use, or on neighbours
+PLAIN = ("out", "in", "near", "row")  # kinds of pin that any free one will do for
+PICO_INSIDE = (23, 24)  # wired on the board: the regulator's mode, the sense of USB power
+ESP32_FREE = (
+    2,
+    4,
+    5,
+    12,
+    13,
+    15,
+    16,
+    17,
+    18,
+    21,
+    22,
+    23,
+    25,
+    26,
+    32,
+    33,
+)  # neither the flash's nor the console's, and none that only reads
+ADC_INSIDE = (0, 29, 37, 38)  # that a board's own parts use, or that no header has
+ESP32_BUS = {"i2c": 0, "uart": 2, "spi": 2}  # the first that is free: UART 0 is the console, SPI 1 the flash
+ESP32_I2C = {"sda": [21], "scl": [22]}  # as the boards' labels and all tutorials have it
+ROW = 0.6  # share of devices of several pins that get pins in a row
+USUAL = 0.7  # share of buses on the pins that people use, or on neighbours
 
 
 class Unfit(Exception):
@@ -34,12 +51,13 @@ class Unfit(Exception):
 @dataclass
 class Part:
     """A device with its pins. In a template it is its name; its pins and values are attributes."""
+
     kind: DeviceKind
-    name: str                   # of the variable
+    name: str  # of the variable
     pins: dict[str, int]
-    full: str                   # as it is said with its pins
-    short: str                  # without
-    its: dict[str, Value]       # values of its own
+    full: str  # as it is said with its pins
+    short: str  # without
+    its: dict[str, Value]  # values of its own
     mentioned: bool = False
 
     def __str__(self) -> str:
@@ -55,9 +73,10 @@ class Part:
 @dataclass
 class Drawn:
     """A skill with what was drawn for its slots."""
+
     skill: Skill
-    slots: dict[str, Any]       # Part or Value
-    clauses: dict[str, str]     # do, is, short, undo, if, while; with verbs and slots still open
+    slots: dict[str, Any]  # Part or Value
+    clauses: dict[str, str]  # do, is, short, undo, if, while; with verbs and slots still open
 
     def numbers(self) -> dict[str, Any]:
         """The slots as a check has them: numbers of pins, values (seconds, shares)."""
@@ -70,7 +89,9 @@ def as_number(each: Part | Value) -> Any:
         return each.value
     if len(each.pins) == 1 and not each.its:
         return next(iter(each.pins.values()))
-    return SimpleNamespace(**each.pins, **{name: value.value for name, value in each.its.items()}, all=list(each.pins.values()))
+    return SimpleNamespace(
+        **each.pins, **{name: value.value for name, value in each.its.items()}, all=list(each.pins.values())
+    )
 
 
 @cache
@@ -141,7 +162,11 @@ class Pins:
         for name, kind in kinds.items():
             fit = (wires.get(kind) if pico else None) or pins_for(self.board, kind if kind not in BUSES[bus] else "out")
             free = self.free([pin for pin in fit if pin not in away], kind)
-            liked = [pin for pin in free if pin - 1 in found.values()] if pico else [pin for pin in wires.get(kind, []) if pin in free]
+            liked = (
+                [pin for pin in free if pin - 1 in found.values()]
+                if pico
+                else [pin for pin in wires.get(kind, []) if pin in free]
+            )
             found[name] = self.rng.choice(liked if liked and usual else free)
             self.taken.add(found[name])
         return {**found, "bus": number}

@@ -5,11 +5,42 @@ Imports are found in the text itself, so that a task says only what its code doe
 
 import re
 
-FROM_MACHINE = ("Pin", "Signal", "PWM", "ADC", "I2C", "SoftI2C", "SPI", "SoftSPI", "UART", "Timer", "RTC", "WDT", "time_pulse_us")
+FROM_MACHINE = (
+    "Pin",
+    "Signal",
+    "PWM",
+    "ADC",
+    "I2C",
+    "SoftI2C",
+    "SPI",
+    "SoftSPI",
+    "UART",
+    "Timer",
+    "RTC",
+    "WDT",
+    "time_pulse_us",
+)
 FROM = {"NeoPixel": "neopixel", "SSD1306_I2C": "ssd1306", "BME280": "bme280", "MQTTClient": "umqtt.simple"}
-MODULES = ("asyncio", "dht", "ds18x20", "esp32", "json", "machine", "math", "network", "ntptime", "onewire", "os", "random", "requests", "socket",
-           "struct", "sys", "time")
-ASIDE = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|#.*")        # texts and comments, whose words are no names
+MODULES = (
+    "asyncio",
+    "dht",
+    "ds18x20",
+    "esp32",
+    "json",
+    "machine",
+    "math",
+    "network",
+    "ntptime",
+    "onewire",
+    "os",
+    "random",
+    "requests",
+    "socket",
+    "struct",
+    "sys",
+    "time",
+)
+ASIDE = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|#.*")  # texts and comments, whose words are no names
 NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(\.?)")
 DEFINED = re.compile(r"^def (\w+)", re.MULTILINE)
 CALLED = re.compile(r"(\w+)\(")

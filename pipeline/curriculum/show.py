@@ -1,6 +1,6 @@
 """Shows what the curriculum makes of a skill or a form: requests, programs, and why what is not kept is not.
 
-    python -m pipeline.curriculum.show [NAME] [-n 10] [--seed 1] [--quiet]
+python -m pipeline.curriculum.show [NAME] [-n 10] [--seed 1] [--quiet]
 """
 
 import argparse
@@ -28,7 +28,9 @@ def main() -> None:
         if why:
             reasons[f"{made.made_of if made else ''}: {why}"[:200]] += 1
         if made and (why or not given.quiet):
-            print(f"--- {made.board}, {made.made_of}{f'   NOT KEPT: {why}' if why else ''}\n# {made.request}\n{made.program}")
+            print(
+                f"--- {made.board}, {made.made_of}{f'   NOT KEPT: {why}' if why else ''}\n# {made.request}\n{made.program}"
+            )
     print(f"kept {kept} of {given.n}, {(time.perf_counter() - began) / given.n * 1000:.0f} ms each")
     for reason, times in reasons.most_common(30):
         print(f"{times:4d}  {reason}")

@@ -20,71 +20,87 @@ from pipeline.core.schema import File, Name, Text
 from pipeline.curriculum import grammar, values
 
 FOLDER = Path("tasks")
-MANY = 0.35         # an intent of ten skills is drawn 2.2 times as often as one of a single skill
+MANY = 0.35  # an intent of ten skills is drawn 2.2 times as often as one of a single skill
 WORDS, DEVICES, FORMS = "words.yaml", "devices", "forms.yaml"
-NEEDED = {"action": ["do"], "state": ["do", "undo", "off"], "condition": ["if_", "test"], "program": ["do"], "form": ["do"]}   # or `is` for `do`
+NEEDED = {
+    "action": ["do"],
+    "state": ["do", "undo", "off"],
+    "condition": ["if_", "test"],
+    "program": ["do"],
+    "form": ["do"],
+}  # or `is` for `do`
 Phrases = Annotated[list[str], Field(min_length=1)]
 PinKind = Literal["out", "near", "row", "onboard", "in", "adc", "sda", "scl", "tx", "rx", "sck", "mosi", "miso"]
 
 
 class DeviceKind(File):
     """Something wired to the board."""
+
     pins: dict[str, PinKind] = Field(default={"pin": "out"})
-    nouns: Phrases                              # "LED"; the article comes by itself
-    at: Phrases | None = None                   # where it is, with {pin} or whatever its pins are called; words.yaml's `at` where it is left out
-    it: Phrases = Field(default=["it"])         # on a later mention
-    aloud: list[str] = Field(default=[])        # sentences that say what goes without saying, such as what high means, of {part} and its pins
-    names: Phrases                              # what a program calls it
-    make: str                                   # the line, or lines, that set it up; `name` and its pins stand for themselves
-    helpers: str = ""                           # functions that go with it
+    nouns: Phrases  # "LED"; the article comes by itself
+    at: Phrases | None = (
+        None  # where it is, with {pin} or whatever its pins are called; words.yaml's `at` where it is left out
+    )
+    it: Phrases = Field(default=["it"])  # on a later mention
+    aloud: list[str] = Field(
+        default=[]
+    )  # sentences that say what goes without saying, such as what high means, of {part} and its pins
+    names: Phrases  # what a program calls it
+    make: str  # the line, or lines, that set it up; `name` and its pins stand for themselves
+    helpers: str = ""  # functions that go with it
     slots: dict[Name, Any] = Field(default={})  # values of its own, which `at` can tell: a strip's number of pixels
 
 
 class Skill(File):
     """What can be wished for. `do` has the person as its subject (~blink {led}), `is` the thing ({led} ~blinks), `short` is a fragment."""
+
     name: Name
     intent: Name
     kind: Literal["action", "state", "condition", "program"]
-    slots: dict[Name, Any]                      # device kind, several of which one is drawn, or {kind of value: [arguments]}
+    slots: dict[Name, Any]  # device kind, several of which one is drawn, or {kind of value: [arguments]}
     do: list[str] = Field(default=[])
     is_: list[str] = Field(default=[], alias="is")
     short: list[str] = Field(default=[])
-    aloud: list[str] = Field(default=[])        # sentences that say what goes without saying, or the same in other words, with its slots
-    undo: list[str] = Field(default=[])         # of a state: to end it, as `do`
-    if_: list[str] = Field(default=[], alias="if")      # of a condition: it becomes true
-    while_: list[str] = Field(default=[], alias="while")        # of a condition: it is true
+    aloud: list[str] = Field(
+        default=[]
+    )  # sentences that say what goes without saying, or the same in other words, with its slots
+    undo: list[str] = Field(default=[])  # of a state: to end it, as `do`
+    if_: list[str] = Field(default=[], alias="if")  # of a condition: it becomes true
+    while_: list[str] = Field(default=[], alias="while")  # of a condition: it is true
     code: str = ""
-    off: str = ""                               # of a state: the code that ends it
-    test: str = ""                              # of a condition: the expression
-    release: bool = False                       # of a condition: true for as long as somebody holds it, and acted on once
-    setup: str = ""                             # lines before the loop
-    helpers: str = ""                           # functions
-    lasts: str | float = 0                      # of an action: seconds, an expression over its slots
-    gap: bool = False                           # of an action: done again at once it would not be seen to end, so a pause must follow
-    inputs: str = ""                            # what happens meanwhile, as YAML; of a condition over `spans`, when it is true
-    check: str = ""                             # what must happen, as YAML; an action's from t0 to t1, a state's while it is on
-    idle: str = ""                              # what must be so from t0 to t1 while it does not happen
-    seconds: str | float = 5                    # of a program: that it is watched
-    board: Name | None = None                   # where it needs one
-    boards: list[Name] | None = None            # where it needs one of these
+    off: str = ""  # of a state: the code that ends it
+    test: str = ""  # of a condition: the expression
+    release: bool = False  # of a condition: true for as long as somebody holds it, and acted on once
+    setup: str = ""  # lines before the loop
+    helpers: str = ""  # functions
+    lasts: str | float = 0  # of an action: seconds, an expression over its slots
+    gap: bool = False  # of an action: done again at once it would not be seen to end, so a pause must follow
+    inputs: str = ""  # what happens meanwhile, as YAML; of a condition over `spans`, when it is true
+    check: str = ""  # what must happen, as YAML; an action's from t0 to t1, a state's while it is on
+    idle: str = ""  # what must be so from t0 to t1 while it does not happen
+    seconds: str | float = 5  # of a program: that it is watched
+    board: Name | None = None  # where it needs one
+    boards: list[Name] | None = None  # where it needs one of these
     weight: Annotated[float, Field(gt=0)] = 1
 
 
 class Form(File):
     """A way to join skills into a program. `{a}`, `{b}` are their clauses, `{c}` a condition's, `{t}` a time, `{n}` a number of times."""
+
     name: Name
     takes: dict[Literal["a", "b", "c", "d"], Literal["action", "state", "event", "level"]]
     slots: dict[Name, Any] = Field(default={})
     do: list[str] = Field(default=[])
     is_: list[str] = Field(default=[], alias="is")
     code: Text
-    asyncio: bool = False                       # waits by asyncio
-    timeline: Name | None = None                # what happens when, where it is not the form's name (timeline.TIMELINES)
+    asyncio: bool = False  # waits by asyncio
+    timeline: Name | None = None  # what happens when, where it is not the form's name (timeline.TIMELINES)
     weight: Annotated[float, Field(gt=0)] = 1
 
 
 class Cannot(File):
     """What cannot be done: ways to ask for it, and the one comment that is the answer."""
+
     ask: Phrases
     answer: Text
     slots: dict[Name, Any] = Field(default={})
@@ -93,6 +109,7 @@ class Cannot(File):
 @dataclass(frozen=True)
 class Curriculum:
     """All that is taught, read and found to fit together."""
+
     words: dict[str, list[str]]
     devices: dict[str, DeviceKind]
     forms: dict[str, Form]
@@ -110,7 +127,11 @@ class Curriculum:
         groups: dict[tuple[str, str], list[Skill]] = {}
         for skill in self.skills.values():
             groups.setdefault((skill.intent, skill.kind), []).append(skill)
-        return {skill.name: skill.weight / sum(each.weight for each in group) * len(group) ** MANY for group in groups.values() for skill in group}
+        return {
+            skill.name: skill.weight / sum(each.weight for each in group) * len(group) ** MANY
+            for group in groups.values()
+            for skill in group
+        }
 
     @cached_property
     def kinds(self) -> dict[str, list[Skill]]:
@@ -143,14 +164,14 @@ def templates(entry: Skill | Form) -> Iterator[tuple[str, str]]:
 def misfit(name: str, arguments: Any) -> str | None:
     """What the arguments of a kind of value, or of `text`, must be, where these do not fit."""
     wanted = inspect.signature(values.text if name == "text" else values.KINDS[name])
-    bound = [None, None] if name == "text" else [None]          # which a task does not give
+    bound = [None, None] if name == "text" else [None]  # which a task does not give
     try:
         if isinstance(arguments, list):
             wanted.bind(*bound, *arguments)
             return None
     except TypeError:
         pass
-    return f"[{', '.join(list(wanted.parameters)[len(bound):])}]"
+    return f"[{', '.join(list(wanted.parameters)[len(bound) :])}]"
 
 
 def slot_faults(place: str, slots: dict[str, Any], devices: dict, words: dict) -> Iterator[str]:
@@ -162,7 +183,7 @@ def slot_faults(place: str, slots: dict[str, Any], devices: dict, words: dict) -
                 if each not in devices:
                     yield f"{where}: no device {each!r} in {FOLDER / DEVICES}{suggestion(each, devices)}"
         elif isinstance(given, dict) and len(given) == 1:
-            (kind, arguments), = given.items()
+            ((kind, arguments),) = given.items()
             if kind == "phrase":
                 if not isinstance(arguments, list) or len(arguments) != 1 or arguments[0] not in words:
                     yield f"{where}: phrase: must be a list of one phrase of {WORDS}, not {arguments}"
@@ -194,7 +215,9 @@ def faults(place: str, entry: Skill | Form, devices: dict, words: dict) -> Itera
 def read_words(path: Path) -> dict[str, list[str]]:
     """Name -> phrases. Raises UserError where the file holds something else."""
     content = read_yaml(path)
-    if not isinstance(content, dict) or not all(isinstance(v, list) and all(isinstance(p, str) for p in v) for v in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(v, list) and all(isinstance(p, str) for p in v) for v in content.values()
+    ):
         raise UserError(f"{path}: must map names to lists of phrases")
     return content
 
@@ -212,7 +235,10 @@ def load(folder: Path = FOLDER) -> Curriculum:
             if name in devices:
                 wrong.append(f"{path}: {name}: there is another device of this name")
             devices[name], faulty = validated(DeviceKind, entry, f"{path}: {name}")
-            wrong += [*faulty, *(slot_faults(f"{path}: {name}", devices[name].slots, {}, words) if devices[name] else [])]
+            wrong += [
+                *faulty,
+                *(slot_faults(f"{path}: {name}", devices[name].slots, {}, words) if devices[name] else []),
+            ]
     for path in sorted(folder.rglob("*.yaml")):
         if path.name == WORDS or path.parent.name == DEVICES:
             continue

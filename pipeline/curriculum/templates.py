@@ -15,16 +15,18 @@ from jinja2 import Environment, StrictUndefined, Template
 from pipeline.core.errors import UserError
 from pipeline.curriculum.values import plain
 
-GRACE = 0.05            # seconds around each edge that a check does not look at
-SHARE = 0.15            # nor at more than this share of a short time, at each of its ends
+GRACE = 0.05  # seconds around each edge that a check does not look at
+SHARE = 0.15  # nor at more than this share of a short time, at each of its ends
 
 
 class Loader(yaml.CSafeLoader):
     """YAML as the rest of the project reads it: `on` and `off` are words. In C, since it is read for every pair."""
 
 
-Loader.yaml_implicit_resolvers = {first: [(tag, pattern) for tag, pattern in each if tag != "tag:yaml.org,2002:bool"]
-                                  for first, each in yaml.CSafeLoader.yaml_implicit_resolvers.items()}
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in each if tag != "tag:yaml.org,2002:bool"]
+    for first, each in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
 Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
 
 
@@ -59,7 +61,7 @@ def expression(text: str) -> Callable[..., Any]:
 def render(text: str, /, **given) -> str:
     """The template with what is given. Raises jinja2.TemplateError for a fault in the template or a name that it does not know, and UserError
     for what cannot be computed."""
-    if not text:            # most skills have no helpers, and many no setup
+    if not text:  # most skills have no helpers, and many no setup
         return ""
     try:
         return template(text).render(given)

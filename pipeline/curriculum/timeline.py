@@ -17,15 +17,15 @@ from pipeline.curriculum.tasks import Form
 from pipeline.curriculum.templates import GRACE
 from pipeline.curriculum.values import Value
 
-LONGEST = 40            # that a pair may take
-FIRST = 1.0             # when a condition becomes true for the first time
-PULSE = 0.3             # for how long, where it starts something
-APART = 1.2             # from the end of what it started to the next time
+LONGEST = 40  # that a pair may take
+FIRST = 1.0  # when a condition becomes true for the first time
+PULSE = 0.3  # for how long, where it starts something
+APART = 1.2  # from the end of what it started to the next time
 SETTLE = 0.15
-AFTER = 0.5             # that is watched when all is done, to see that no more happens
-ROUND = 0.1             # that is watched of one more round of what goes on for ever
-INSTANT = 0.04          # an action that takes less takes no time that anybody would see
-HELD = [(1.0, 1.2), (3.2, 0.8)]         # when a condition is true that something lasts as long as: (start, length)
+AFTER = 0.5  # that is watched when all is done, to see that no more happens
+ROUND = 0.1  # that is watched of one more round of what goes on for ever
+INSTANT = 0.04  # an action that takes less takes no time that anybody would see
+HELD = [(1.0, 1.2), (3.2, 0.8)]  # when a condition is true that something lasts as long as: (start, length)
 
 
 def lasting(drawn: Drawn) -> float:
@@ -36,6 +36,7 @@ def lasting(drawn: Drawn) -> float:
 @dataclass
 class Timeline:
     """The checks and inputs of a pair, written down as its form goes through time. `end` is how long it is watched."""
+
     checks: list = field(default_factory=list)
     inputs: list = field(default_factory=list)
     end: float = 0
@@ -67,8 +68,8 @@ class Timeline:
             self.inputs += templates.read(templates.render(drawn.skill.inputs, **drawn.numbers(), spans=spans))
 
 
-Parts = dict[str, Drawn]        # a and b are actions or states, c and d conditions
-Values = dict[str, Value]       # t is a time, n a number of times
+Parts = dict[str, Drawn]  # a and b are actions or states, c and d conditions
+Values = dict[str, Value]  # t is a time, n a number of times
 
 
 def takes_time(*several: Drawn) -> None:
@@ -139,7 +140,7 @@ def paused(t: Timeline, d: Parts, v: Values) -> None:
         end = t.happens(d["a"], at)
         t.rests(d["a"], end, end + pause)
         at = end + pause
-    t.end = at - 0.06       # with the 0.05 s that every pair is watched on, just before the third round
+    t.end = at - 0.06  # with the 0.05 s that every pair is watched on, just before the third round
 
 
 def delayed(t: Timeline, d: Parts, v: Values) -> None:
@@ -229,9 +230,23 @@ def together(t: Timeline, d: Parts, v: Values) -> None:
 
 
 TIMELINES: dict[str, Callable[[Timeline, Parts, Values], None]] = {
-    "once": once, "then": then, "thrice": then_then, "forever": forever, "forever-then": forever_then, "times": repeated, "every": paused,
-    "after": delayed, "when": when, "wait-then": wait_then, "when-each": when_each, "while": while_, "while-else": while_else,
-    "on-for": on_for, "until": until, "together": together}
+    "once": once,
+    "then": then,
+    "thrice": then_then,
+    "forever": forever,
+    "forever-then": forever_then,
+    "times": repeated,
+    "every": paused,
+    "after": delayed,
+    "when": when,
+    "wait-then": wait_then,
+    "when-each": when_each,
+    "while": while_,
+    "while-else": while_else,
+    "on-for": on_for,
+    "until": until,
+    "together": together,
+}
 
 
 def plan(form: Form, drawn: Parts, slots: Values) -> Timeline:

@@ -15,7 +15,7 @@ from pipeline.curriculum.held_out import between, held_out
 from pipeline.curriculum.surface import END, MARK
 
 SMALL = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-FRACTIONS = {           # milliseconds, as people say them
+FRACTIONS = {  # milliseconds, as people say them
     100: ["a tenth of a second", "one tenth of a second"],
     200: ["a fifth of a second"],
     250: ["a quarter of a second", "a quarter second", "a fourth of a second"],
@@ -26,18 +26,30 @@ FRACTIONS = {           # milliseconds, as people say them
     2500: ["two and a half seconds"],
     30_000: ["half a minute"],
     60_000: ["a minute", "one minute"],
-    120_000: ["two minutes"]}
-COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0), "orange": (255, 128, 0),
-           "purple": (128, 0, 128), "white": (255, 255, 255), "cyan": (0, 255, 255), "pink": (255, 0, 128), "magenta": (255, 0, 255)}
+    120_000: ["two minutes"],
+}
+COLOURS = {
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "yellow": (255, 255, 0),
+    "orange": (255, 128, 0),
+    "purple": (128, 0, 128),
+    "white": (255, 255, 255),
+    "cyan": (0, 255, 255),
+    "pink": (255, 0, 128),
+    "magenta": (255, 0, 255),
+}
 
 
 @dataclass(frozen=True)
 class Value:
     """One drawn value: how the request says it, how a program has it, and what a check computes with."""
+
     said: str
     code: str
     value: Any
-    sleep: str = ""                         # of a time: the statement that waits for it
+    sleep: str = ""  # of a time: the statement that waits for it
     more: dict = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -53,7 +65,7 @@ class Value:
     @property
     def ms(self) -> str:
         """Of a time: its milliseconds for a program, with the number of the request."""
-        return self.sleep[len("time.sleep_ms("):-1] if "sleep_ms" in self.sleep else f"{self.code} * 1000"
+        return self.sleep[len("time.sleep_ms(") : -1] if "sleep_ms" in self.sleep else f"{self.code} * 1000"
 
     def part(self, of: int | str) -> "Value":
         """Of a time: one of so many equal parts of it, `2 / 100` or `750 / 1000 / 100`."""
@@ -81,24 +93,176 @@ def plain(number: float) -> str:
 
 # --- the kinds --------------------------------------------------------------------------------------------------------
 
-ROUND = [                # milliseconds, none twice, so that all sorts of times are drawn
-    10, 20, 30, 40, 50, 60, 75, 80, 90,
-    100, 120, 125, 130, 140, 150, 170, 175, 180, 190, 200, 210, 220, 225, 230, 240, 250, 260, 270, 275, 280, 290,
-    300, 310, 320, 330, 340, 360, 370, 375, 380, 390, 400, 410, 420, 425, 430, 440, 460, 470, 475, 480, 490, 500, 525, 550, 575, 600, 625, 640,
-    660, 670, 680, 700, 720, 725, 740, 750, 775, 780, 800, 820, 825, 875, 900, 925, 950, 980,
-    1000, 1200, 1250, 1400, 1500, 1600, 1750, 1800, 1900, 2000, 2100, 2250, 2300, 2400, 2500, 2600, 2700, 2750, 2800, 3000, 3200, 3500, 4000,
-    4500, 5000, 6000, 7000, 8000, 9000,
-    10_000, 12_000, 15_000, 20_000, 25_000, 30_000, 45_000, 60_000, 90_000, 120_000]
-COMMON = [               # milliseconds, as often as people ask for them
-    50, 100, 100, 150, 200, 200, 250, 250, 300, 400, 500, 500, 500, 500, 600, 700, 750, 800,
-    1000, 1000, 1000, 1000, 1500, 2000, 2000, 2000, 2500, 3000, 3000, 4000, 5000, 5000, 6000, 8000, 10_000, 15_000, 20_000, 30_000, 60_000]
-COMMONLY = 0.45          # share of times that are common ones
+ROUND = [  # milliseconds, none twice, so that all sorts of times are drawn
+    10,
+    20,
+    30,
+    40,
+    50,
+    60,
+    75,
+    80,
+    90,
+    100,
+    120,
+    125,
+    130,
+    140,
+    150,
+    170,
+    175,
+    180,
+    190,
+    200,
+    210,
+    220,
+    225,
+    230,
+    240,
+    250,
+    260,
+    270,
+    275,
+    280,
+    290,
+    300,
+    310,
+    320,
+    330,
+    340,
+    360,
+    370,
+    375,
+    380,
+    390,
+    400,
+    410,
+    420,
+    425,
+    430,
+    440,
+    460,
+    470,
+    475,
+    480,
+    490,
+    500,
+    525,
+    550,
+    575,
+    600,
+    625,
+    640,
+    660,
+    670,
+    680,
+    700,
+    720,
+    725,
+    740,
+    750,
+    775,
+    780,
+    800,
+    820,
+    825,
+    875,
+    900,
+    925,
+    950,
+    980,
+    1000,
+    1200,
+    1250,
+    1400,
+    1500,
+    1600,
+    1750,
+    1800,
+    1900,
+    2000,
+    2100,
+    2250,
+    2300,
+    2400,
+    2500,
+    2600,
+    2700,
+    2750,
+    2800,
+    3000,
+    3200,
+    3500,
+    4000,
+    4500,
+    5000,
+    6000,
+    7000,
+    8000,
+    9000,
+    10_000,
+    12_000,
+    15_000,
+    20_000,
+    25_000,
+    30_000,
+    45_000,
+    60_000,
+    90_000,
+    120_000,
+]
+COMMON = [  # milliseconds, as often as people ask for them
+    50,
+    100,
+    100,
+    150,
+    200,
+    200,
+    250,
+    250,
+    300,
+    400,
+    500,
+    500,
+    500,
+    500,
+    600,
+    700,
+    750,
+    800,
+    1000,
+    1000,
+    1000,
+    1000,
+    1500,
+    2000,
+    2000,
+    2000,
+    2500,
+    3000,
+    3000,
+    4000,
+    5000,
+    5000,
+    6000,
+    8000,
+    10_000,
+    15_000,
+    20_000,
+    30_000,
+    60_000,
+]
+COMMONLY = 0.45  # share of times that are common ones
 
 
 def time(rng: Random, low: float, high: float) -> Value:
     """Seconds between `low` and `high`, in any unit that people use. Raises UserError where no round time is between them."""
     away = held_out().milliseconds
-    fits = [ms for ms in (COMMON if rng.random() < COMMONLY else ROUND) if low * 1000 <= ms <= high * 1000 and ms not in away]
+    fits = [
+        ms
+        for ms in (COMMON if rng.random() < COMMONLY else ROUND)
+        if low * 1000 <= ms <= high * 1000 and ms not in away
+    ]
     fits = fits or [ms for ms in ROUND if low * 1000 <= ms <= high * 1000 and ms not in away]
     if not fits:
         raise UserError(f"time: no round number of milliseconds from {low} to {high} s")
@@ -111,7 +275,18 @@ def say_time(rng: Random, ms: int) -> Value:
     if ms in FRACTIONS and rng.random() < 0.35:
         return Value(rng.choice(FRACTIONS[ms]), seconds, ms / 1000, f"time.sleep({seconds})")
     if (ms < 1000 and rng.random() < 0.6) or (ms % 1000 and rng.random() < 0.4):
-        said = rng.choice([f"{ms} ms", f"{ms} ms", f"{ms}ms", f"{ms} milliseconds", f"{ms} milliseconds", f"{ms} msec", f"{ms} millis", f"{ms}msec"])
+        said = rng.choice(
+            [
+                f"{ms} ms",
+                f"{ms} ms",
+                f"{ms}ms",
+                f"{ms} milliseconds",
+                f"{ms} milliseconds",
+                f"{ms} msec",
+                f"{ms} millis",
+                f"{ms}msec",
+            ]
+        )
         return Value(said, seconds, ms / 1000, f"time.sleep_ms({ms})")
     if ms % 60_000 == 0 and rng.random() < 0.6:
         minutes = ms // 60_000
@@ -119,7 +294,11 @@ def say_time(rng: Random, ms: int) -> Value:
     if ms % 1000 == 0 and ms // 1000 < len(SMALL) and rng.random() < 0.4:
         said = f"{SMALL[ms // 1000]} second{'s' if ms > 1000 else ''}"
     else:
-        said = seconds + rng.choice([" seconds", " seconds", " s", "s", " sec", " secs", "sec"] if ms != 1000 else [" second", " s", "s", " sec"])
+        said = seconds + rng.choice(
+            [" seconds", " seconds", " s", "s", " sec", " secs", "sec"]
+            if ms != 1000
+            else [" second", " s", "s", " sec"]
+        )
     return Value(said, seconds, ms / 1000, f"time.sleep({seconds})")
 
 
@@ -127,10 +306,27 @@ def rate(rng: Random, low: int, high: int) -> Value:
     """So many times a second. Its code is the time of one round, `1 / 3`: the number is the request's."""
     times = between(lambda r: r.randint(low, high), rng, held_out().rates)
     word = {1: "once", 2: "twice"}.get(times, f"{SMALL[times]} times" if times < len(SMALL) else f"{times} times")
-    said = [f"{word} a second", f"{word} per second", f"{word} every second", f"{times} times a second", f"{times} times per second",
-            f"{times}x per second", f"{times} times each second", f"{times}x a second", f"at {times} Hz", f"at {times}Hz",
-            f"with {times} hertz", f"at a rate of {times} Hz"]
-    return Value(rng.choice(said), f"1 / {times}", 1 / times, f"time.sleep(1 / {times})", {"half": f"time.sleep(1 / {times} / 2)", "times": times})
+    said = [
+        f"{word} a second",
+        f"{word} per second",
+        f"{word} every second",
+        f"{times} times a second",
+        f"{times} times per second",
+        f"{times}x per second",
+        f"{times} times each second",
+        f"{times}x a second",
+        f"at {times} Hz",
+        f"at {times}Hz",
+        f"with {times} hertz",
+        f"at a rate of {times} Hz",
+    ]
+    return Value(
+        rng.choice(said),
+        f"1 / {times}",
+        1 / times,
+        f"time.sleep(1 / {times})",
+        {"half": f"time.sleep(1 / {times} / 2)", "times": times},
+    )
 
 
 def count(rng: Random, low: int, high: int) -> Value:
@@ -145,13 +341,19 @@ def times(rng: Random, low: int, high: int) -> Value:
     n = between(lambda r: r.randint(low, high), rng, held_out().counts)
     word = SMALL[n] if n < len(SMALL) else str(n)
     options = {1: ["once", "one time"], 2: ["twice", "two times", "2 times", "2x"]}
-    return Value(rng.choice(options.get(n, [f"{n} times", f"{n} times", f"{word} times", f"{n}x", f"{n} x"])), str(n), n)
+    return Value(
+        rng.choice(options.get(n, [f"{n} times", f"{n} times", f"{word} times", f"{n}x", f"{n} x"])), str(n), n
+    )
 
 
 def roundish(low: int, high: int, *steps: int) -> Callable[[Random], int]:
     """Draws any whole number from `low` to `high`, or a multiple of one of `steps`, each as often."""
-    return lambda rng: rng.choice([rng.randrange(low, high + 1),
-                                   *(rng.randrange((low + step - 1) // step, high // step + 1) * step for step in steps)])
+    return lambda rng: rng.choice(
+        [
+            rng.randrange(low, high + 1),
+            *(rng.randrange((low + step - 1) // step, high // step + 1) * step for step in steps),
+        ]
+    )
 
 
 def percent(rng: Random, low: int, high: int) -> Value:
@@ -186,8 +388,16 @@ def centimetres(rng: Random, low: int, high: int) -> Value:
 def number(rng: Random, low: float, high: float) -> Value:
     """A bare number: a threshold, a setting."""
     away = held_out()
-    n = between(lambda r: r.choice([r.randrange(int(low), int(high) + 1), round(r.randrange(int(low), int(high) + 1), -1 if high < 1000 else -3)]),
-                rng, away.levels | away.counts)
+    n = between(
+        lambda r: r.choice(
+            [
+                r.randrange(int(low), int(high) + 1),
+                round(r.randrange(int(low), int(high) + 1), -1 if high < 1000 else -3),
+            ]
+        ),
+        rng,
+        away.levels | away.counts,
+    )
     n = min(max(n, int(low)), int(high))
     return Value(str(n), str(n), n)
 
@@ -209,15 +419,22 @@ def colour(rng: Random) -> Value:
     if rng.random() < 0.6:
         name = rng.choice(list(COLOURS))
         return Value(name, str(COLOURS[name]), list(COLOURS[name]))
-    rgb = between(lambda r: tuple(r.choice([0, 0, r.randrange(0, 256), r.randrange(0, 26) * 10]) for _ in range(3)), rng, held_out().colours)
+    rgb = between(
+        lambda r: tuple(r.choice([0, 0, r.randrange(0, 256), r.randrange(0, 26) * 10]) for _ in range(3)),
+        rng,
+        held_out().colours,
+    )
     if not any(rgb):
         rgb = (rng.randrange(20, 256), 0, rng.randrange(20, 256))
-    said = rng.choice(["({}, {}, {})", "({}, {}, {})", "({},{},{})", "rgb({}, {}, {})", "RGB {}, {}, {}", "rgb {} {} {}"]).format(*rgb)
+    said = rng.choice(
+        ["({}, {}, {})", "({}, {}, {})", "({},{},{})", "rgb({}, {}, {})", "RGB {}, {}, {}", "rgb {} {} {}"]
+    ).format(*rgb)
     return Value(said, str(rgb), list(rgb))
 
 
 def text(rng: Random, words: list[str], low: int, high: int) -> Value:
     """So many words, in quotes or, a single one, without."""
+
     def draw(r: Random) -> str:
         chosen = " ".join(r.choice(words) for _ in range(r.randint(low, high)))
         chosen = r.choice([chosen, chosen, chosen.capitalize(), chosen.upper(), chosen.title()])
@@ -225,7 +442,9 @@ def text(rng: Random, words: list[str], low: int, high: int) -> Value:
 
     chosen = between(draw, rng, held_out().texts, lambda text: text.lower().strip("!. "))
     quoted = [f'"{chosen}"', f'"{chosen}"', f"'{chosen}'"]
-    bare = [f"{MARK}{chosen}{END}"] if chosen.isalpha() else []      # marked, so that nobody changes its case (surface.spoil)
+    bare = (
+        [f"{MARK}{chosen}{END}"] if chosen.isalpha() else []
+    )  # marked, so that nobody changes its case (surface.spoil)
     return Value(rng.choice(quoted + bare), f'"{chosen}"', chosen, more={"quoted": f'"{chosen}"'})
 
 
@@ -241,7 +460,9 @@ def numbers(rng: Random, least: int, most: int, low: int, high: int) -> Value:
 def choice(rng: Random, *options: str) -> Value:
     """One of some words, said as it is coded."""
     found = rng.choice(options)
-    return Value(f"{MARK}{found}{END}", found, found)        # marked, so that nobody changes its case or spelling (surface.spoil)
+    return Value(
+        f"{MARK}{found}{END}", found, found
+    )  # marked, so that nobody changes its case or spelling (surface.spoil)
 
 
 def several(rng: Random, name: str, arguments: list, low: int, high: int) -> Value:
@@ -249,24 +470,80 @@ def several(rng: Random, name: str, arguments: list, low: int, high: int) -> Val
     found: list[Value] = []
     wanted = rng.randint(low, high)
     for _ in range(wanted):
-        found.append(between(lambda r: kind(name)(r, *arguments), rng, [one.value for one in found[-1:]], lambda one: one.value))
+        found.append(
+            between(lambda r: kind(name)(r, *arguments), rng, [one.value for one in found[-1:]], lambda one: one.value)
+        )
     said = [one.said for one in found]
-    if unit := re.fullmatch(r"[\d.]+(\s?\D+)", said[-1]):      # the same for all, or once at the end
+    if unit := re.fullmatch(r"[\d.]+(\s?\D+)", said[-1]):  # the same for all, or once at the end
         each = unit[1] if rng.random() < 0.35 else ""
         if said[-1].startswith(found[-1].code):
             said = [*(one.code + each for one in found[:-1]), found[-1].code + unit[1]]
     elif all(one.code[:1].isdigit() for one in found):
         said = [one.code for one in found]
     both = rng.choice([" and ", " and ", ", ", " and then ", ", then ", ", and "]) if wanted > 1 else ""
-    return Value(", ".join(said[:-1]) + both + said[-1], ", ".join(one.code for one in found), [one.value for one in found],
-                 more={"n": wanted, "strings": ", ".join(f'"{one.code}"' for one in found)})
+    return Value(
+        ", ".join(said[:-1]) + both + said[-1],
+        ", ".join(one.code for one in found),
+        [one.value for one in found],
+        more={"n": wanted, "strings": ", ".join(f'"{one.code}"' for one in found)},
+    )
 
 
-CODES = [".-", "-...", "-.-.", "-..", ".", "..-.", "--.", "....", "..", ".---", "-.-", ".-..", "--", "-.",
-         "---", ".--.", "--.-", ".-.", "...", "-", "..-", "...-", ".--", "-..-", "-.--", "--.."]
+CODES = [
+    ".-",
+    "-...",
+    "-.-.",
+    "-..",
+    ".",
+    "..-.",
+    "--.",
+    "....",
+    "..",
+    ".---",
+    "-.-",
+    ".-..",
+    "--",
+    "-.",
+    "---",
+    ".--.",
+    "--.-",
+    ".-.",
+    "...",
+    "-",
+    "..-",
+    "...-",
+    ".--",
+    "-..-",
+    "-.--",
+    "--..",
+]
 MORSE = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", CODES, strict=True))
-CALLS = ["HI", "OK", "NO", "YES", "UP", "GO", "SOS", "HEY", "CQ", "PI", "AI", "ON", "OFF", "HELP", "LED", "CAT", "DOG", "BYE", "LOVE", "TEST", "PICO",
-         "MOM", "DAD", "RED"]
+CALLS = [
+    "HI",
+    "OK",
+    "NO",
+    "YES",
+    "UP",
+    "GO",
+    "SOS",
+    "HEY",
+    "CQ",
+    "PI",
+    "AI",
+    "ON",
+    "OFF",
+    "HELP",
+    "LED",
+    "CAT",
+    "DOG",
+    "BYE",
+    "LOVE",
+    "TEST",
+    "PICO",
+    "MOM",
+    "DAD",
+    "RED",
+]
 
 
 def morse(rng: Random, low: int, high: int) -> Value:
@@ -276,15 +553,34 @@ def morse(rng: Random, low: int, high: int) -> Value:
     if words and rng.random() < 0.35:
         letters = rng.choice(words)
     signs = " ".join(MORSE[letter] for letter in letters)
-    units = [part for sign, after in zip(signs, signs[1:] + "|", strict=True) if sign != " "
-             for part in (1 if sign == "." else 3, 3 if after == " " else 1)]
+    units = [
+        part
+        for sign, after in zip(signs, signs[1:] + "|", strict=True)
+        if sign != " "
+        for part in (1 if sign == "." else 3, 3 if after == " " else 1)
+    ]
     said = rng.choice([letters, f'"{letters}"', f"'{letters}'"])
     return Value(f"{MARK}{said}{END}", f'"{signs}"', units)
 
 
 KINDS: dict[str, Callable[..., Value]] = {
-    "time": time, "rate": rate, "count": count, "times": times, "percent": percent, "hertz": hertz, "degrees": degrees, "centimetres": centimetres,
-    "number": number, "volts": volts, "celsius": celsius, "colour": colour, "choice": choice, "several": several, "numbers": numbers, "morse": morse}
+    "time": time,
+    "rate": rate,
+    "count": count,
+    "times": times,
+    "percent": percent,
+    "hertz": hertz,
+    "degrees": degrees,
+    "centimetres": centimetres,
+    "number": number,
+    "volts": volts,
+    "celsius": celsius,
+    "colour": colour,
+    "choice": choice,
+    "several": several,
+    "numbers": numbers,
+    "morse": morse,
+}
 
 
 def kind(name: str) -> Callable:

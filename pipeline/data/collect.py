@@ -22,9 +22,9 @@ from pipeline.data.sources import KINDS
 from pipeline.data.sources.bounds import Names, matches
 from pipeline.data.sources.documents import converted
 
-AT_ONCE = 8                         # downloads; a small one is mostly waiting for answers
-SHOWN = 5                           # files left out that are named on the terminal
-DECIDED = {"license", "split", "include", "exclude"}       # what a person decides of a source; the rest says what it is
+AT_ONCE = 8  # downloads; a small one is mostly waiting for answers
+SHOWN = 5  # files left out that are named on the terminal
+DECIDED = {"license", "split", "include", "exclude"}  # what a person decides of a source; the rest says what it is
 
 
 def pin(source) -> str:
@@ -44,7 +44,7 @@ def read(source, place: Path | None, out: Path, names: Names) -> tuple[list[dict
         return bool(licences.ABOUT.fullmatch(path)) or matches(path, source.include, source.exclude)
 
     for path, content, license in KINDS[source.kind].files(source, place, wanted, left_out):
-        if licences.ABOUT.fullmatch(path):          # kept, but never as training text
+        if licences.ABOUT.fullmatch(path):  # kept, but never as training text
             said[path] = content.decode(errors="replace").replace("\r\n", "\n").strip()
             continue
         path, content, reason = converted(path, content)
@@ -55,8 +55,17 @@ def read(source, place: Path | None, out: Path, names: Names) -> tuple[list[dict
         target = out / source.name / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-        rows.append({**about(source), "path": path, "license": license or source.license, "declared": None, "split": source.split,
-                     "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)})
+        rows.append(
+            {
+                **about(source),
+                "path": path,
+                "license": license or source.license,
+                "declared": None,
+                "split": source.split,
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "bytes": len(content),
+            }
+        )
     metadata = [said.pop(path) for path in list(said) if licences.METADATA.fullmatch(path)]
     if declared := next(filter(None, map(licences.declared, metadata)), None):
         for row in rows:
@@ -98,15 +107,33 @@ def collect(sources: list, out: Path = RAW) -> list[dict]:
                 try:
                     rows, said, odd = read(source, fetched[pin(source)].result(), unfinished, names)
                     if not rows:
-                        raise UserError(f"no file matches include {list(source.include)}"
-                                        + "".join(f"\n  {printable(path)}: {reason}" for path, reason in odd.items()))
+                        raise UserError(
+                            f"no file matches include {list(source.include)}"
+                            + "".join(f"\n  {printable(path)}: {reason}" for path, reason in odd.items())
+                        )
                 except UserError as error:
                     raise type(error)(f"sources.{number} ({source.name}): {error}") from error
                 provenance += rows
-                licenses += [{"source": source.name, "version": source.pinned, "license": source.license, "path": path, "text": text}
-                             for path, text in said.items()]
-                left_out += [{**about(source), "path": printable(path), "license": source.license, "split": source.split, "reason": reason}
-                             for path, reason in odd.items()]
+                licenses += [
+                    {
+                        "source": source.name,
+                        "version": source.pinned,
+                        "license": source.license,
+                        "path": path,
+                        "text": text,
+                    }
+                    for path, text in said.items()
+                ]
+                left_out += [
+                    {
+                        **about(source),
+                        "path": printable(path),
+                        "license": source.license,
+                        "split": source.split,
+                        "reason": reason,
+                    }
+                    for path, reason in odd.items()
+                ]
                 progress.update()
         same_files(provenance)
         for file, rows in (("provenance.jsonl", provenance), (LICENSES.name, licenses), (LEFT_OUT.name, left_out)):
@@ -132,7 +159,9 @@ def main(config) -> None:
         rows = collect(config.corpus.sources)
     except UserError as error:
         raise type(error)(f"{config.corpus}: {error}") from error
-    print(f"collect: {len(rows)} files, {sum(row['bytes'] for row in rows):,} bytes from {len(config.corpus.sources)} sources")
+    print(
+        f"collect: {len(rows)} files, {sum(row['bytes'] for row in rows):,} bytes from {len(config.corpus.sources)} sources"
+    )
     left_out = list(read_jsonl(LEFT_OUT)) if LEFT_OUT.exists() else []
     for row in left_out[:SHOWN]:
         print(f"left out: {row['source']}/{row['path']}: {row['reason']}")
@@ -142,4 +171,5 @@ def main(config) -> None:
 
 if __name__ == "__main__":
     from pipeline.core.stage import run
+
     run("collect", main)

@@ -27,36 +27,77 @@ from pipeline.core.errors import UserError
 TEXT = re.compile(r"(?!.*\.py$)(.*/)?(LICEN[CS]E|COPYING|UNLICEN[CS]E)([-._][^/]*)?", re.IGNORECASE)
 METADATA = re.compile(r"PKG-INFO|(.*/)?[^/]+\.egg-info/PKG-INFO|[^/]+\.dist-info/METADATA")
 TABLE = "REUSE.toml"
-ABOUT = re.compile(rf"{TEXT.pattern}|(.*/)?LICENSES/[^/]+|{METADATA.pattern}|(.*/)?{re.escape(TABLE)}|(?!.*\.py$)(.*/)?NOTICE([-._][^/]*)?|"
-                   r".*\.(py|ipynb)\.license", re.IGNORECASE)
+ABOUT = re.compile(
+    rf"{TEXT.pattern}|(.*/)?LICENSES/[^/]+|{METADATA.pattern}|(.*/)?{re.escape(TABLE)}|(?!.*\.py$)(.*/)?NOTICE([-._][^/]*)?|"
+    r".*\.(py|ipynb)\.license",
+    re.IGNORECASE,
+)
 
 SPDX = re.compile(r"SPDX-License-Identifier:[ \t]*([^\n]*?)[ \t]*(?:\*/|-->)?[ \t]*(?:\n|$)")
 DUNDER = re.compile(r"^__licen[cs]e__\s*=\s*(\"{3}|'{3}|[\"'])(.*?)\1", re.MULTILINE | re.DOTALL)
 # whole-line comments that follow each other, texts in three quotation marks, and lines that are nothing but a text
-SAID = re.compile(r"(?:^[ \t]*#[^\n]*(?:\n|$))+|\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|^[ \t]*(?:\"[^\"\n]+\"|'[^'\n]+')[ \t]*$",
-                  re.MULTILINE | re.DOTALL)
+SAID = re.compile(
+    r"(?:^[ \t]*#[^\n]*(?:\n|$))+|\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|^[ \t]*(?:\"[^\"\n]+\"|'[^'\n]+')[ \t]*$",
+    re.MULTILINE | re.DOTALL,
+)
 MARK = re.compile(r"^[ \t]*(?:#+!?|\*)?[ \t]*", re.MULTILINE)
 # Where none of these stands, nothing is said that could keep a text out: looking for them is fast
-HINTS = ("licen", "spdx", "gpl", "general public", "creative commons", "cc by", "cc-by", "cc0", "mpl-", "eupl", "sspl", "busl", "cddl", "cecill",
-         "commercial", "use only", "usage only", "purposes only", "for personal", "for educational", "for academic", "confidential", "redistribut",
-         "be distribut", "not distribut", "public domain", "permission to", "permission is", "commons clause", "polyform")
+HINTS = (
+    "licen",
+    "spdx",
+    "gpl",
+    "general public",
+    "creative commons",
+    "cc by",
+    "cc-by",
+    "cc0",
+    "mpl-",
+    "eupl",
+    "sspl",
+    "busl",
+    "cddl",
+    "cecill",
+    "commercial",
+    "use only",
+    "usage only",
+    "purposes only",
+    "for personal",
+    "for educational",
+    "for academic",
+    "confidential",
+    "redistribut",
+    "be distribut",
+    "not distribut",
+    "public domain",
+    "permission to",
+    "permission is",
+    "commons clause",
+    "polyform",
+)
 # A word before a name that takes it back, with the few words that may stand between
-TAKEN_BACK = re.compile(r"\b(?:not|no|non|without|unlike|instead of|than|replac\w+|(?:in)?compatib(?:le|ility) (?:with|to)|versus|vs\.?|avoids?)"
-                        r"\W+(?:(?!except|unless|but)\w+[^\w,]+){0,5}$", re.IGNORECASE)
+TAKEN_BACK = re.compile(
+    r"\b(?:not|no|non|without|unlike|instead of|than|replac\w+|(?:in)?compatib(?:le|ility) (?:with|to)|versus|vs\.?|avoids?)"
+    r"\W+(?:(?!except|unless|but)\w+[^\w,]+){0,5}$",
+    re.IGNORECASE,
+)
 COMPARED = re.compile(r"^['’]?s?[- ]?(?:in)?compatib|^[- ]free\b|^[- ]?like\b", re.IGNORECASE)
-GRANTED = re.compile(r"licen[cs]|\bunder\b|\bterms\b|copyright|\(c\)|©|copyleft|\breleased\b|\bpublished\b|\bdistributed\b|"
-                     r"\b(?:placed|choos\w+|taken|copied|ported|adapted|derived|borrowed|stolen|from|based on)\b", re.IGNORECASE)
+GRANTED = re.compile(
+    r"licen[cs]|\bunder\b|\bterms\b|copyright|\(c\)|©|copyleft|\breleased\b|\bpublished\b|\bdistributed\b|"
+    r"\b(?:placed|choos\w+|taken|copied|ported|adapted|derived|borrowed|stolen|from|based on)\b",
+    re.IGNORECASE,
+)
 LATER = re.compile(r"\bor (?:\(?at your option\)?,? ?)?(?:any |a )?(?:later|newer|greater|above)\b", re.IGNORECASE)
 CHOICE = re.compile(r"\b(?:or|either|dual(?:ly)?|choice)\b", re.IGNORECASE)
 CLAUSE_END = re.compile(r"[.;!?](?=\s|$)|\n\s*\n| - ")
 
 VERSION = r"(?:,?[- ]?\(?v(?:ersion)?[ .]?)?[ -]?(?P<version>[1-9](?:\.\d)?)?(?P<later>\+)?"
 GNU_ORG = r"(?:https?://)?(?:www\.)?gnu\.org/\S*?/"
-NAMES = {       # how people write it -> SPDX id; {version} is what stands there, else what follows the |
+NAMES = {  # how people write it -> SPDX id; {version} is what stands there, else what follows the |
     rf"(?:{GNU_ORG}AGPL|(?:GNU )?(?:Affero General Public Licen[cs]e|AGPL)){VERSION}": "AGPL-{version}|3.0",
     rf"(?:{GNU_ORG}LGPL|(?:GNU )?(?:(?:Lesser|Library) (?:GNU )?General Public Licen[cs]e|LGPL)){VERSION}": "LGPL-{version}|2.0",
     rf"(?:{GNU_ORG}GPL|(?:GNU )?General Public Licen[cs]e|GNU Public Licen[cs]e|(?:GNU )?GPL){VERSION}": "GPL-{version}|1.0",
-    r"(?:CC|Creative Commons)[- ](?:BY|Attribution)(?P<parts>(?:[- ]*(?:NC|SA|ND|Non-?Commercial|Share-?Alike|No-?Deriv\w*)\b)*)" + VERSION: "CC-BY",
+    r"(?:CC|Creative Commons)[- ](?:BY|Attribution)(?P<parts>(?:[- ]*(?:NC|SA|ND|Non-?Commercial|Share-?Alike|No-?Deriv\w*)\b)*)"
+    + VERSION: "CC-BY",
     r"CC[- ]?0\b|Creative Commons Zero": "CC0-1.0",
     r"Mozilla Public Licen[cs]e|(?-i:MPL)(?:[- ]?v?2(?:\.0)?)?": "MPL-2.0",
     r"European Union Public Licen[cs]e|EUPL": "EUPL-1.2",
@@ -96,31 +137,38 @@ LIMITS = (
     r"\b(?:proprietary (?:and|&) confidential|confidential (?:and|&) proprietary|company confidential|strictly confidential)\b",
     r"\b(?:do|must|may) not (?:be )?(?:redistributed?|distributed?)\b",
 )
-BOTH = re.compile(r"(?<!-)\bcommercial(?:ly)?\W+(?:and|or)\W+(?:for )?non-?commercial|non-?commercial(?:ly)?\W+(?:and|or)\W+(?:for )?commercial",
-                  re.IGNORECASE)
+BOTH = re.compile(
+    r"(?<!-)\bcommercial(?:ly)?\W+(?:and|or)\W+(?:for )?non-?commercial|non-?commercial(?:ly)?\W+(?:and|or)\W+(?:for )?commercial",
+    re.IGNORECASE,
+)
 LIMITED = "LicenseRef-scancode-proprietary-license"
 UNKNOWN = "LicenseRef-scancode-unknown-spdx"
 LIMITING = re.compile("|".join(LIMITS), re.IGNORECASE)
 NAMING = [(re.compile(rf"(?<![\w/-])(?:{name})(?!\w)", re.IGNORECASE), spdx) for name, spdx in NAMES.items()]
-QUOTE = 60      # characters of what stands there that a reason shows
+QUOTE = 60  # characters of what stands there that a reason shows
 
 
 class Found(NamedTuple):
     """One thing that is said: the licence as an SPDX expression, and where, with the words."""
+
     expression: str
     where: str
 
 
 def spdx_id(named: re.Match, spdx: str, clause: str) -> str:
     """The SPDX id of a name as it stands, with its version where there is one."""
-    version = f"{named['version'] or ''}.0"[:3] if "version" in named.re.groupindex else ""        # "3" is 3.0
+    version = f"{named['version'] or ''}.0"[:3] if "version" in named.re.groupindex else ""  # "3" is 3.0
     if "|" in spdx:
         family, oldest = spdx.split("-{version}|")
         exact = f"{family}-{version}-{'or-later' if named['later'] or LATER.search(clause) else 'only'}"
         return exact if exact in licenses.known() else f"{family}-{oldest}-or-later"
     if spdx == "CC-BY":
         said = re.sub(r"[^a-z]", "", named["parts"].lower())
-        parts = [short for short, long in (("NC", "noncommercial"), ("SA", "sharealike"), ("ND", "noderiv")) if short.lower() in said or long in said]
+        parts = [
+            short
+            for short, long in (("NC", "noncommercial"), ("SA", "sharealike"), ("ND", "noderiv"))
+            if short.lower() in said or long in said
+        ]
         exact, newest = ("-".join([spdx, *parts, each]) for each in (version, "4.0"))
         return exact if exact in licenses.known() else newest
     return spdx
@@ -143,13 +191,19 @@ def in_words(text: str) -> list[tuple[int, str]]:
         for pattern, spdx in NAMING:
             for name in pattern.finditer(clause):
                 if any(a < name.end() and name.start() < b for a, b in taken):
-                    continue                            # "Lesser General Public License" holds another name
+                    continue  # "Lesser General Public License" holds another name
                 taken.append(name.span())
-                line = (text[start:start + name.start()].rpartition("\n")[2], text[start + name.end():start + len(clause)].partition("\n")[0])
+                line = (
+                    text[start : start + name.start()].rpartition("\n")[2],
+                    text[start + name.end() : start + len(clause)].partition("\n")[0],
+                )
                 before, after = (re.findall(r"\w+|[,(]", part) for part in line)
                 alone = len(before) + len(after) <= 2 or (not before and after[0] in ",(")
-                if ((alone or GRANTED.search(clause)) and not TAKEN_BACK.search(clause[:name.start()])
-                        and not COMPARED.search(text[start + name.end():start + len(clause)])):
+                if (
+                    (alone or GRANTED.search(clause))
+                    and not TAKEN_BACK.search(clause[: name.start()])
+                    and not COMPARED.search(text[start + name.end() : start + len(clause)])
+                ):
                     named.append((name.start(), spdx_id(name, spdx, clause)))
         if len(named) > 1 and CHOICE.search(LATER.sub("", clause)):
             named = [(min(named)[0], " OR ".join(dict.fromkeys(each for _, each in sorted(named))))]
@@ -166,6 +220,7 @@ def families(expression: str) -> set[str]:
 def stated(text: str) -> tuple[tuple[int, str], ...]:
     """(place, SPDX expression) of everything that a text without comment signs says: identifiers, texts of licences, then words beside them."""
     from licenseclassifier import identify_license
+
     found, covered, exact = [], [], set()
     for line in SPDX.finditer(text):
         covered.append(line.span())
@@ -183,7 +238,9 @@ def stated(text: str) -> tuple[tuple[int, str], ...]:
     words = in_words("".join(rest))
     # what an identifier says exactly, or a choice between two, words around it say again
     exact = exact.union(*(families(said) for _, said in words if " OR " in said))
-    return tuple(sorted(found + [(place, said) for place, said in words if " OR " in said or not families(said) <= exact]))
+    return tuple(
+        sorted(found + [(place, said) for place, said in words if " OR " in said or not families(said) <= exact])
+    )
 
 
 def hinted(text: str) -> bool:
@@ -222,11 +279,16 @@ def beside(path: str, shipped: dict[str, str]) -> list[Found]:
 
 def annotated(path: str, table: str) -> list[str]:
     """What a REUSE.toml says of a path below its folder. The last entry that fits holds; a broken table says nothing good."""
+
     def listed(value) -> list[str]:
         return value if isinstance(value, list) else [value]
+
     try:
-        fitting = [entry.get("SPDX-License-Identifier", []) for entry in tomllib.loads(table).get("annotations", [])
-                   if any(fnmatch.fnmatchcase(path, pattern) for pattern in listed(entry["path"]))]
+        fitting = [
+            entry.get("SPDX-License-Identifier", [])
+            for entry in tomllib.loads(table).get("annotations", [])
+            if any(fnmatch.fnmatchcase(path, pattern) for pattern in listed(entry["path"]))
+        ]
         return [str(licenses.parsed(each)) for each in listed(fitting[-1])] if fitting else []
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError, UserError):
         return [UNKNOWN]
@@ -235,8 +297,16 @@ def annotated(path: str, table: str) -> list[str]:
 def nearest(path: str, shipped: dict[str, str]) -> list[Found]:
     """What the licence files of the nearest folder above a file say, where one says anything."""
     for folder in PurePosixPath(path).parents:
-        texts = [name for name in shipped if TEXT.fullmatch(name) and PurePosixPath(name).parent == folder and folder.name != "LICENSES"]
-        if found := [Found(expression, name) for name in sorted(texts) for expression in dict.fromkeys(each for _, each in stated(shipped[name]))]:
+        texts = [
+            name
+            for name in shipped
+            if TEXT.fullmatch(name) and PurePosixPath(name).parent == folder and folder.name != "LICENSES"
+        ]
+        if found := [
+            Found(expression, name)
+            for name in sorted(texts)
+            for expression in dict.fromkeys(each for _, each in stated(shipped[name]))
+        ]:
             return found
     return []
 
@@ -244,7 +314,9 @@ def nearest(path: str, shipped: dict[str, str]) -> list[Found]:
 def declared(metadata: str) -> str | None:
     """The licence that a package's metadata name, where it is one: by expression, in words, or by classifier."""
     fields = HeaderParser().parsestr(metadata)
-    classifiers = [line.rpartition("::")[2].strip() for line in fields.get_all("Classifier", []) if line.startswith("License ::")]
+    classifiers = [
+        line.rpartition("::")[2].strip() for line in fields.get_all("Classifier", []) if line.startswith("License ::")
+    ]
     for said in (fields["License-Expression"], fields["License"], *classifiers):
         try:
             return str(licenses.parsed(said.strip()))
@@ -254,19 +326,23 @@ def declared(metadata: str) -> str | None:
     return None
 
 
-def judge(path: str, text: str, claim: str, shipped: dict[str, str], metadata: str | None, categories: list[str]) -> tuple[str, str]:
+def judge(
+    path: str, text: str, claim: str, shipped: dict[str, str], metadata: str | None, categories: list[str]
+) -> tuple[str, str]:
     """(the licence that a file stands under, why it may not be used; empty when it may).
 
     `claim` is the config's word for the source, `shipped` the source's licence files by path, `metadata` what declared() found.
     """
-    if not licenses.passes(claim, categories):      # of a row of a data set; a source's own is refused before anything runs
+    if not licenses.passes(claim, categories):  # of a row of a data set; a source's own is refused before anything runs
         return claim, f"licence: {claim} is of the category {' and '.join(licenses.categories(claim))}"
     own = by_the_file(text) + beside(path, shipped)
     above = nearest(path, shipped)
     package = [Found(metadata, "the package's metadata")] if metadata else []
     chosen = licenses.keys(claim)
     for found in (*own, *above, *package):
-        offered = found not in own and licenses.keys(found.expression) <= chosen     # by a claim such as "MIT OR GPL-2.0-only"
+        offered = (
+            found not in own and licenses.keys(found.expression) <= chosen
+        )  # by a claim such as "MIT OR GPL-2.0-only"
         if not offered and not licenses.passes(found.expression, categories):
             return claim, f"licence: claimed {claim}, found {found.expression} ({found.where})"
     if own:

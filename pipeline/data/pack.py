@@ -49,14 +49,20 @@ def pack(corpus: Path, out: Path, tokenizer, eos: int, dtype: str) -> dict:
     """
     little = np.dtype(dtype).newbyteorder("<")
     if tokenizer.get_vocab_size() - 1 > np.iinfo(dtype).max:
-        raise UserError(f"{TOKENIZER}: {tokenizer.get_vocab_size()} token ids do not fit dtype {dtype} of the data config; use uint32")
+        raise UserError(
+            f"{TOKENIZER}: {tokenizer.get_vocab_size()} token ids do not fit dtype {dtype} of the data config; use uint32"
+        )
     documents = tokens = raw = 0
-    with (atomic(out) as unfinished, open(corpus, "rb") as lines, open(unfinished, "wb") as file,
-          bar(corpus.stat().st_size, f"pack {out.stem}", "B") as progress):
+    with (
+        atomic(out) as unfinished,
+        open(corpus, "rb") as lines,
+        open(unfinished, "wb") as file,
+        bar(corpus.stat().st_size, f"pack {out.stem}", "B") as progress,
+    ):
         for batch in batches(json.loads(line)["text"] for line in lines):
             for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
                 ids = np.array([*encoding.ids, eos], dtype=little)
-                file.write(ids.tobytes())       # ids.tofile() does not say that the disk is full
+                file.write(ids.tobytes())  # ids.tofile() does not say that the disk is full
                 tokens += len(ids)
             documents += len(batch)
             raw += sum(len(text.encode()) for text in batch)
@@ -71,7 +77,9 @@ def pack_pairs(pairs: Path, out: Path, index: Path, tokenizer, eos: int, dtype: 
     rows, start, documents = [], 0, 0
     with atomic(out) as unfinished, open(unfinished, "wb") as file:
         for batch in batched(read_jsonl(pairs), PAIRS_BATCH):
-            asked = tokenizer.encode_batch_fast([as_prompt(prompt, row["request"], row["board"]) for row in batch], add_special_tokens=False)
+            asked = tokenizer.encode_batch_fast(
+                [as_prompt(prompt, row["request"], row["board"]) for row in batch], add_special_tokens=False
+            )
             programs = tokenizer.encode_batch_fast([row["program"] for row in batch], add_special_tokens=False)
             for request, program in zip(asked, programs, strict=True):
                 ids = np.array([*request.ids, *program.ids, eos], dtype=little)
@@ -91,12 +99,27 @@ def main(config) -> None:
     paths = {"train": Path(config.data.train_path), "val": Path(config.data.val_path), "test": PROCESSED / "test.bin"}
     counts = {split: pack(PROCESSED / f"{split}_corpus.jsonl", paths[split], tokenizer, eos, dtype) for split in SPLITS}
     tasks = pack_pairs(TAUGHT, PAIRS, PAIRS_INDEX, tokenizer, eos, dtype, config.params.exam.prompt)
-    write_json(SIDECAR, {**counts, "tasks": tasks, "dtype": dtype, "vocab_size": tokenizer.get_vocab_size(), "eos": eos,
-                         "tokenizer_sha256": sha256(TOKENIZER)})
-    print("pack: " + ", ".join(f"{s} {c['tokens']:,} tokens ({c['bytes'] / c['tokens']:.2f} bytes each)" for s, c in counts.items())
-          + f", {tasks['documents']:,} pairs {tasks['tokens']:,} tokens")
+    write_json(
+        SIDECAR,
+        {
+            **counts,
+            "tasks": tasks,
+            "dtype": dtype,
+            "vocab_size": tokenizer.get_vocab_size(),
+            "eos": eos,
+            "tokenizer_sha256": sha256(TOKENIZER),
+        },
+    )
+    print(
+        "pack: "
+        + ", ".join(
+            f"{s} {c['tokens']:,} tokens ({c['bytes'] / c['tokens']:.2f} bytes each)" for s, c in counts.items()
+        )
+        + f", {tasks['documents']:,} pairs {tasks['tokens']:,} tokens"
+    )
 
 
 if __name__ == "__main__":
     from pipeline.core.stage import run
+
     run("pack", main)

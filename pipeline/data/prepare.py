@@ -28,9 +28,9 @@ from pipeline.core.paths import LEFT_OUT, LICENSES, METRICS, PROCESSED, RAW, SPL
 from pipeline.core.progress import is_live
 from pipeline.data import licences, secrets
 
-SHORT = 12          # characters; a shorter line is everybody's
-LONG = 400          # characters; nobody reads a longer line, and few write one
-HELD_OUT = 0.1      # share of the text of folders with `split: auto` that val and test get each
+SHORT = 12  # characters; a shorter line is everybody's
+LONG = 400  # characters; nobody reads a longer line, and few write one
+HELD_OUT = 0.1  # share of the text of folders with `split: auto` that val and test get each
 
 # The parts of a program, by signs that are the same in every edition of Unicode. Operators come one sign at a time: only lengths are asked for.
 PARTS = re.compile(r"""(?axs)
@@ -74,7 +74,11 @@ def too_long(text, dials):
 def long_lines(text, dials):
     """A table in one line of an otherwise good program is no reason to lose the program."""
     share = sum(len(line) for line in text.split("\n") if len(line) > LONG) / len(text)
-    return f"long lines: {share:.0%} of its characters are in lines of more than {LONG}" if share > dials["max_long_share"] else None
+    return (
+        f"long lines: {share:.0%} of its characters are in lines of more than {LONG}"
+        if share > dials["max_long_share"]
+        else None
+    )
 
 
 def not_text(text, dials):
@@ -108,7 +112,9 @@ def near_duplicate(text: str, taught: dict[str, set[str]], dials: dict) -> str:
     own = lines(text)
     holders = Counter(package for line in own for package in taught[line])
     package, shared = min(holders.items(), key=lambda item: (-item[1], item[0]), default=("", 0))
-    return f"near duplicate of {package}: {shared} of {len(own)} lines" if shared > dials["max_overlap"] * len(own) else ""
+    return (
+        f"near duplicate of {package}: {shared} of {len(own)} lines" if shared > dials["max_overlap"] * len(own) else ""
+    )
 
 
 def units(files: dict[str, int], packages: set[str]) -> dict[str, str]:
@@ -149,7 +155,7 @@ def join_near_duplicates(texts: list[str], groups: list[str], max_overlap: float
             own = sorted(lines(text), key=lambda line: len(holders[line]))
             most = int(max_overlap * len(own))
             # Who shares more than `most` lines shares one of any len(own) - most, and the rarest have the fewest holders.
-            for other in sorted({each for line in own[:len(own) - most] for each in holders[line]} - {group}):
+            for other in sorted({each for line in own[: len(own) - most] for each in holders[line]} - {group}):
                 if sum(other in holders[line] for line in own) > max_overlap * len(own):
                     first, second = sorted((find(group), find(other)))
                     into[second] = first
@@ -168,7 +174,10 @@ def divide(sizes: dict[str, int]) -> dict[str, str]:
     enough = HELD_OUT * sum(sizes.values())
     taught = max(sorted(sizes), key=sizes.__getitem__)
     splits, held = dict.fromkeys(sizes, "train"), {"val": 0, "test": 0}
-    for group in sorted(sizes.keys() - {taught}, key=lambda group: (max(enough / 4, sizes[group]), hashlib.sha256(group.encode()).digest())):
+    for group in sorted(
+        sizes.keys() - {taught},
+        key=lambda group: (max(enough / 4, sizes[group]), hashlib.sha256(group.encode()).digest()),
+    ):
         split = min(held, key=held.__getitem__)
         if held[split] >= enough or (held[split] and sizes[group] > enough):
             break
@@ -184,14 +193,18 @@ def split_folders(documents: list[dict], packages: set[str], dials: dict) -> lis
     names = [f"{document['source']}/{document['path']}" for document in documents]
     sizes = {name: len(document["text"].encode()) for name, document in zip(names, documents, strict=True)}
     place = units(sizes, packages)
-    groups = join_near_duplicates([document["text"] for document in documents], [place[name] for name in names], dials["max_overlap"])
+    groups = join_near_duplicates(
+        [document["text"] for document in documents], [place[name] for name in names], dials["max_overlap"]
+    )
     weight = Counter()
     for name, group in zip(names, groups, strict=True):
         weight[group] += sizes[name]
     if len(weight) < len(SPLITS):
-        raise UserError(f"split: auto: {len(names)} usable files form {len(weight)} group(s) that belong together (a subfolder, or files that "
-                        f"share more than prepare.max_overlap of their lines): {', '.join(sorted(weight)) or 'none'}. Three are needed, one for "
-                        "each of train, val and test. Add files of another kind, or say `split: train` and give val and test sources of their own")
+        raise UserError(
+            f"split: auto: {len(names)} usable files form {len(weight)} group(s) that belong together (a subfolder, or files that "
+            f"share more than prepare.max_overlap of their lines): {', '.join(sorted(weight)) or 'none'}. Three are needed, one for "
+            "each of train, val and test. Add files of another kind, or say `split: train` and give val and test sources of their own"
+        )
     splits = divide(weight)
     return [{"group": group, "split": splits[group]} for group in groups]
 
@@ -215,8 +228,15 @@ def judge(row: dict, raw: str, dials: dict) -> dict:
     except UnicodeDecodeError:
         text, reason = "", "not UTF-8"
     if not reason:
-        license, reason = licences.judge(row["path"], text, license, shipped(raw)[row["source"]], row["declared"], dials["licenses"])
-    return {"text": text, "license": license, "reason": reason, "replaced": {kind: replaced[kind] for kind in secrets.KINDS}}
+        license, reason = licences.judge(
+            row["path"], text, license, shipped(raw)[row["source"]], row["declared"], dials["licenses"]
+        )
+    return {
+        "text": text,
+        "license": license,
+        "reason": reason,
+        "replaced": {kind: replaced[kind] for kind in secrets.KINDS},
+    }
 
 
 def order(row: dict) -> tuple:
@@ -230,16 +250,22 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     Raises UserError when a split is left without a document.
     """
     import datasets
+
     if not is_live():
         datasets.disable_progress_bars()
     rows = sorted(read_jsonl(raw / "provenance.jsonl"), key=order)
-    refusal("")     # so that the interpreter is there, compiled once, before several processes want it
-    secrets.scanner()       # and so are the rules
+    refusal("")  # so that the interpreter is there, compiled once, before several processes want it
+    secrets.scanner()  # and so are the rules
     documents = datasets.Dataset.from_list(rows).map(
-        judge, fn_kwargs={"raw": str(raw), "dials": dials}, num_proc=min(os.cpu_count() or 1, len(rows)), desc="prepare")
+        judge, fn_kwargs={"raw": str(raw), "dials": dials}, num_proc=min(os.cpu_count() or 1, len(rows)), desc="prepare"
+    )
     divided = [n for n, row in enumerate(rows) if row["split"] == "auto"]
     if divided:
-        packages = {f"{rows[n]['source']}/{PurePosixPath(rows[n]['path']).parent}" for n in divided if rows[n]["path"].endswith("__init__.py")}
+        packages = {
+            f"{rows[n]['source']}/{PurePosixPath(rows[n]['path']).parent}"
+            for n in divided
+            if rows[n]["path"].endswith("__init__.py")
+        }
         # from here on it is as if the config had said so of each
         good = [n for n, reason in zip(divided, documents.select(divided)["reason"], strict=True) if not reason]
         for n, found in zip(good, split_folders(list(documents.select(good)), packages, dials), strict=True):
@@ -249,10 +275,16 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     counts = {split: Counter() for split in SPLITS}
     reasons, replaced, seen = Counter(), Counter(), {}
     out.mkdir(parents=True, exist_ok=True)
-    with (atomic(out / "train_corpus.jsonl") as train, atomic(out / "val_corpus.jsonl") as val,
-          atomic(out / "test_corpus.jsonl") as test, atomic(out / "rejected.jsonl") as rejected,
-          open(train, "w", encoding="utf-8") as train_file, open(val, "w", encoding="utf-8") as val_file,
-          open(test, "w", encoding="utf-8") as test_file, open(rejected, "w", encoding="utf-8") as rejected_file):
+    with (
+        atomic(out / "train_corpus.jsonl") as train,
+        atomic(out / "val_corpus.jsonl") as val,
+        atomic(out / "test_corpus.jsonl") as test,
+        atomic(out / "rejected.jsonl") as rejected,
+        open(train, "w", encoding="utf-8") as train_file,
+        open(val, "w", encoding="utf-8") as val_file,
+        open(test, "w", encoding="utf-8") as test_file,
+        open(rejected, "w", encoding="utf-8") as rejected_file,
+    ):
         files = {"train": train_file, "val": val_file, "test": test_file}
         turns = sorted(range(len(rows)), key=lambda n: order(rows[n]))
         for n, judged in zip(turns, documents.select(turns), strict=True):
@@ -280,25 +312,44 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
         empty = [split for split in SPLITS if not counts[split]]
         if empty:
             why = "; ".join(f"{n} {reason}" for reason, n in reasons.most_common()) or "nothing was collected"
-            raise UserError(f"no usable file for {' and '.join(empty)} (rejected: {why}). Add sources to the corpus config, or loosen "
-                            "params.yaml: prepare")
-    groups = {"groups": {split: len({rows[n]["group"] for n in good if rows[n]["split"] == split}) for split in SPLITS}} if divided else {}
-    return {**{split: dict(counts[split]) for split in SPLITS}, "rejected": dict(sorted(reasons.items())),
-            "replaced": dict(sorted(replaced.items())), **groups}
+            raise UserError(
+                f"no usable file for {' and '.join(empty)} (rejected: {why}). Add sources to the corpus config, or loosen "
+                "params.yaml: prepare"
+            )
+    groups = (
+        {"groups": {split: len({rows[n]["group"] for n in good if rows[n]["split"] == split}) for split in SPLITS}}
+        if divided
+        else {}
+    )
+    return {
+        **{split: dict(counts[split]) for split in SPLITS},
+        "rejected": dict(sorted(reasons.items())),
+        "replaced": dict(sorted(replaced.items())),
+        **groups,
+    }
 
 
 def main(config) -> None:
     counts = prepare(config.params.prepare.model_dump())
     write_json(METRICS / "prepare.json", counts)
-    print("prepare: " + ", ".join(f"{s} {counts[s]['documents']} documents {counts[s]['bytes']:,} bytes" for s in SPLITS)
-          + f", {sum(counts['rejected'].values())} rejected")
+    print(
+        "prepare: "
+        + ", ".join(f"{s} {counts[s]['documents']} documents {counts[s]['bytes']:,} bytes" for s in SPLITS)
+        + f", {sum(counts['rejected'].values())} rejected"
+    )
     if counts["replaced"]:
-        print("replaced by placeholders: " + ", ".join(f"{number} {kind}{'s' * (number > 1)}" for kind, number in counts["replaced"].items()))
+        print(
+            "replaced by placeholders: "
+            + ", ".join(f"{number} {kind}{'s' * (number > 1)}" for kind, number in counts["replaced"].items())
+        )
     if groups := counts.get("groups"):
-        print(f"split: auto: {sum(groups.values())} groups of files (a subfolder, or files that share most of their lines): "
-              + ", ".join(f"{split} {number}" for split, number in groups.items()))
+        print(
+            f"split: auto: {sum(groups.values())} groups of files (a subfolder, or files that share most of their lines): "
+            + ", ".join(f"{split} {number}" for split, number in groups.items())
+        )
 
 
 if __name__ == "__main__":
     from pipeline.core.stage import run
+
     run("prepare", main)

@@ -29,18 +29,36 @@ from pipeline.data.collect import collect
 from pipeline.data.sources import dataset, folder, git, index
 
 INCLUDE = ["*.py"]
-SUPPORT = ["setup.py", "*conf.py", "*test_*", "*tests/*", "docs/*", "*versioneer.py"]       # what packages hold beside what they are for
-COLUMNS = {"text": ("content", "text", "code"), "license": ("license", "licenses", "licence"),
-           "path": ("path", "max_stars_repo_path", "file", "filename", "file_path")}
-BYTES_PER_TOKEN = 3.3               # where no tokenizer is built yet
-DIALECTS = {"CircuitPython": "board|digitalio|analogio|busio|pwmio|neopixel_write|adafruit_\\w+", "micro:bit": "microbit", "Pybricks": "pybricks",
-            "MicroPython": "machine|micropython|utime|uasyncio|ujson|rp2|esp32|network|framebuf|bluetooth|neopixel"}
-IMPORTS = {dialect: re.compile(rf"^\s*(?:from|import)\s+(?:{modules})\b", re.MULTILINE) for dialect, modules in DIALECTS.items()}
+SUPPORT = [
+    "setup.py",
+    "*conf.py",
+    "*test_*",
+    "*tests/*",
+    "docs/*",
+    "*versioneer.py",
+]  # what packages hold beside what they are for
+COLUMNS = {
+    "text": ("content", "text", "code"),
+    "license": ("license", "licenses", "licence"),
+    "path": ("path", "max_stars_repo_path", "file", "filename", "file_path"),
+}
+BYTES_PER_TOKEN = 3.3  # where no tokenizer is built yet
+DIALECTS = {
+    "CircuitPython": "board|digitalio|analogio|busio|pwmio|neopixel_write|adafruit_\\w+",
+    "micro:bit": "microbit",
+    "Pybricks": "pybricks",
+    "MicroPython": "machine|micropython|utime|uasyncio|ujson|rp2|esp32|network|framebuf|bluetooth|neopixel",
+}
+IMPORTS = {
+    dialect: re.compile(rf"^\s*(?:from|import)\s+(?:{modules})\b", re.MULTILINE)
+    for dialect, modules in DIALECTS.items()
+}
 PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off)$)[A-Za-z][\w./-]*", re.IGNORECASE)
-UNREAD = "MIT"                      # what a proposal is read under, before its licence is known
+UNREAD = "MIT"  # what a proposal is read under, before its licence is known
 
 
 # --- what it is -------------------------------------------------------------------------------------------------------
+
 
 def name_of(given: str) -> str:
     return re.sub(r"[^\w.-]+", "-", given.rstrip("/").rpartition("/")[2].removesuffix(".git")).strip("-._") or "source"
@@ -55,7 +73,9 @@ def bring_in(path: Path) -> Path:
         raise UserError(f"{path}: cannot be copied to {target}, which is there already; rename it, or name {target}")
     target.parent.mkdir(exist_ok=True)
     if path.is_dir():
-        shutil.copytree(path, target, symlinks=True, ignore=shutil.ignore_patterns(".git", "__pycache__", ".venv", *folder.LEAVINGS))
+        shutil.copytree(
+            path, target, symlinks=True, ignore=shutil.ignore_patterns(".git", "__pycache__", ".venv", *folder.LEAVINGS)
+        )
     else:
         shutil.copyfile(path, target)
     return target
@@ -66,8 +86,10 @@ def columns_of(path: Path) -> dict[str, str]:
     there = dataset.columns(path)
     found = {part: next((name for name in names if name in there), None) for part, names in COLUMNS.items()}
     if not found["text"]:
-        raise UserError(f"{path}: none of its columns is called {', '.join(COLUMNS['text'])}; name the one with the text by "
-                        f"--text{suggestion('', there).replace('; known', '; there are')}")
+        raise UserError(
+            f"{path}: none of its columns is called {', '.join(COLUMNS['text'])}; name the one with the text by "
+            f"--text{suggestion('', there).replace('; known', '; there are')}"
+        )
     return {part: name for part, name in found.items() if name}
 
 
@@ -76,10 +98,16 @@ def entry(given: str, subfolder: str = ".", text: str | None = None) -> dict:
     path = Path(given).expanduser()
     if git.remote(given) or (path / ".git").exists() or (path / "objects").is_dir():
         if git.remote(given) and "huggingface.co/datasets/" in given:
-            raise UserError(f"{given}: a data set of the hub is written by hand: kind: dataset, hub: OWNER/NAME, revision: its commit, columns")
-        url = given if git.remote(given) else str(path.resolve())       # whole, since a queued run works in a copy elsewhere
-        found = {"kind": "git", "name": name_of(subfolder if subfolder != "." else url),
-                 "url": url, "commit": git.newest(url)}
+            raise UserError(
+                f"{given}: a data set of the hub is written by hand: kind: dataset, hub: OWNER/NAME, revision: its commit, columns"
+            )
+        url = given if git.remote(given) else str(path.resolve())  # whole, since a queued run works in a copy elsewhere
+        found = {
+            "kind": "git",
+            "name": name_of(subfolder if subfolder != "." else url),
+            "url": url,
+            "commit": git.newest(url),
+        }
         return found | ({"subfolder": subfolder} if subfolder != "." else {}) | {"include": INCLUDE, "exclude": SUPPORT}
     if subfolder != ".":
         raise UserError(f"--subfolder: {given} is no git repository")
@@ -87,13 +115,25 @@ def entry(given: str, subfolder: str = ".", text: str | None = None) -> dict:
         if not path.exists():
             raise UserError(f"{given}: no such file")
         if path.is_dir() and not any(each.suffix in dataset.FORMATS for each in path.iterdir()):
-            return {"kind": "folder", "name": name_of(str(path.resolve())), "path": str(bring_in(path)), "include": INCLUDE}
+            return {
+                "kind": "folder",
+                "name": name_of(str(path.resolve())),
+                "path": str(bring_in(path)),
+                "include": INCLUDE,
+            }
         columns = {"text": text} if text else columns_of(path)
-        return {"kind": "dataset", "name": name_of(path.resolve().with_suffix("").name), "path": str(bring_in(path)), "columns": columns,
-                "include": ["*"]}
+        return {
+            "kind": "dataset",
+            "name": name_of(path.resolve().with_suffix("").name),
+            "path": str(bring_in(path)),
+            "columns": columns,
+            "include": ["*"],
+        }
     if path.exists() or "/" in given:
-        raise UserError(f"{given}: {'is no data file' if path.exists() else 'no such file or folder'}; a source is a package, the https address "
-                        f"or folder of a git repository, a folder, or a file that ends in one of {', '.join(dataset.FORMATS)}")
+        raise UserError(
+            f"{given}: {'is no data file' if path.exists() else 'no such file or folder'}; a source is a package, the https address "
+            f"or folder of a git repository, a folder, or a file that ends in one of {', '.join(dataset.FORMATS)}"
+        )
     return index.newest(given) | {"include": INCLUDE, "exclude": SUPPORT}
 
 
@@ -102,27 +142,35 @@ def as_source(said: dict):
     try:
         return Corpus.model_validate({"sources": [said]}).sources[0]
     except ValidationError as error:
-        raise UserError("; ".join(explain(Corpus, fault).removeprefix("sources.0.") for fault in error.errors())) from None
+        raise UserError(
+            "; ".join(explain(Corpus, fault).removeprefix("sources.0.") for fault in error.errors())
+        ) from None
 
 
 # --- what it would bring ----------------------------------------------------------------------------------------------
 
+
 @dataclass
 class Preview:
     """What a source would bring to a corpus."""
-    license: str | None                                     # as its metadata and the licence text at its top say it
-    rows: list[dict]                                        # provenance
-    texts: dict[str, str] = field(default_factory=dict)     # by path, of the files that are usable
+
+    license: str | None  # as its metadata and the licence text at its top say it
+    rows: list[dict]  # provenance
+    texts: dict[str, str] = field(default_factory=dict)  # by path, of the files that are usable
     rejected: dict[str, str] = field(default_factory=dict)  # by path, why
-    replaced: Counter = field(default_factory=Counter)      # secrets by kind
+    replaced: Counter = field(default_factory=Counter)  # secrets by kind
 
 
 def license_said(metadata: str | None, said: dict[str, str]) -> str | None:
     """What a source says its licence is. Raises UserError where its metadata and its licence text disagree."""
-    above = licences.nearest("a.py", {path.rpartition("/")[2] if ".dist-info/" in path else path: text for path, text in said.items()})
+    above = licences.nearest(
+        "a.py", {path.rpartition("/")[2] if ".dist-info/" in path else path: text for path, text in said.items()}
+    )
     by_text = licenses.joined(found.expression for found in above) if above else None
     if metadata and by_text and not licenses.keys(by_text) & licenses.keys(metadata):
-        raise UserError(f"its metadata say {metadata}, and its {above[0].where} says {by_text}: read it, and decide by --license")
+        raise UserError(
+            f"its metadata say {metadata}, and its {above[0].where} says {by_text}: read it, and decide by --license"
+        )
     return by_text or metadata
 
 
@@ -138,7 +186,9 @@ def read(source, dials: dict) -> Preview:
         found = Preview(license_said(rows[0]["declared"], said) if source.license == UNREAD else None, rows)
         claim = found.license or source.license
         for row in rows:
-            judged = prepare.judge(row | {"license": claim if row["license"] == UNREAD else row["license"]}, str(raw), dials)
+            judged = prepare.judge(
+                row | {"license": claim if row["license"] == UNREAD else row["license"]}, str(raw), dials
+            )
             found.replaced.update(judged["replaced"])
             (found.rejected if judged["reason"] else found.texts)[row["path"]] = judged["reason"] or judged["text"]
         left_out = raw / "left_out.jsonl"
@@ -158,7 +208,10 @@ def known(texts: dict[str, str], max_overlap: float, processed: Path = PROCESSED
             there[document["text"]] = f"duplicate of {document['source']}/{document['path']}"
         for line in holders.keys() & set(prepare.lines(document["text"])):
             holders[line].add(document["source"])
-    found = {path: there.get(text) or prepare.near_duplicate(text, holders, {"max_overlap": max_overlap}) for path, text in texts.items()}
+    found = {
+        path: there.get(text) or prepare.near_duplicate(text, holders, {"max_overlap": max_overlap})
+        for path, text in texts.items()
+    }
     return {path: why for path, why in found.items() if why}
 
 
@@ -167,12 +220,16 @@ def tokens(texts: list[str]) -> int:
     if not TOKENIZER.exists():
         return round(sum(len(text.encode()) for text in texts) / BYTES_PER_TOKEN)
     from tokenizers import Tokenizer
+
     return sum(len(encoded.ids) for encoded in Tokenizer.from_file(str(TOKENIZER)).encode_batch(texts))
 
 
 def dialects(texts: list[str]) -> Counter:
     """Files by the dialect whose modules they import; the first that fits."""
-    return Counter(next((dialect for dialect, pattern in IMPORTS.items() if pattern.search(text)), "none told by imports") for text in texts)
+    return Counter(
+        next((dialect for dialect, pattern in IMPORTS.items() if pattern.search(text)), "none told by imports")
+        for text in texts
+    )
 
 
 def files(count: int) -> str:
@@ -181,22 +238,33 @@ def files(count: int) -> str:
 
 def in_words(found: Preview, max_overlap: float) -> list[str]:
     size = sum(len(text.encode()) for text in found.texts.values())
-    said = [f"{files(len(found.texts))} of {size:,} bytes, about {tokens(list(found.texts.values())):,} tokens: "
-            + ", ".join(f"{count} {dialect}" for dialect, count in dialects(list(found.texts.values())).most_common())]
+    said = [
+        f"{files(len(found.texts))} of {size:,} bytes, about {tokens(list(found.texts.values())):,} tokens: "
+        + ", ".join(f"{count} {dialect}" for dialect, count in dialects(list(found.texts.values())).most_common())
+    ]
     there = known(found.texts, max_overlap)
     if there is None:
         said.append("not compared with the corpus, since none is built yet (`dvc repro prepare`)")
     elif there:
-        said.append(f"{len(there)} of them it holds already: " + shortened([f"{path} ({why})" for path, why in sorted(there.items())]))
+        said.append(
+            f"{len(there)} of them it holds already: "
+            + shortened([f"{path} ({why})" for path, why in sorted(there.items())])
+        )
     if kinds := +found.replaced:
         said.append("replaced by placeholders: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()))
     if found.rejected:
-        reasons = Counter(reason.split(":")[0] if not reason.startswith("licence") else reason for reason in found.rejected.values())
-        said.append(f"left out: {files(len(found.rejected))}: " + shortened([f"{count} {reason}" for reason, count in reasons.most_common()], 5))
+        reasons = Counter(
+            reason.split(":")[0] if not reason.startswith("licence") else reason for reason in found.rejected.values()
+        )
+        said.append(
+            f"left out: {files(len(found.rejected))}: "
+            + shortened([f"{count} {reason}" for reason, count in reasons.most_common()], 5)
+        )
     return said
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
+
 
 def scalar(value) -> str:
     if isinstance(value, list):
@@ -214,9 +282,13 @@ def changed(path: Path, text: str, wanted: list[dict]) -> None:
         try:
             read_back = parse(tried, Corpus)
         except UserError as error:
-            raise UserError(f"{path}: cannot be changed by itself: {str(error).replace(str(tried), 'it')}\nWrite it there yourself") from None
+            raise UserError(
+                f"{path}: cannot be changed by itself: {str(error).replace(str(tried), 'it')}\nWrite it there yourself"
+            ) from None
     if [source.model_dump() for source in read_back.sources] != wanted:
-        raise UserError(f"{path}: cannot be changed by itself, since its sources are not one list of entries. Write it there yourself")
+        raise UserError(
+            f"{path}: cannot be changed by itself, since its sources are not one list of entries. Write it there yourself"
+        )
     faults = [fault for good, fault in read_back.rules() if not good]
     if faults:
         raise UserError("\n".join(f"{path}: {fault}" for fault in faults))
@@ -226,7 +298,7 @@ def changed(path: Path, text: str, wanted: list[dict]) -> None:
 def append(path: Path, corpus: Corpus, said: dict) -> str:
     """Adds an entry as the last of the list; returns its line."""
     text = path.read_text(encoding="utf-8").rstrip("\n")
-    indent = re.findall(r"^( *)- ", text[text.find("sources:"):], re.MULTILINE)
+    indent = re.findall(r"^( *)- ", text[text.find("sources:") :], re.MULTILINE)
     line = f"{indent[0] if indent else '  '}- {scalar(said)}"
     changed(path, f"{text}\n{line}\n", [source.model_dump() for source in (*corpus.sources, as_source(said))])
     return line
@@ -240,7 +312,12 @@ def repin(path: Path, corpus: Corpus, old, pins: dict[str, str]) -> None:
     for start, end in pairwise(starts):
         if mark in (part := text[start:end]):
             for key, value in pins.items():
-                part = re.sub(rf"(\b{key}:\s*[\"']?){re.escape(getattr(old, key))}\b", lambda match, value=value: match[1] + value, part, count=1)
+                part = re.sub(
+                    rf"(\b{key}:\s*[\"']?){re.escape(getattr(old, key))}\b",
+                    lambda match, value=value: match[1] + value,
+                    part,
+                    count=1,
+                )
             text = text[:start] + part + text[end:]
             break
     changed(path, text, [source.model_dump() | (pins if source == old else {}) for source in corpus.sources])
@@ -248,7 +325,10 @@ def repin(path: Path, corpus: Corpus, old, pins: dict[str, str]) -> None:
 
 # --- the commands -----------------------------------------------------------------------------------------------------
 
-def propose(config: Config, given: str, decided: dict, subfolder: str = ".", text: str | None = None, keep: bool = True) -> tuple[dict, Preview]:
+
+def propose(
+    config: Config, given: str, decided: dict, subfolder: str = ".", text: str | None = None, keep: bool = True
+) -> tuple[dict, Preview]:
     """(the entry, what it would bring). `decided` are the keys that a person gave: name, license, split, include, exclude; `keep` what was
     copied under corpora/."""
     if fault := licenses.fault(decided.get("license", UNREAD)):
@@ -257,22 +337,42 @@ def propose(config: Config, given: str, decided: dict, subfolder: str = ".", tex
         said = entry(given, subfolder, text)
         if said["kind"] in index.CALLED and "name" in decided:
             raise UserError(f"--name: a package goes by the name that the index knows it by: {given}")
-        if "include" in decided:        # whoever says what is wanted means all of it
+        if "include" in decided:  # whoever says what is wanted means all of it
             said.pop("exclude", None)
         said |= {"split": "train", **decided}
         names = {package(source): source.name for source in config.corpus.sources}
         if (there := names.get(package(as_source(said | {"license": UNREAD})))) is not None:
-            raise UserError(f"{there} is in {config.paths['corpus']} already; `robo corpus update {there}` moves its pin")
+            raise UserError(
+                f"{there} is in {config.paths['corpus']} already; `robo corpus update {there}` moves its pin"
+            )
         found = read(as_source(said | {"license": UNREAD, **decided}), config.params.prepare.model_dump())
         license = decided.get("license") or found.license
         if license is None:
-            raise UserError(f"{given}: says nothing of its licence; read it, and name it by --license, an SPDX identifier such as MIT")
+            raise UserError(
+                f"{given}: says nothing of its licence; read it, and name it by --license, an SPDX identifier such as MIT"
+            )
         if not licenses.passes(license, config.params.prepare.licenses):
-            raise UserError(f"{given}: is under {license}, of the category {' and '.join(licenses.categories(license))}, and params.yaml: "
-                            f"prepare.licenses lets pass only {', '.join(config.params.prepare.licenses)}")
+            raise UserError(
+                f"{given}: is under {license}, of the category {' and '.join(licenses.categories(license))}, and params.yaml: "
+                f"prepare.licenses lets pass only {', '.join(config.params.prepare.licenses)}"
+            )
         if not found.texts:
             raise UserError(f"{given}: none of its {len(found.rejected)} files is usable: {in_words(found, 1)[-1]}")
-        order = ("kind", "name", "version", "sha256", "url", "commit", "subfolder", "path", "columns", "license", "split", "include", "exclude")
+        order = (
+            "kind",
+            "name",
+            "version",
+            "sha256",
+            "url",
+            "commit",
+            "subfolder",
+            "path",
+            "columns",
+            "license",
+            "split",
+            "include",
+            "exclude",
+        )
         said["license"] = license
         return {key: said[key] for key in order if key in said}, found
 
@@ -295,15 +395,21 @@ def moved(source, dials: dict) -> tuple[dict, str] | None:
     if source.kind == "git":
         pins = {"commit": git.newest(source.url)}
     elif source.kind in index.CALLED:
-        pins = {key: value for key, value in index.newest(source.name, source.kind).items() if key in ("version", "sha256")}
+        pins = {
+            key: value for key, value in index.newest(source.name, source.kind).items() if key in ("version", "sha256")
+        }
     else:
         return None
     if all(getattr(source, key) == value for key, value in pins.items()):
         return None
     old, new = read(source, dials), read(as_source(source.model_dump() | pins | {"license": UNREAD}), dials)
     if new.license and not licenses.keys(new.license) <= licenses.keys(source.license):
-        raise UserError(f"{source.name}: says {new.license} now, and its licence here is {source.license}; decide, and write it yourself")
+        raise UserError(
+            f"{source.name}: says {new.license} now, and its licence here is {source.license}; decide, and write it yourself"
+        )
     before, after = ({row["path"]: row["sha256"] for row in each.rows} for each in (old, new))
     differ = sum(before[path] != after[path] for path in before.keys() & after.keys())
-    return pins, (f"{source.pinned} -> {pins.get('version') or pins['commit']}: {files(len(after.keys() - before.keys()))} new, "
-                  f"{len(before.keys() - after.keys())} gone, {differ} changed")
+    return pins, (
+        f"{source.pinned} -> {pins.get('version') or pins['commit']}: {files(len(after.keys() - before.keys()))} new, "
+        f"{len(before.keys() - after.keys())} gone, {differ} changed"
+    )

@@ -19,18 +19,30 @@ def train(texts, vocab_size: int, special_tokens: dict[str, str], split_pattern:
     Raises UserError when the texts are too few for such a vocabulary.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
     # llama.cpp looks whole words up before it merges where the pre-tokenizer is llama-bpe, and only there.
     tokenizer = Tokenizer(models.BPE(ignore_merges=split_name(split_pattern) == "llama-bpe"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split_name(split_pattern) or split_pattern]), "isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT_PATTERNS[split_name(split_pattern) or split_pattern]), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=list(special_tokens.values()), show_progress=is_live(),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=list(special_tokens.values()),
+            show_progress=is_live(),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )
     if (got := tokenizer.get_vocab_size()) < vocab_size:
-        raise UserError(f"vocab_size: the training text gives {got} tokens, not {vocab_size}; lower vocab_size in the tokenizer and model "
-                        "configs, or add text to the corpus config")
+        raise UserError(
+            f"vocab_size: the training text gives {got} tokens, not {vocab_size}; lower vocab_size in the tokenizer and model "
+            "configs, or add text to the corpus config"
+        )
     return tokenizer
 
 
@@ -42,6 +54,7 @@ def text_of(row: dict) -> str:
 def load_tokenizer(path: Path = TOKENIZER):
     """The trained tokenizer; text that looks like a special token is encoded as the text it is."""
     from tokenizers import Tokenizer
+
     tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
     tokenizer.encode_special_tokens = True
     return tokenizer
@@ -63,4 +76,5 @@ def main(config) -> None:
 
 if __name__ == "__main__":
     from pipeline.core.stage import run
+
     run("tokenizer", main)

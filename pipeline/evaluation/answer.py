@@ -25,9 +25,9 @@ from pipeline.evaluation.robobench import COMPLETIONS, Judged, Task, may_be_seen
 from pipeline.export.llama import LlamaFile
 from pipeline.export.quantize import SOURCE
 
-MOST_ROWS = 20                  # of what a board saw, that are written down
-MOST_TEXTS = 3                  # of the lines that a program printed
-MOST_LETTERS = 200              # of one row
+MOST_ROWS = 20  # of what a board saw, that are written down
+MOST_TEXTS = 3  # of the lines that a program printed
+MOST_LETTERS = 200  # of one row
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Question:
     set: str
     id: str
     prompt: str
-    task: Task | None           # None where a program is to be gone on with
-    code: bool = True           # the prompt is a part of the program, as a comment is
+    task: Task | None  # None where a program is to be gone on with
+    code: bool = True  # the prompt is a part of the program, as a comment is
 
 
 def questions(tasks: list[Task], template: str, beginnings: dict[str, str]) -> list[Question]:
@@ -49,17 +49,28 @@ def questions(tasks: list[Task], template: str, beginnings: dict[str, str]) -> l
 def held_out(encode, count: int, most: int) -> dict[str, str]:
     """Beginnings of the programs of the validation and test text, of `most` tokens at most."""
     texts = [row["text"] for split in ("val", "test") for row in read_jsonl(PROCESSED / f"{split}_corpus.jsonl")]
-    return {f"completion-{number}": text for number, text in enumerate(completions.beginnings(texts, encode, count, most), 1)}
+    return {
+        f"completion-{number}": text
+        for number, text in enumerate(completions.beginnings(texts, encode, count, most), 1)
+    }
 
 
 # --- one answer -------------------------------------------------------------------------------------------------------
 
+
 def examine(model: Model, question: Question) -> dict:
     """What the model answered and what became of it, as plain values; see the keys below."""
     answer = model.ask(question.prompt)
-    row = {"set": question.set, "id": question.id, "failed": answer.failed, "empty": not answer.failed and not answer.text.strip(),
-           "answer": hashlib.sha256(answer.text.encode()).hexdigest()[:16]}
-    return row | (gone_on(question, answer) if question.task is None else solved(question, question.task, answer, model.chat))
+    row = {
+        "set": question.set,
+        "id": question.id,
+        "failed": answer.failed,
+        "empty": not answer.failed and not answer.text.strip(),
+        "answer": hashlib.sha256(answer.text.encode()).hexdigest()[:16],
+    }
+    return row | (
+        gone_on(question, answer) if question.task is None else solved(question, question.task, answer, model.chat)
+    )
 
 
 def gone_on(question: Question, answer: Answer) -> dict:
@@ -72,17 +83,30 @@ def solved(question: Question, task: robobench.Task, answer: Answer, chat: bool)
     prompt = question.prompt if question.code and not chat else ""
     program = robobench.program_of(answer.text, prompt, answer.cut, chat)
     judged = robobench.judge(task, program)
-    own = [name for name in judged.names if name.line > prompt.count("\n")]        # what stands in the prompt is not the model's
+    own = [
+        name for name in judged.names if name.line > prompt.count("\n")
+    ]  # what stands in the prompt is not the model's
     unknown = [f"{name.dotted} (line {name.line})" for name in own if not name.exists]
-    return {"passed": judged.passed, "parsed": judged.parsed and robobench.says_something(program[len(prompt):]), "lacks": judged.lacks,
-            "names": [len(own) - len(unknown), len(own)], "program": program, "cut": answer.cut,
-            "unknown": unknown, "said": [[r.name, r.said] for r in judged.results if not r.ok], "saw": saw(judged)}
+    return {
+        "passed": judged.passed,
+        "parsed": judged.parsed and robobench.says_something(program[len(prompt) :]),
+        "lacks": judged.lacks,
+        "names": [len(own) - len(unknown), len(own)],
+        "program": program,
+        "cut": answer.cut,
+        "unknown": unknown,
+        "said": [[r.name, r.said] for r in judged.results if not r.ok],
+        "saw": saw(judged),
+    }
 
 
 def saw(judged: Judged) -> list[str]:
     """What happened at each pin, bus and device, a line each, and how the program ended."""
     rows = words.rows(judged.run)
-    lines = [f"{row.label}: {row.words}{''.join(f' | {text}' for text in row.texts[:MOST_TEXTS])}"[:MOST_LETTERS] for row in rows[:MOST_ROWS]]
+    lines = [
+        f"{row.label}: {row.words}{''.join(f' | {text}' for text in row.texts[:MOST_TEXTS])}"[:MOST_LETTERS]
+        for row in rows[:MOST_ROWS]
+    ]
     more = [f"and {len(rows) - MOST_ROWS} more"] if len(rows) > MOST_ROWS else []
     return [*lines, *more, words.ending(judged.run)]
 
@@ -97,15 +121,21 @@ def discreet(row: dict) -> dict:
 
 # --- all of them ------------------------------------------------------------------------------------------------------
 
+
 def compare(rows: dict[str, list[dict]]) -> dict[str, dict]:
     """For each type: tasks passed by set, answers that are not float16's, and the share of completions that compile."""
     found, reference = {}, {(row["set"], row["id"]): row["answer"] for row in rows[REFERENCE]}
     for kind, mine in rows.items():
         tasks = [row for row in mine if row["set"] != COMPLETIONS]
         compiled = [row["parsed"] for row in mine if row["set"] == COMPLETIONS]
-        found[kind] = {"passed": {name: sum(row["passed"] for row in tasks if row["set"] == name) for name in dict.fromkeys(r["set"] for r in tasks)},
-                       "changed": sum(row["answer"] != reference[row["set"], row["id"]] for row in mine),
-                       "compiles": round(sum(compiled) / len(compiled), 4) if compiled else None}
+        found[kind] = {
+            "passed": {
+                name: sum(row["passed"] for row in tasks if row["set"] == name)
+                for name in dict.fromkeys(r["set"] for r in tasks)
+            },
+            "changed": sum(row["answer"] != reference[row["set"], row["id"]] for row in mine),
+            "compiles": round(sum(compiled) / len(compiled), 4) if compiled else None,
+        }
     return found
 
 
@@ -129,18 +159,33 @@ def examine_of(models: dict[str, Gguf], item: tuple[str, Question]) -> dict:
 def main(config) -> None:
     e = config.params.exam
     tasks = robobench.load(EXAM, e.sets)
-    files = {REFERENCE: SOURCE, **{quant: QUANTIZED / f"{quant}.gguf" for quant in config.params.quants if quant != REFERENCE}}
+    files = {
+        REFERENCE: SOURCE,
+        **{quant: QUANTIZED / f"{quant}.gguf" for quant in config.params.quants if quant != REFERENCE},
+    }
     with LlamaFile(SOURCE) as file:
         asked = questions(tasks, e.prompt, held_out(file.encode, e.completions, file.context // 2))
     rows = examine_files(files, asked, e.max_new_tokens)
     metrics = {"tasks": len(tasks), "completions": len(asked) - len(tasks), "types": compare(rows)}
-    write_text(ANSWERS, "".join(json.dumps({"type": kind, **discreet(row)}, ensure_ascii=False) + "\n" for kind in rows for row in rows[kind]))
+    write_text(
+        ANSWERS,
+        "".join(
+            json.dumps({"type": kind, **discreet(row)}, ensure_ascii=False) + "\n"
+            for kind in rows
+            for row in rows[kind]
+        ),
+    )
     write_json(METRICS / "answer.json", metrics)
     for kind, figures in metrics["types"].items():
-        other = f" and answers {figures['changed']} of {len(asked)} questions otherwise than {REFERENCE}" if kind != REFERENCE else ""
+        other = (
+            f" and answers {figures['changed']} of {len(asked)} questions otherwise than {REFERENCE}"
+            if kind != REFERENCE
+            else ""
+        )
         print(f"answer: {kind} passes {sum(figures['passed'].values())} of {len(tasks)} tasks{other}")
 
 
 if __name__ == "__main__":
     from pipeline.core.stage import run
+
     run("answer", main)

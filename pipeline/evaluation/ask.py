@@ -11,17 +11,18 @@ from typing import NamedTuple, Protocol
 from pipeline.core.errors import UserError
 from pipeline.export.llama import LlamaFile
 
-MOST_PROMPT = 1024          # tokens of a prompt that a file of a longer context is given room for
+MOST_PROMPT = 1024  # tokens of a prompt that a file of a longer context is given room for
 
 
 class Answer(NamedTuple):
     text: str
-    cut: bool                   # by the number of tokens, or a full context
-    failed: str | None = None   # why it could not be asked
+    cut: bool  # by the number of tokens, or a full context
+    failed: str | None = None  # why it could not be asked
 
 
 class Model(Protocol):
     """Whoever can be asked; travels to other processes."""
+
     @property
     def chat(self) -> bool:
         """Whether it is asked as its chat template wants it."""
@@ -60,10 +61,19 @@ class Gguf:
         file = opened(self.path, self.max_new_tokens + MOST_PROMPT)
         if self.chat:
             if (message := file.chat(prompt)) is None:
-                raise UserError(f"{file.name}: has no chat template, so it cannot be asked {prompt!r} as a chat; ask without --chat")
+                raise UserError(
+                    f"{file.name}: has no chat template, so it cannot be asked {prompt!r} as a chat; ask without --chat"
+                )
             prompt = message
         ids = file.encode(prompt, as_prompt=True, special=self.chat)
         if len(ids) >= file.context:
             return Answer("", False, f"the prompt is {len(ids)} tokens, and the model sees {file.context}")
-        new = file.generate(ids, self.max_new_tokens) if temperature == 0 else file.sample(ids, self.max_new_tokens, temperature, seed)
-        return Answer(file.decode(new).decode("utf-8", "replace"), len(new) == self.max_new_tokens or len(ids) + len(new) == file.context)
+        new = (
+            file.generate(ids, self.max_new_tokens)
+            if temperature == 0
+            else file.sample(ids, self.max_new_tokens, temperature, seed)
+        )
+        return Answer(
+            file.decode(new).decode("utf-8", "replace"),
+            len(new) == self.max_new_tokens or len(ids) + len(new) == file.context,
+        )

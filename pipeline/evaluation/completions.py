@@ -6,16 +6,16 @@ Says less than the requests of RoboBench, and says it of models that understand 
 from pipeline.board import names
 from pipeline.board.compiler import refusal
 
-BOARDS = ("pico_w", "esp32")        # between them they have what the boards have
+BOARDS = ("pico_w", "esp32")  # between them they have what the boards have
 
 
 def beginnings(texts: list[str], encode, count: int, most: int) -> list[str]:
     """Up to `count` beginnings, spread evenly over `texts`: each the first third of its lines, or as many as `most` tokens hold, and
     compiling by itself, so that what fails is the model's."""
     found = []
-    for text in texts[::max(1, len(texts) // count)][:count] if count else []:
+    for text in texts[:: max(1, len(texts) // count)][:count] if count else []:
         lines = text.splitlines(keepends=True)
-        lines = lines[:min(len(lines) // 3 or 1, most)]
+        lines = lines[: min(len(lines) // 3 or 1, most)]
         while lines and (len(encode("".join(lines))) > most or refusal("".join(lines))):
             lines.pop()
         if "".join(lines).strip():
@@ -33,7 +33,14 @@ def good_part(prompt: str, completion: str) -> str | None:
     lines = lines if completion.endswith("\n") else lines[:-1]
     if not any(line.strip() for line in lines):
         return None
-    return next(("".join(lines[:kept]) for kept in range(len(lines), (len(lines) - 1) // 2, -1) if not refusal(prompt + "".join(lines[:kept]))), None)
+    return next(
+        (
+            "".join(lines[:kept])
+            for kept in range(len(lines), (len(lines) - 1) // 2, -1)
+            if not refusal(prompt + "".join(lines[:kept]))
+        ),
+        None,
+    )
 
 
 def share(used: list[names.Name]) -> float:

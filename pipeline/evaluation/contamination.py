@@ -22,15 +22,15 @@ from pipeline.evaluation.robobench import Task
 WORD = re.compile(r"[^\W_]+")
 REQUEST_RUN, REQUEST_SHARE, REQUEST_WORDS = 5, 0.3, 8
 SOLUTION_RUN, SOLUTION_SHARE, SOLUTION_WORDS = 16, 0.8, 80
-NOTHING_NEAR = "people"         # the set that nothing was written for
+NOTHING_NEAR = "people"  # the set that nothing was written for
 
 
 @dataclass(frozen=True)
 class Found:
     task: Task
-    what: str           # "request" or "solution"
-    share: float        # of its runs of words
-    source: str         # the training file
+    what: str  # "request" or "solution"
+    share: float  # of its runs of words
+    source: str  # the training file
 
     def __str__(self) -> str:
         return f"{self.task.place}: {self.what}: stands in the training text, {self.share:.0%} of it in {self.source}"
@@ -41,7 +41,7 @@ def words(text: str) -> list[str]:
 
 
 def runs(text: list[str], length: int) -> set[tuple[str, ...]]:
-    return {tuple(text[start:start + length]) for start in range(len(text) - length + 1)}
+    return {tuple(text[start : start + length]) for start in range(len(text) - length + 1)}
 
 
 def contaminated(tasks: list[Task], training: Path) -> list[Found]:
@@ -53,10 +53,18 @@ def contaminated(tasks: list[Task], training: Path) -> list[Found]:
         if len(request) < REQUEST_WORDS:
             lines[tuple(request)] = task
         else:
-            wanted.append((task, "request", REQUEST_RUN, REQUEST_SHARE if task.set == NOTHING_NEAR else 1.0, runs(request, REQUEST_RUN)))
+            wanted.append(
+                (
+                    task,
+                    "request",
+                    REQUEST_RUN,
+                    REQUEST_SHARE if task.set == NOTHING_NEAR else 1.0,
+                    runs(request, REQUEST_RUN),
+                )
+            )
         if task.set == NOTHING_NEAR and len(solution) >= SOLUTION_WORDS:
             wanted.append((task, "solution", SOLUTION_RUN, SOLUTION_SHARE, runs(solution, SOLUTION_RUN)))
-    holders: dict[tuple[str, ...], list[int]] = {}      # run -> places in `wanted`
+    holders: dict[tuple[str, ...], list[int]] = {}  # run -> places in `wanted`
     for number, (*_, its_runs) in enumerate(wanted):
         for run in its_runs:
             holders.setdefault(run, []).append(number)
@@ -65,6 +73,7 @@ def contaminated(tasks: list[Task], training: Path) -> list[Found]:
     def note(task: Task, what: str, share: float, source: str) -> None:
         if (task.id, what) not in found or found[task.id, what].share < share:
             found[task.id, what] = Found(task, what, share, source)
+
     for row in read_jsonl(training):
         source = f"{row['source']} {row.get('path', '')}".strip()
         text, seen = words(row["text"]), {}

@@ -29,8 +29,12 @@ def nats(model: Transformer, tokens: np.ndarray, eos: int, what: str) -> float:
     inputs = np.concatenate(([eos], tokens[:-1])).astype(np.int64)
     targets = tokens.astype(np.int64)
     whole = len(targets) // context * context
-    windows = list(zip(np.split(inputs[:whole], whole // context), np.split(targets[:whole], whole // context), strict=True)) if whole else []
-    batches = [windows[i: i + BATCH] for i in range(0, len(windows), BATCH)]
+    windows = (
+        list(zip(np.split(inputs[:whole], whole // context), np.split(targets[:whole], whole // context), strict=True))
+        if whole
+        else []
+    )
+    batches = [windows[i : i + BATCH] for i in range(0, len(windows), BATCH)]
     if whole < len(targets):
         batches.append([(inputs[whole:], targets[whole:])])
     total = 0.0
@@ -50,17 +54,20 @@ def held_out(model: Transformer, split: str, sidecar: dict) -> dict:
     """Loss (nats per token) and bits per byte of a packed split."""
     tokens = packed(split, sidecar)
     total = nats(model, tokens, sidecar["eos"], f"evaluate {split}")
-    return {"loss": round(total / len(tokens), 6), "bits_per_byte": round(total / math.log(2) / sidecar[split]["bytes"], 6)}
+    return {
+        "loss": round(total / len(tokens), 6),
+        "bits_per_byte": round(total / math.log(2) / sidecar[split]["bytes"], 6),
+    }
 
 
 def longest_copy(generated: list[int], text: np.ndarray) -> list[int]:
     """The longest run of `generated` that stands in `text` (N,) token for token: the longest common substring, a row of its table at a
     time, so that a million tokens of text take milliseconds for each token generated."""
-    lengths, best = np.zeros(len(text) + 1, dtype=np.int32), (0, 0)      # lengths[i]: of the run that ends before text[i]
+    lengths, best = np.zeros(len(text) + 1, dtype=np.int32), (0, 0)  # lengths[i]: of the run that ends before text[i]
     for end, token in enumerate(generated, 1):
         lengths[1:] = np.where(text == token, lengths[:-1] + 1, 0)
         best = max(best, (int(lengths.max()), end))
-    return generated[best[1] - best[0]: best[1]]
+    return generated[best[1] - best[0] : best[1]]
 
 
 def main(config) -> None:
@@ -68,7 +75,9 @@ def main(config) -> None:
     model, tokenizer, sidecar = load_model(TOKENIZER), load_tokenizer(), read_json(SIDECAR)
     figures = {split: held_out(model, split, sidecar) for split in ("val", "test")}
     e = config.params.evaluate
-    samples = ["# Completions\n\nGreedy, by the trained model in float32. The prompt comes first, the model goes on after `▸`.\n"]
+    samples = [
+        "# Completions\n\nGreedy, by the trained model in float32. The prompt comes first, the model goes on after `▸`.\n"
+    ]
     training, copies, generated = packed("train", sidecar), [], 0
     for prompt in e.prompts:
         ids = model.generate(tokenizer.encode(prompt).ids, e.max_new_tokens, sidecar["eos"])
@@ -76,15 +85,25 @@ def main(config) -> None:
         copies.append(longest_copy(ids, training))
         generated += len(ids)
     longest = max(copies, key=len)
-    memorised = {"longest_copy_tokens": len(longest), "longest_copy_characters": len(tokenizer.decode(longest)), "generated_tokens": generated}
-    samples.append(f"The longest passage above that stands word for word in the training text is {memorised['longest_copy_tokens']} tokens, "
-                   f"{memorised['longest_copy_characters']} characters.\n")
+    memorised = {
+        "longest_copy_tokens": len(longest),
+        "longest_copy_characters": len(tokenizer.decode(longest)),
+        "generated_tokens": generated,
+    }
+    samples.append(
+        f"The longest passage above that stands word for word in the training text is {memorised['longest_copy_tokens']} tokens, "
+        f"{memorised['longest_copy_characters']} characters.\n"
+    )
     write_json(METRICS / "memorisation.json", memorised)
     write_text(REPORTS / "samples.md", "\n".join(samples))
     write_json(METRICS / "evaluate.json", figures)
-    print("evaluate: " + ", ".join(f"{s} {f['bits_per_byte']:.4f} bits per byte (loss {f['loss']:.4f})" for s, f in figures.items()))
+    print(
+        "evaluate: "
+        + ", ".join(f"{s} {f['bits_per_byte']:.4f} bits per byte (loss {f['loss']:.4f})" for s, f in figures.items())
+    )
 
 
 if __name__ == "__main__":
     from pipeline.core.stage import run
+
     run("evaluate", main)

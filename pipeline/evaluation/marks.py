@@ -12,13 +12,15 @@ from pipeline.evaluation.robobench import COMPLETIONS, SEEN, SEEN_OF, Task, may_
 
 Key = TypeVar("Key")
 
-WORDS = {"people": "requests in the words of people who build things, on which nobody tunes",
-         "values": "pins, times and numbers that the curriculum leaves out",
-         "wordings": "ways to ask that it leaves out",
-         "compositions": "combinations that it leaves out",
-         COMPLETIONS: "beginnings of held-out programs, gone on with"}
-MOST_SHOWN = 50         # failures of a set that the report shows
-Z = 1.96                # of a 95% interval
+WORDS = {
+    "people": "requests in the words of people who build things, on which nobody tunes",
+    "values": "pins, times and numbers that the curriculum leaves out",
+    "wordings": "ways to ask that it leaves out",
+    "compositions": "combinations that it leaves out",
+    COMPLETIONS: "beginnings of held-out programs, gone on with",
+}
+MOST_SHOWN = 50  # failures of a set that the report shows
+Z = 1.96  # of a 95% interval
 
 
 def wilson(passed: int, tasks: int) -> tuple[float, float]:
@@ -38,14 +40,26 @@ def figures(rows: list[dict]) -> dict:
     """Of one set's rows: numbers of tasks, and of those that passed, that were not simulated and that were answered with nothing; the
     shares that pass, with the ends of their interval, that parse, and of the board's names used that exist there. Completions have no passing."""
     exist, used = (sum(row["names"][n] for row in rows) for n in (0, 1))
-    common = {"parse_rate": share(sum(row["parsed"] for row in rows), len(rows)), "api_rate": share(exist, used), "names": used,
-              "empty": sum(row["empty"] for row in rows), "too_long": sum(bool(row["failed"]) for row in rows)}
+    common = {
+        "parse_rate": share(sum(row["parsed"] for row in rows), len(rows)),
+        "api_rate": share(exist, used),
+        "names": used,
+        "empty": sum(row["empty"] for row in rows),
+        "too_long": sum(bool(row["failed"]) for row in rows),
+    }
     if rows[0]["set"] == COMPLETIONS:
         return {"tasks": len(rows), **common}
     passed = sum(row["passed"] for row in rows)
     low, high = (round(end, 4) for end in wilson(passed, len(rows)))
-    return {"tasks": len(rows), "passed": passed, "rate": share(passed, len(rows)), "low": low, "high": high, **common,
-            "not_simulated": sum(bool(row["lacks"]) for row in rows)}
+    return {
+        "tasks": len(rows),
+        "passed": passed,
+        "rate": share(passed, len(rows)),
+        "low": low,
+        "high": high,
+        **common,
+        "not_simulated": sum(bool(row["lacks"]) for row in rows),
+    }
 
 
 def by(rows: list[dict], key: Callable[[dict], Key]) -> dict[Key, list[dict]]:
@@ -81,8 +95,13 @@ def cells(name: str, f: dict) -> list[str]:
     counted = ["-", "-", "-"]
     if "passed" in f:
         counted = [f"{f['passed']} of {f['tasks']}", percent(f["rate"]), f"{f['low']:.1%} to {f['high']:.1%}"]
-    return [name, *counted, f"{percent(f['parse_rate'])} of {f['tasks']}", f"{percent(f['api_rate'])} of {f['names']}" if f["names"] else "-",
-            str(f.get("not_simulated", "-"))]
+    return [
+        name,
+        *counted,
+        f"{percent(f['parse_rate'])} of {f['tasks']}",
+        f"{percent(f['api_rate'])} of {f['names']}" if f["names"] else "-",
+        str(f.get("not_simulated", "-")),
+    ]
 
 
 def markdown(headings: list[str], rows: list[list[str]], words: int = 1) -> str:
@@ -96,13 +115,18 @@ def remarks(sets: dict[str, dict]) -> list[str]:
     lines = []
     for name, f in sets.items():
         if f["empty"]:
-            lines.append(f"{name}: the model answers nothing to {'any' if f['empty'] == f['tasks'] else f['empty']} of the {f['tasks']} prompts")
+            lines.append(
+                f"{name}: the model answers nothing to {'any' if f['empty'] == f['tasks'] else f['empty']} of the {f['tasks']} prompts"
+            )
         if f["too_long"]:
-            lines.append(f"{name}: {f['too_long']} of the {f['tasks']} prompts are longer than the model's context, and count as failed")
+            lines.append(
+                f"{name}: {f['too_long']} of the {f['tasks']} prompts are longer than the model's context, and count as failed"
+            )
     return lines
 
 
 # --- the report -------------------------------------------------------------------------------------------------------
+
 
 def fenced(text: str, language: str) -> str:
     """As a block of Markdown that no backticks in the text can end."""
@@ -112,8 +136,11 @@ def fenced(text: str, language: str) -> str:
 
 def failure(row: dict, task: Task) -> str:
     """One failed answer: request, program, what the board saw, which check said no."""
-    parts = [f"### {row['set']}: {row['id']}", "\n".join(f"> {line}" for line in task.request.splitlines()),
-             f"{task.board}, {task.intent}, {task.level}."]
+    parts = [
+        f"### {row['set']}: {row['id']}",
+        "\n".join(f"> {line}" for line in task.request.splitlines()),
+        f"{task.board}, {task.intent}, {task.level}.",
+    ]
     if row["failed"]:
         return "\n\n".join([*parts, f"Not asked: {row['failed']}."])
     if row["empty"]:
@@ -128,10 +155,15 @@ def failure(row: dict, task: Task) -> str:
 def failures(rows: list[dict], tasks: list[Task]) -> list[str]:
     """The failed answers that may be looked at, each as Markdown, after a sentence for each set on which those are."""
     of, parts = {(task.set, task.id): task for task in tasks}, []
-    for name, those in by([row for row in rows if row["set"] != COMPLETIONS and not row["passed"]], lambda row: row["set"]).items():
+    for name, those in by(
+        [row for row in rows if row["set"] != COMPLETIONS and not row["passed"]], lambda row: row["set"]
+    ).items():
         seen = [row for row in those if may_be_seen(row["set"], row["id"])]
-        rule = f" One task in {SEEN_OF} of this set may be looked at when it fails, chosen by a hash of its id; the others are only counted." \
-            if name == SEEN else ""
+        rule = (
+            f" One task in {SEEN_OF} of this set may be looked at when it fails, chosen by a hash of its id; the others are only counted."
+            if name == SEEN
+            else ""
+        )
         shown = seen[:MOST_SHOWN]
         parts.append(f"## Failures of {name}\n\n{len(shown)} of {len(those)} are shown.{rule}")
         parts += [failure(row, of[row["set"], row["id"]]) for row in shown]
@@ -141,14 +173,22 @@ def failures(rows: list[dict], tasks: list[Task]) -> list[str]:
 def report(title: str, model: str, asked: str, rows: list[dict], tasks: list[Task], more: list[str]) -> str:
     """Markdown. `model` is a sentence on what was asked, `asked` the prompt; `more` are sections after the tables by set and part."""
     sets = by_set(rows)
-    parts = [f"# {title}", (
-        f"{model} Each request went to it as {asked}, greedily, once. Its program ran on a simulated board, and passes where every check over "
-        "what the board did says yes. *Parse*: MicroPython's compiler takes it. *Names that exist*: of the names of the board's modules that "
-        "its programs use, those that the real board has. *Not simulated*: failed, and uses something that the simulated board does not have "
-        "yet. The sets ask different things and are never pooled."),
+    parts = [
+        f"# {title}",
+        (
+            f"{model} Each request went to it as {asked}, greedily, once. Its program ran on a simulated board, and passes where every check over "
+            "what the board did says yes. *Parse*: MicroPython's compiler takes it. *Names that exist*: of the names of the board's modules that "
+            "its programs use, those that the real board has. *Not simulated*: failed, and uses something that the simulated board does not have "
+            "yet. The sets ask different things and are never pooled."
+        ),
         markdown(HEADINGS, [cells(name, f) for name, f in sets.items()]),
-        "\n".join(f"- {name}: {WORDS[name]}" for name in sets), *(["\n".join(f"- {line}" for line in remarks(sets))] if remarks(sets) else [])]
+        "\n".join(f"- {name}: {WORDS[name]}" for name in sets),
+        *(["\n".join(f"- {line}" for line in remarks(sets))] if remarks(sets) else []),
+    ]
     for part in ("level", "intent"):
-        table = [[name, value, f"{passed} of {count}", f"{passed / count:.0%}"] for name, value, passed, count in by_part(rows, tasks, part)]
+        table = [
+            [name, value, f"{passed} of {count}", f"{passed / count:.0%}"]
+            for name, value, passed, count in by_part(rows, tasks, part)
+        ]
         parts += [f"## By {part}", markdown(["set", part, "passed", "rate"], table, words=2)] if table else []
     return "\n\n".join([*parts, *more, *failures(rows, tasks)]) + "\n"

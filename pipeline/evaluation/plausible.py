@@ -13,19 +13,19 @@ from pipeline.board.run import run
 from pipeline.evaluation.robobench import SYNTAX
 
 NUMBERED = r"(?:GPIO|GP|IO|D|pins?)(?:\s*(?:number|no\.?|nr\.?|GPIO|GP))?"
-MORE = r"(?:\s*(?:,|and|&|or)\s*(?:GPIO|GP|pin)?\s*\d{1,2}\b(?!\s*(?:ms|s|sec|Hz|%|cm|times)))*"        # pins 3, 4 and 5
+MORE = r"(?:\s*(?:,|and|&|or)\s*(?:GPIO|GP|pin)?\s*\d{1,2}\b(?!\s*(?:ms|s|sec|Hz|%|cm|times)))*"  # pins 3, 4 and 5
 PIN = re.compile(rf"\b{NUMBERED}\s*(\d{{1,2}})\b({MORE})", re.IGNORECASE)
 UNITS = r"ms|milli|sec|s\b|Hz|hertz|kHz|%|percent|per cent|degree|°|deg|cm|centi|times|x\b"
 NUMBER = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?)(?=\s*(?:{UNITS}))", re.IGNORECASE)
 QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)")
-OUTSIDE = ("OSError", "ETIMEDOUT")      # what a device answers with that is not there: no fault of the program's
+OUTSIDE = ("OSError", "ETIMEDOUT")  # what a device answers with that is not there: no fault of the program's
 SECONDS = 5.0
 REFUSAL = "# I cannot"
 
 
 class Finding(NamedTuple):
-    what: str           # was looked at
-    fault: str | None   # what is wrong; None where nothing is
+    what: str  # was looked at
+    fault: str | None  # what is wrong; None where nothing is
 
 
 def refusal(program: str) -> str | None:
@@ -61,15 +61,28 @@ def findings(request: str, program: str, board: str) -> list[Finding]:
     there, said = numbers_in(program), [float(number) for number in NUMBER.findall(request)]
     lost = [number for number in said if not {number, number / 1000, number * 1000, number / 100} & there]
     texts = [first or second for first, second in QUOTED.findall(request)]
-    said_by_it = [node.value for node in ast.walk(names.parse(program)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    said_by_it = [
+        node.value
+        for node in ast.walk(names.parse(program))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
     unsaid = [text for text in texts if not any(text in each for each in said_by_it)]
-    found = [Finding("it parses", None),
-             Finding("its names exist on the board", f"a {board} has no {missing[0].dotted} (line {missing[0].line})" if missing else None),
-             Finding("it runs", f"{errors[0]}" if errors else stopped)]
+    found = [
+        Finding("it parses", None),
+        Finding(
+            "its names exist on the board",
+            f"a {board} has no {missing[0].dotted} (line {missing[0].line})" if missing else None,
+        ),
+        Finding("it runs", f"{errors[0]}" if errors else stopped),
+    ]
     if named:
         absent = [pin for pin in named if spec.pin(pin) is None]
-        found.append(Finding("it uses the pins of the request", f"a {board} has no pin {absent[0]}" if absent else
-                             f"pin {unused[0]} is not in it" if unused else None))
+        found.append(
+            Finding(
+                "it uses the pins of the request",
+                f"a {board} has no pin {absent[0]}" if absent else f"pin {unused[0]} is not in it" if unused else None,
+            )
+        )
     if said:
         found.append(Finding("the request's numbers are in it", f"{lost[0]:g} is not" if lost else None))
     if texts:

@@ -23,37 +23,39 @@ from pipeline.core.paths import EXAM
 from pipeline.core.prompt import as_prompt
 from pipeline.core.schema import EXAM_SETS, File, Name, Text
 
-COMPLETIONS = "completions"     # stands in the place of a set's name, for beginnings of programs that are gone on with
-SEEN, SEEN_OF = "people", 10    # of this set one failure in so many may be looked at
+COMPLETIONS = "completions"  # stands in the place of a set's name, for beginnings of programs that are gone on with
+SEEN, SEEN_OF = "people", 10  # of this set one failure in so many may be looked at
 FENCE = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
 SYNTAX = ("SyntaxError", "IndentationError")
 
 
 class Replace(File):
     """A wrong program as a slip in the right one."""
+
     replace: Text
     by: str
 
 
 class Entry(File):
     """A task as its file holds it."""
+
     id: Name
-    intent: Name                                        # what is wanted, for the table: blink, servo, ...
+    intent: Name  # what is wanted, for the table: blink, servo, ...
     level: Literal["easy", "middle", "hard"]
-    speaker: Name                                       # who would say so: beginner, forum, teacher, ...
+    speaker: Name  # who would say so: beginner, forum, teacher, ...
     request: Text
     board: Name
-    seconds: Annotated[float, Field(gt=0, le=3600)]     # that the program is watched, of the board's time
-    inputs: list[Any] = Field(default=[])                               # see pipeline/board/inputs.py
-    check: Annotated[list[Any], Field(min_length=1)]    # see pipeline/board/checks.py
+    seconds: Annotated[float, Field(gt=0, le=3600)]  # that the program is watched, of the board's time
+    inputs: list[Any] = Field(default=[])  # see pipeline/board/inputs.py
+    check: Annotated[list[Any], Field(min_length=1)]  # see pipeline/board/checks.py
     solution: Text
     wrong: Text | Replace | Annotated[list[Text | Replace], Field(min_length=1)]
-    notes: str | None = None                            # for whoever reads the task
+    notes: str | None = None  # for whoever reads the task
 
 
 class Task(Entry):
-    set: str                                            # the folder it stands in
-    path: str                                           # of its file
+    set: str  # the folder it stands in
+    path: str  # of its file
 
     @property
     def place(self) -> str:
@@ -67,6 +69,7 @@ class Task(Entry):
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
+
 def faults(task: Task) -> list[str]:
     """What is wrong with a task whose keys are right."""
     found = []
@@ -74,16 +77,23 @@ def faults(task: Task) -> list[str]:
         spec = boards.load(task.board)
     except UserError as error:
         return [f"{task.place}: board: {error}"]
-    for read in (lambda: inputs.parse(task.inputs, task.board, f"{task.place}: inputs"),
-                 lambda: checks.parse(task.check, f"{task.place}: check")):
+    for read in (
+        lambda: inputs.parse(task.inputs, task.board, f"{task.place}: inputs"),
+        lambda: checks.parse(task.check, f"{task.place}: check"),
+    ):
         try:
             read()
         except UserError as error:
             found.append(str(error))
     if not found:
-        found += [f"{task.place}: check: a {task.board} has no pin {pin}"
-                  for pin in checks.pins_of(checks.parse(task.check, task.place)) if spec.pin(pin) is None]
-    return found + [f"{task.place}: wrong: changes nothing in the solution" for wrong in task.mistakes() if wrong == task.solution]
+        found += [
+            f"{task.place}: check: a {task.board} has no pin {pin}"
+            for pin in checks.pins_of(checks.parse(task.check, task.place))
+            if spec.pin(pin) is None
+        ]
+    return found + [
+        f"{task.place}: wrong: changes nothing in the solution" for wrong in task.mistakes() if wrong == task.solution
+    ]
 
 
 def read(path: Path, exam_set: str) -> tuple[list[Task], list[str]]:
@@ -99,7 +109,9 @@ def read(path: Path, exam_set: str) -> tuple[list[Task], list[str]]:
         try:
             Entry.model_validate(entry)
         except ValidationError as error:
-            wrong += [f"{path}: {entry.get('id', f'task {number}')}: {fault}" for fault in inputs.faults(Entry, entry, error)]
+            wrong += [
+                f"{path}: {entry.get('id', f'task {number}')}: {fault}" for fault in inputs.faults(Entry, entry, error)
+            ]
             continue
         task = Task(**entry, set=exam_set, path=str(path))
         wrong += faults(task)
@@ -129,7 +141,9 @@ def load(folder: Path = EXAM, sets: list[str] | None = None) -> list[Task]:
     if unknown := [name for name in there if name not in EXAM_SETS]:
         raise UserError(f"{folder / unknown[0]}: no set of the exam{suggestion(unknown[0], EXAM_SETS)}")
     if not there:
-        raise UserError(f"{folder}: no tasks there; a set is a folder of it, such as {folder / EXAM_SETS[0]}, with YAML files")
+        raise UserError(
+            f"{folder}: no tasks there; a set is a folder of it, such as {folder / EXAM_SETS[0]}, with YAML files"
+        )
     if missing := [name for name in sets or () if name not in there]:
         raise UserError(f"{folder / missing[0]}: no tasks there{suggestion(missing[0], there)}")
     wanted = [name for name in EXAM_SETS if name in (sets or there)]
@@ -152,6 +166,7 @@ def may_be_seen(exam_set: str, name: str) -> bool:
 
 # --- asking -----------------------------------------------------------------------------------------------------------
 
+
 def asked(template: str, task: Task) -> str:
     return as_prompt(template, task.request, boards.load(task.board).title)
 
@@ -163,9 +178,9 @@ def program_of(answer: str, prompt: str = "", cut: bool = False, chat: bool = Fa
     """
     fenced = FENCE.search(answer) if chat else None
     if fenced is None:
-        return prompt + (answer[:answer.rfind("\n") + 1] if cut else answer)
-    closed = answer[:fenced.end()].endswith("```")
-    return fenced[1] if closed or not cut else fenced[1][:fenced[1].rfind("\n") + 1]
+        return prompt + (answer[: answer.rfind("\n") + 1] if cut else answer)
+    closed = answer[: fenced.end()].endswith("```")
+    return fenced[1] if closed or not cut else fenced[1][: fenced[1].rfind("\n") + 1]
 
 
 def is_code(prompt: str) -> bool:
@@ -175,13 +190,14 @@ def is_code(prompt: str) -> bool:
 
 # --- judging ----------------------------------------------------------------------------------------------------------
 
+
 @dataclass(frozen=True)
 class Judged:
     passed: bool
-    parsed: bool                # MicroPython's compiler takes it, and there is something in it
-    results: list[Result]       # of each check
+    parsed: bool  # MicroPython's compiler takes it, and there is something in it
+    results: list[Result]  # of each check
     run: Run
-    names: list[Used]           # of the board's modules, that the program uses
+    names: list[Used]  # of the board's modules, that the program uses
 
     @property
     def lacks(self) -> list[str]:
@@ -193,9 +209,17 @@ def judge(task: Task, program: str) -> Judged:
     """Runs `program` on the task's board and asks every check what it thinks of that."""
     parsed_checks = checks.parse(task.check, f"{task.place}: check")
     outcome = run(program, task.board, inputs.parse(task.inputs, task.board, f"{task.place}: inputs"), task.seconds)
-    parsed = says_something(program) and not any(error.kind in SYNTAX and ", in " not in error.traceback for error in outcome.errors)
+    parsed = says_something(program) and not any(
+        error.kind in SYNTAX and ", in " not in error.traceback for error in outcome.errors
+    )
     results = checks.apply(parsed_checks, outcome)
-    return Judged(parsed and all(result.ok for result in results), parsed, results, outcome, names.used(program, task.board) if parsed else [])
+    return Judged(
+        parsed and all(result.ok for result in results),
+        parsed,
+        results,
+        outcome,
+        names.used(program, task.board) if parsed else [],
+    )
 
 
 def says_something(program: str) -> bool:

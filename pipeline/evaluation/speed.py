@@ -15,8 +15,8 @@ from pathlib import Path
 
 THREADS = (1, 2)
 PROMPT_TOKENS, NEW_TOKENS = 128, 32
-TIMES = 3                   # the best of these counts: on a busy machine the others measure the neighbours
-ENOUGH_SECONDS = 3          # then no more are tried: two threads that wait for each other may take long
+TIMES = 3  # the best of these counts: on a busy machine the others measure the neighbours
+ENOUGH_SECONDS = 3  # then no more are tried: two threads that wait for each other may take long
 
 
 def peak_bytes(status: Path = Path("/proc/self/status")) -> int:
@@ -36,7 +36,7 @@ def run(path: Path) -> dict:
     before, found = peak_bytes(), {"prompt": {}, "generation": {}}
     for threads in THREADS:
         with LlamaFile(path, threads=threads, as_served=True) as file:
-            new = min(NEW_TOKENS, file.context // 4)        # both must fit the shortest context there may be
+            new = min(NEW_TOKENS, file.context // 4)  # both must fit the shortest context there may be
             length = min(PROMPT_TOKENS, file.context - new)
             ids = (file.encode("from machine import Pin\n") * length)[:length]
             prompt, generation, started = [], [], time.perf_counter()
@@ -45,19 +45,28 @@ def run(path: Path) -> dict:
                 begun = time.perf_counter()
                 file.feed(ids)
                 read = time.perf_counter()
-                for token in ids[:new]:     # which token it is makes no difference
+                for token in ids[:new]:  # which token it is makes no difference
                     file.feed([token])
                 prompt.append(length / (read - begun))
                 generation.append(new / (time.perf_counter() - read))
-            found["prompt"][str(threads)], found["generation"][str(threads)] = round(max(prompt)), round(max(generation))
+            found["prompt"][str(threads)], found["generation"][str(threads)] = (
+                round(max(prompt)),
+                round(max(generation)),
+            )
     return {**found, "memory": peak_bytes() - before}
 
 
 def measure(path: Path) -> dict:
     """run() in a process of its own."""
     from pipeline.core.stage import own_environment  # here, as that process measures its memory
-    done = subprocess.run([sys.executable, "-m", "pipeline.evaluation.speed", path], check=True, stdout=subprocess.PIPE, encoding="utf-8",
-                          env=own_environment())
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.evaluation.speed", path],
+        check=True,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        env=own_environment(),
+    )
     return json.loads(done.stdout)
 
 

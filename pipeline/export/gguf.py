@@ -49,7 +49,9 @@ def stored(name: str, array: np.ndarray, outtype: str) -> tuple[np.ndarray, GGML
     return array.astype(np.float16), GGMLQuantizationType.F16
 
 
-def write_gguf(model, vocabulary: Vocabulary, path: Path, outtype: str, about: dict[str, str | float] | None = None) -> None:
+def write_gguf(
+    model, vocabulary: Vocabulary, path: Path, outtype: str, about: dict[str, str | float] | None = None
+) -> None:
     """Writes `model` (pipeline.model.Transformer) as one GGUF file; the same model gives the same bytes.
 
     `about` is what origin.py has to say of it, by GGUF key.
@@ -102,10 +104,12 @@ def add_shape(writer: GGUFWriter, c) -> None:
 
 def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     special = set(vocabulary.special.values())
-    writer.add_tokenizer_model("gpt2")      # llama.cpp's word for byte-level BPE
+    writer.add_tokenizer_model("gpt2")  # llama.cpp's word for byte-level BPE
     writer.add_tokenizer_pre(vocabulary.pre)
     writer.add_token_list(vocabulary.tokens)
-    writer.add_token_types([TokenType.CONTROL if i in special else TokenType.NORMAL for i in range(len(vocabulary.tokens))])
+    writer.add_token_types(
+        [TokenType.CONTROL if i in special else TokenType.NORMAL for i in range(len(vocabulary.tokens))]
+    )
     writer.add_token_merges(vocabulary.merges)
     writer.add_bos_token_id(vocabulary.first)
     writer.add_eos_token_id(vocabulary.special["eos"])
@@ -120,8 +124,18 @@ def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
 
 # --- the stage --------------------------------------------------------------------------------------------------------
 
-def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path, corpus: Path, name: str, evaluated: dict, out: Path = GGUF,
-           huggingface: Path = HUGGINGFACE) -> dict:
+
+def export(
+    outtypes: list[str],
+    trained: Path,
+    tokenizer: Path,
+    validation: Path,
+    corpus: Path,
+    name: str,
+    evaluated: dict,
+    out: Path = GGUF,
+    huggingface: Path = HUGGINGFACE,
+) -> dict:
     """Writes out/model-TYPE.gguf for each type, out/imatrix.gguf and the folder `huggingface`, all or nothing; returns parity.prove's figures.
 
     `corpus` is the training text, `name` the model's and `evaluated` its figures on held-out text, by split; see origin.py.
@@ -137,8 +151,10 @@ def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path
     model, vocabulary = load_model(tokenizer / "tokenizer.json", trained), load_vocabulary(tokenizer)
     c = model.config
     if c.is_gpt2 and c.d_ff != 4 * c.d_model:
-        raise UserError(f"{trained / 'config.json'}: d_ff: {c.d_ff}; llama.cpp's gpt2 needs 4 x d_model = {4 * c.d_model}; "
-                        "train with another model config")
+        raise UserError(
+            f"{trained / 'config.json'}: d_ff: {c.d_ff}; llama.cpp's gpt2 needs 4 x d_model = {4 * c.d_model}; "
+            "train with another model config"
+        )
     about = origin(name, trained, tokenizer, corpus, evaluated)
     unfinished = {folder: folder.with_name(f".{folder.name}.unfinished") for folder in (out, huggingface)}
     try:
@@ -157,24 +173,41 @@ def export(outtypes: list[str], trained: Path, tokenizer: Path, validation: Path
     finally:
         for made in unfinished.values():
             shutil.rmtree(made, ignore_errors=True)
-    return {**figures, "parameters": model.count_parameters(), "bytes": {o: (out / f"model-{o}.gguf").stat().st_size for o in outtypes}}
+    return {
+        **figures,
+        "parameters": model.count_parameters(),
+        "bytes": {o: (out / f"model-{o}.gguf").stat().st_size for o in outtypes},
+    }
 
 
 def main(config) -> None:
     from pipeline.export.parity import LIMITS
 
-    figures = export(list(config.params.export.outtypes), TRAINED, TOKENIZER_FOLDER, VALIDATION, TRAINING, config.serving.name,
-                     read_json(METRICS / "evaluate.json"))
+    figures = export(
+        list(config.params.export.outtypes),
+        TRAINED,
+        TOKENIZER_FOLDER,
+        VALIDATION,
+        TRAINING,
+        config.serving.name,
+        read_json(METRICS / "evaluate.json"),
+    )
     write_json(METRICS / "export.json", figures)
     parity = figures["parity"]
-    print(f"export: {figures['parameters']:,} parameters; the same {parity['tokens_compared']:,} tokens over {parity['documents']} "
-          f"validation documents and {parity['stress_texts']} hostile texts")
+    print(
+        f"export: {figures['parameters']:,} parameters; the same {parity['tokens_compared']:,} tokens over {parity['documents']} "
+        f"validation documents and {parity['stress_texts']} hostile texts"
+    )
     for key, value in figures.items():
         if key.startswith("kl_"):
             limit = LIMITS.get(key.removeprefix("kl_"))
-            print(f"export: mean KL of PyTorch to {key.removeprefix('kl_')}: {value:g} nats" + (f" (limit {limit:g})" if limit else ""))
+            print(
+                f"export: mean KL of PyTorch to {key.removeprefix('kl_')}: {value:g} nats"
+                + (f" (limit {limit:g})" if limit else "")
+            )
 
 
 if __name__ == "__main__":
     from pipeline.core.stage import run
+
     run("export", main)

@@ -16,14 +16,33 @@ CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "qwen3": "Qwe
 
 # GGUF's names, which the model's tensors carry, to those of transformers.
 GPT2_NAMES = {
-    "token_embd": "transformer.wte", "position_embd": "transformer.wpe", "output_norm": "transformer.ln_f", "output": "lm_head",
-    "attn_norm": "ln_1", "attn_qkv": "attn.c_attn", "attn_output": "attn.c_proj",
-    "ffn_norm": "ln_2", "ffn_up": "mlp.c_fc", "ffn_down": "mlp.c_proj"}
+    "token_embd": "transformer.wte",
+    "position_embd": "transformer.wpe",
+    "output_norm": "transformer.ln_f",
+    "output": "lm_head",
+    "attn_norm": "ln_1",
+    "attn_qkv": "attn.c_attn",
+    "attn_output": "attn.c_proj",
+    "ffn_norm": "ln_2",
+    "ffn_up": "mlp.c_fc",
+    "ffn_down": "mlp.c_proj",
+}
 LLAMA_NAMES = {
-    "token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
-    "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-    "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm", "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
 
 
 def special_ids(vocabulary: Vocabulary) -> dict[str, int]:
@@ -35,17 +54,44 @@ def model_config(c, special: dict[str, int]) -> dict:
     """config.json of a pipeline.model.ModelConfig `c`."""
     from pipeline.model.transformer import NORM_EPS, ROPE_BASE
 
-    common = {"architectures": [CLASSES[c.architecture]], "model_type": c.architecture, "dtype": "float32", "vocab_size": c.vocab_size,
-              "tie_word_embeddings": c.tie_embeddings, "bos_token_id": special["bos"], "eos_token_id": special["eos"],
-              "pad_token_id": special["pad"]}
+    common = {
+        "architectures": [CLASSES[c.architecture]],
+        "model_type": c.architecture,
+        "dtype": "float32",
+        "vocab_size": c.vocab_size,
+        "tie_word_embeddings": c.tie_embeddings,
+        "bos_token_id": special["bos"],
+        "eos_token_id": special["eos"],
+        "pad_token_id": special["pad"],
+    }
     if c.is_gpt2:
-        return common | {"n_positions": c.context_length, "n_ctx": c.context_length, "n_embd": c.d_model, "n_layer": c.n_layers, "n_head": c.n_heads,
-                         "n_inner": c.d_ff, "activation_function": "gelu_new", "layer_norm_epsilon": NORM_EPS,
-                         "resid_pdrop": c.resid_dropout, "embd_pdrop": c.emb_dropout, "attn_pdrop": c.attn_dropout}
-    return common | {"max_position_embeddings": c.context_length, "hidden_size": c.d_model, "num_hidden_layers": c.n_layers,
-                     "num_attention_heads": c.n_heads, "num_key_value_heads": c.n_kv_heads, "head_dim": c.head_dim,
-                     "intermediate_size": c.d_ff, "hidden_act": "silu", "rms_norm_eps": NORM_EPS, "rope_theta": ROPE_BASE,
-                     "attention_bias": False, "attention_dropout": c.attn_dropout}
+        return common | {
+            "n_positions": c.context_length,
+            "n_ctx": c.context_length,
+            "n_embd": c.d_model,
+            "n_layer": c.n_layers,
+            "n_head": c.n_heads,
+            "n_inner": c.d_ff,
+            "activation_function": "gelu_new",
+            "layer_norm_epsilon": NORM_EPS,
+            "resid_pdrop": c.resid_dropout,
+            "embd_pdrop": c.emb_dropout,
+            "attn_pdrop": c.attn_dropout,
+        }
+    return common | {
+        "max_position_embeddings": c.context_length,
+        "hidden_size": c.d_model,
+        "num_hidden_layers": c.n_layers,
+        "num_attention_heads": c.n_heads,
+        "num_key_value_heads": c.n_kv_heads,
+        "head_dim": c.head_dim,
+        "intermediate_size": c.d_ff,
+        "hidden_act": "silu",
+        "rms_norm_eps": NORM_EPS,
+        "rope_theta": ROPE_BASE,
+        "attention_bias": False,
+        "attention_dropout": c.attn_dropout,
+    }
 
 
 def renamed(name: str, gpt2: bool) -> str:
@@ -83,7 +129,15 @@ def to_huggingface(model, tokenizer: Path, out: Path) -> None:
     texts = {f"{role}_token": vocabulary.tokens[special[role]] for role in ROLES}
     # Some versions hand out token_type_ids where they are not told what the model takes. A model that goes on with the end of a prompt wants
     # a batch padded before its beginning.
-    write_json(out / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": c.context_length,
-                                               "model_input_names": ["input_ids", "attention_mask"], "padding_side": "left",
-                                               "clean_up_tokenization_spaces": False, **texts})
+    write_json(
+        out / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": c.context_length,
+            "model_input_names": ["input_ids", "attention_mask"],
+            "padding_side": "left",
+            "clean_up_tokenization_spaces": False,
+            **texts,
+        },
+    )
     write_json(out / "special_tokens_map.json", texts)

@@ -13,14 +13,14 @@ import numpy as np
 
 from pipeline.core.files import atomic, read_jsonl
 
-TOKENS = 8192               # of training text, spread evenly over the documents
+TOKENS = 8192  # of training text, spread evenly over the documents
 SUMS, COUNTS = ".in_sum2", ".counts"
 
 
 def spread_texts(corpus: Path, characters: int = 8 * TOKENS) -> list[str]:
     """Enough training documents, evenly spread over the corpus, which stands sorted by source."""
     texts = [row["text"] for row in read_jsonl(corpus)]
-    return texts[::max(1, sum(map(len, texts)) // characters)]
+    return texts[:: max(1, sum(map(len, texts)) // characters)]
 
 
 def importance(model, ids: list[int]) -> dict[str, np.ndarray]:
@@ -33,15 +33,19 @@ def importance(model, ids: list[int]) -> dict[str, np.ndarray]:
         def hook(_, inputs):
             # In NumPy, in one thread: on a busy machine PyTorch's threads wait for each other longer than these small sums take.
             sums[name] = sums.get(name, 0) + np.square(inputs[0].flatten(0, -2).numpy()).sum(0, dtype=np.float64)
+
         return hook
 
     tied = model.config.tie_embeddings
-    hooks = [module.register_forward_pre_hook(watch("token_embd.weight" if tied and name == "output" else f"{name}.weight"))
-             for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    hooks = [
+        module.register_forward_pre_hook(watch("token_embd.weight" if tied and name == "output" else f"{name}.weight"))
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    ]
     try:
         with torch.inference_mode():
             for start in range(0, len(ids), model.config.context_length):
-                model(torch.tensor([ids[start:start + model.config.context_length]]))
+                model(torch.tensor([ids[start : start + model.config.context_length]]))
     finally:
         for hook in hooks:
             hook.remove()
@@ -69,5 +73,8 @@ def write_importance(matrix: dict[str, np.ndarray], path: Path, tokens: int) -> 
 def read_importance(path: Path) -> dict[str, np.ndarray]:
     from gguf import GGUFReader
 
-    return {tensor.name.removesuffix(SUMS): np.array(tensor.data, np.float32).ravel()
-            for tensor in GGUFReader(path).tensors if tensor.name.endswith(SUMS)}
+    return {
+        tensor.name.removesuffix(SUMS): np.array(tensor.data, np.float32).ravel()
+        for tensor in GGUFReader(path).tensors
+        if tensor.name.endswith(SUMS)
+    }

@@ -16,16 +16,18 @@ import numpy as np
 
 from pipeline.core.errors import UserError
 
-ERROR = 4                           # ggml_log_level
-F32 = 0                             # ggml_type
-FLASH_ATTENTION_OFF = 0             # llama_flash_attn_type
+ERROR = 4  # ggml_log_level
+F32 = 0  # ggml_type
+FLASH_ATTENTION_OFF = 0  # llama_flash_attn_type
 # llama.cpp's threads wait for each other by spinning: on a busy machine two are 4 to 14 times slower than one at these sizes, and the
 # quantize stages run side by side.
 THREADS = 1
-AT_ONCE = 512                       # tokens of a text that run together, as servers have it: without flash attention they take that times the
-                                    # context of memory for each head, so a context of 100,000 at once would take more than there is
+AT_ONCE = (
+    512  # tokens of a text that run together, as servers have it: without flash attention they take that times the
+)
+# context of memory for each head, so a context of 100,000 at once would take more than there is
 PROMPT = "from machine import Pin\n"
-REPEAT_LAST_N = 64                  # tokens back that repeat_penalty looks, Ollama's default
+REPEAT_LAST_N = 64  # tokens back that repeat_penalty looks, Ollama's default
 
 said: deque[tuple[int, str]] = deque(maxlen=10_000)
 
@@ -66,8 +68,15 @@ class LlamaFile:
     llama.cpp thinks fit, as servers run it.
     """
 
-    def __init__(self, path: Path, context: int | None = None, vocab_only: bool = False, threads: int = THREADS, name: str | None = None,
-                 as_served: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        context: int | None = None,
+        vocab_only: bool = False,
+        threads: int = THREADS,
+        name: str | None = None,
+        as_served: bool = False,
+    ):
         check_magic(path)
         self.name, self.ctx, self.pieces = name or str(path), None, {}
         listen()
@@ -113,7 +122,7 @@ class LlamaFile:
         """Token ids of `text`: nothing is added but what the model wants at the beginning of a prompt, with `as_prompt`, and the text of
         a special token in it is ordinary text but with `special`."""
         raw = text.encode()
-        room = len(raw) + 8         # no token is shorter than a byte
+        room = len(raw) + 8  # no token is shorter than a byte
         ids = (llama_cpp.llama_token * room)()
         count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), ids, room, as_prompt, special)
         assert count >= 0, f"llama_tokenize: {count}"
@@ -130,7 +139,7 @@ class LlamaFile:
         """The bytes of one token, none for a special one."""
         if token not in self.pieces:
             length = -1
-            while length < 0:       # a negative answer is the room it wants
+            while length < 0:  # a negative answer is the room it wants
                 buffer = ctypes.create_string_buffer(max(256, -length))
                 length = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, False)
             self.pieces[token] = buffer.raw[:length]
@@ -152,13 +161,19 @@ class LlamaFile:
 
         def refuse(reason: str):
             raise TemplateError(reason)
+
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         # the tokenizer may put the token of the beginning there itself
         bos = "" if llama_cpp.llama_vocab_get_add_bos(self.vocab) else special(llama_cpp.llama_vocab_bos(self.vocab))
         try:
             return environment.from_string(template.decode()).render(
-                messages=[{"role": "user", "content": message}], add_generation_prompt=True, bos_token=bos, eos_token=special(self.eos),
-                raise_exception=refuse, strftime_now=lambda _: "")
+                messages=[{"role": "user", "content": message}],
+                add_generation_prompt=True,
+                bos_token=bos,
+                eos_token=special(self.eos),
+                raise_exception=refuse,
+                strftime_now=lambda _: "",
+            )
         except (TemplateError, TypeError, ValueError) as error:
             raise UserError(f"{self.name}: its chat template cannot be used: {type(error).__name__}: {error}") from None
 
@@ -198,7 +213,7 @@ class LlamaFile:
             if not np.isfinite(logits).all():
                 raise UserError(f"{self.name}: the model's logits are not finite, so it cannot complete a prompt")
             token = int(logits.argmax()) if sampler is None else llama_cpp.llama_sampler_sample(sampler, self.ctx, -1)
-            if llama_cpp.llama_vocab_is_eog(self.vocab, token):      # eos, or what else ends an answer of models that chat
+            if llama_cpp.llama_vocab_is_eog(self.vocab, token):  # eos, or what else ends an answer of models that chat
                 break
             new.append(token)
             step = [token]
@@ -218,14 +233,30 @@ class LlamaFile:
         finally:
             llama_cpp.llama_sampler_free(sampler)
 
-    def answer(self, prompt: str, max_new_tokens: int, temperature: float, top_p: float, top_k: int, repeat_penalty: float, seed: int) -> str:
+    def answer(
+        self,
+        prompt: str,
+        max_new_tokens: int,
+        temperature: float,
+        top_p: float,
+        top_k: int,
+        repeat_penalty: float,
+        seed: int,
+    ) -> str:
         """A continuation of `prompt` as a server draws it with these settings; the same seed gives the same one."""
-        sampler, ids = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params()), self.encode(prompt)
-        for part in (llama_cpp.llama_sampler_init_penalties(self.vocab_size, REPEAT_LAST_N, repeat_penalty, 0, 0),
-                     llama_cpp.llama_sampler_init_top_k(top_k), llama_cpp.llama_sampler_init_top_p(top_p, 1),
-                     llama_cpp.llama_sampler_init_temp(temperature), llama_cpp.llama_sampler_init_dist(seed)):
+        sampler, ids = (
+            llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params()),
+            self.encode(prompt),
+        )
+        for part in (
+            llama_cpp.llama_sampler_init_penalties(self.vocab_size, REPEAT_LAST_N, repeat_penalty, 0, 0),
+            llama_cpp.llama_sampler_init_top_k(top_k),
+            llama_cpp.llama_sampler_init_top_p(top_p, 1),
+            llama_cpp.llama_sampler_init_temp(temperature),
+            llama_cpp.llama_sampler_init_dist(seed),
+        ):
             llama_cpp.llama_sampler_chain_add(sampler, part)
-        for token in ids:           # the prompt is not to be repeated either
+        for token in ids:  # the prompt is not to be repeated either
             llama_cpp.llama_sampler_accept(sampler, token)
         try:
             return self.decode(self.generate(ids, max_new_tokens, sampler)).decode("utf-8", "replace")

@@ -20,7 +20,7 @@ from pipeline.core import licenses
 from pipeline.core.files import read_jsonl
 
 PREFIX = "robo."
-HASHES = ("corpus", "tokenizer", "weights")     # robo.dvc.corpus and so on
+HASHES = ("corpus", "tokenizer", "weights")  # robo.dvc.corpus and so on
 
 
 def file_md5(path: Path) -> str:
@@ -32,7 +32,11 @@ def dvc_md5(path: Path) -> str:
     """The hash that DVC gives a file or a folder."""
     if path.is_file():
         return file_md5(path)
-    files = [{"md5": file_md5(file), "relpath": file.relative_to(path).as_posix()} for file in path.rglob("*") if file.is_file()]
+    files = [
+        {"md5": file_md5(file), "relpath": file.relative_to(path).as_posix()}
+        for file in path.rglob("*")
+        if file.is_file()
+    ]
     listing = json.dumps(sorted(files, key=lambda entry: entry["relpath"]), sort_keys=True)
     return hashlib.md5(listing.encode()).hexdigest() + ".dir"
 
@@ -48,9 +52,17 @@ def corpus_sources(corpus: Path) -> list[dict]:
         about[name] = {"version": row["version"]}
         said[name].add(row["license"])
     total = sizes.total()
-    return [{"source": name, **about[name], "license": licenses.joined(said[name]), "documents": documents[name], "bytes": size,
-             "share": size / total}
-            for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))]
+    return [
+        {
+            "source": name,
+            **about[name],
+            "license": licenses.joined(said[name]),
+            "documents": documents[name],
+            "bytes": size,
+            "share": size / total,
+        }
+        for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
+    ]
 
 
 def stamp(source: Path, target: Path, said: dict[str, str]) -> None:
@@ -63,7 +75,7 @@ def stamp(source: Path, target: Path, said: dict[str, str]) -> None:
     assert architecture, "every GGUF file has one"
     writer = gguf.GGUFWriter(target, architecture.contents())
     new = {f"{PREFIX}{key}": MetadataDetails(gguf.GGUFValueType.STRING, value) for key, value in said.items()}
-    with redirect_stderr(io.StringIO()):        # its progress bar
+    with redirect_stderr(io.StringIO()):  # its progress bar
         copy_with_new_metadata(reader, writer, new, [])
 
 
@@ -74,9 +86,16 @@ def source_line(source: dict) -> str:
 def origin(name: str, trained: Path, tokenizer: Path, corpus: Path, figures: dict) -> dict[str, str | float]:
     """GGUF key -> value. `figures` are those of metrics/evaluate.json, by split."""
     sources, weights = corpus_sources(corpus), dvc_md5(trained)
-    hashes = {"corpus": (dvc_md5(corpus), corpus), "tokenizer": (dvc_md5(tokenizer), tokenizer), "weights": (weights, trained)}
-    return {"general.name": name, "general.version": weights[:12],
-            "general.license": licenses.joined(source["license"] for source in sources),
-            **{f"{PREFIX}dvc.{key}": f"{md5} {path.as_posix()}" for key, (md5, path) in hashes.items()},
-            f"{PREFIX}corpus.sources": "; ".join(map(source_line, sources)),
-            **{f"{PREFIX}{split}.bits_per_byte": float(of_split["bits_per_byte"]) for split, of_split in figures.items()}}
+    hashes = {
+        "corpus": (dvc_md5(corpus), corpus),
+        "tokenizer": (dvc_md5(tokenizer), tokenizer),
+        "weights": (weights, trained),
+    }
+    return {
+        "general.name": name,
+        "general.version": weights[:12],
+        "general.license": licenses.joined(source["license"] for source in sources),
+        **{f"{PREFIX}dvc.{key}": f"{md5} {path.as_posix()}" for key, (md5, path) in hashes.items()},
+        f"{PREFIX}corpus.sources": "; ".join(map(source_line, sources)),
+        **{f"{PREFIX}{split}.bits_per_byte": float(of_split["bits_per_byte"]) for split, of_split in figures.items()},
+    }

@@ -31,10 +31,14 @@ from pipeline.export.tokenization import load_vocabulary
 SOURCE = GGUF / "model-f16.gguf"
 FIGURES = METRICS / "quantize"
 HEADS = ("output.weight", "token_embd.weight")
-CHOICE_TOKENS = 2048        # from the end of the validation text, by which a file with the importance matrix or one without is chosen
+CHOICE_TOKENS = (
+    2048  # from the end of the validation text, by which a file with the importance matrix or one without is chosen
+)
 LOW_BITS = re.compile(r"Q[2-5]_|IQ4_")
-FELL_BACK = re.compile(r"warning: (\S+) +- ncols +(\d+) not divisible by +(\d+) \(required for type +(\w+)\)"
-                       r"[^\n]*?-> falling back to +(\w+)")
+FELL_BACK = re.compile(
+    r"warning: (\S+) +- ncols +(\d+) not divisible by +(\d+) \(required for type +(\w+)\)"
+    r"[^\n]*?-> falling back to +(\w+)"
+)
 
 
 def file_type(quant: str) -> int:
@@ -61,13 +65,18 @@ def run_llama_cpp(source: Path, target: Path, quant: str, matrix: dict[str, np.n
     options.ftype = file_type(quant)
     if matrix:
         entry = llama_cpp.llama_model_imatrix_data
-        entries = [entry(name.encode(), mean.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), mean.size) for name, mean in matrix.items()]
-        options.imatrix = (entry * (len(entries) + 1))(*entries, entry())       # an empty name ends the list
+        entries = [
+            entry(name.encode(), mean.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), mean.size)
+            for name, mean in matrix.items()
+        ]
+        options.imatrix = (entry * (len(entries) + 1))(*entries, entry())  # an empty name ends the list
     if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), options):
         if shutil.disk_usage(target.parent).free < source.stat().st_size:
             raise OSError(ENOSPC, "disk full", str(target))
-        raise UserError(f"{source}: llama.cpp cannot quantize this file to {quant}: {llama.reason()}; "
-                        "`dvc repro --force export` makes it anew")
+        raise UserError(
+            f"{source}: llama.cpp cannot quantize this file to {quant}: {llama.reason()}; "
+            "`dvc repro --force export` makes it anew"
+        )
     return "".join(text for _, text in llama.said)
 
 
@@ -77,9 +86,12 @@ def contents(path: Path) -> dict:
 
     held = gguf.GGUFReader(path).tensors
     parameters = sum(int(t.n_elements) for t in held)
-    return {"bytes": path.stat().st_size, "parameters": parameters,
-            "bits_per_weight": round(sum(int(t.n_bytes) for t in held) * 8 / parameters, 4),
-            "tensors": dict(sorted(Counter(t.tensor_type.name for t in held).items()))}
+    return {
+        "bytes": path.stat().st_size,
+        "parameters": parameters,
+        "bits_per_weight": round(sum(int(t.n_bytes) for t in held) * 8 / parameters, 4),
+        "tensors": dict(sorted(Counter(t.tensor_type.name for t in held).items())),
+    }
 
 
 def fallbacks(log: str, path: Path, quant: str) -> dict:
@@ -88,19 +100,28 @@ def fallbacks(log: str, path: Path, quant: str) -> dict:
     import gguf
 
     # By name, since llama.cpp may say the same tensor's twice.
-    fell = {name: (width, block, wanted.upper(), taken.upper()) for name, width, block, wanted, taken in FELL_BACK.findall(log)}
+    fell = {
+        name: (width, block, wanted.upper(), taken.upper())
+        for name, width, block, wanted, taken in FELL_BACK.findall(log)
+    }
     held = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
-    if "_K" in quant:       # the head, or the embeddings it is tied to, should be Q6_K and becomes Q8_0 without a word
+    if "_K" in quant:  # the head, or the embeddings it is tied to, should be Q6_K and becomes Q8_0 without a word
         for tensor in held.values():
             width = int(tensor.shape[0])
             if tensor.name in HEADS and tensor.name not in fell and width % 256 and tensor.tensor_type.name == "Q8_0":
                 fell[tensor.name] = (width, 256, "Q6_K", "Q8_0")
-    why = Counter(f"rows of {width} are no multiple of {block}: {wanted} -> {taken}" for width, block, wanted, taken in fell.values())
-    def size(kind: str) -> float:       # bytes a weight
+    why = Counter(
+        f"rows of {width} are no multiple of {block}: {wanted} -> {taken}"
+        for width, block, wanted, taken in fell.values()
+    )
+
+    def size(kind: str) -> float:  # bytes a weight
         weights, raw = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
         return raw / weights
 
-    more = sum(int(held[name].n_elements) * (size(taken) - size(wanted)) for name, (_, _, wanted, taken) in fell.items())
+    more = sum(
+        int(held[name].n_elements) * (size(taken) - size(wanted)) for name, (_, _, wanted, taken) in fell.items()
+    )
     return {"count": len(fell), "bytes": round(more), "why": dict(sorted(why.items()))}
 
 
@@ -118,7 +139,9 @@ def distances(source: Path, files: list[Path], ids: list[int]) -> list[float]:
     return found
 
 
-def guided(source: Path, path: Path, quant: str, matrix: dict[str, np.ndarray], ids: list[int], log: str) -> tuple[str, dict]:
+def guided(
+    source: Path, path: Path, quant: str, matrix: dict[str, np.ndarray], ids: list[int], log: str
+) -> tuple[str, dict]:
     """Writes the type once more, with the importance matrix, and keeps at `path` the file nearer to the source.
 
     Returns its log and what was compared: `used`, `kl_with` and `kl_without` in nats, bits per weight of both, `tokens`.
@@ -127,8 +150,14 @@ def guided(source: Path, path: Path, quant: str, matrix: dict[str, np.ndarray], 
     try:
         log_with = run_llama_cpp(source, other, quant, matrix)
         kl, kl_with = distances(source, [path, other], ids)
-        figures = {"used": bool(kl_with < kl and math.isfinite(kl_with)), "kl_without": float(f"{kl:.4g}"), "kl_with": float(f"{kl_with:.4g}"),
-                   "bits_without": contents(path)["bits_per_weight"], "bits_with": contents(other)["bits_per_weight"], "tokens": len(ids)}
+        figures = {
+            "used": bool(kl_with < kl and math.isfinite(kl_with)),
+            "kl_without": float(f"{kl:.4g}"),
+            "kl_with": float(f"{kl_with:.4g}"),
+            "bits_without": contents(path)["bits_per_weight"],
+            "bits_with": contents(other)["bits_per_weight"],
+            "tokens": len(ids),
+        }
         if figures["used"]:
             other.replace(path)
         return (log_with if figures["used"] else log), figures
@@ -136,7 +165,9 @@ def guided(source: Path, path: Path, quant: str, matrix: dict[str, np.ndarray], 
         other.unlink(missing_ok=True)
 
 
-def quantize(quant: str, source: Path, out: Path, tokenizer: Path, validation: Path, matrix: dict[str, np.ndarray] | None = None) -> dict:
+def quantize(
+    quant: str, source: Path, out: Path, tokenizer: Path, validation: Path, matrix: dict[str, np.ndarray] | None = None
+) -> dict:
     """Writes out/QUANT.gguf, proven to load, to complete a prompt and to cut the validation text as tokenizer.json does.
 
     Returns contents() of it with `fell_back`, `completion` and `imatrix`: None, or what guided() compared. Raises UserError, and
@@ -166,17 +197,22 @@ def main(config, quant: str) -> None:
     matrix = read_importance(IMPORTANCE) if config.params.quantize.imatrix else None
     figures = quantize(quant, SOURCE, QUANTIZED, TOKENIZER_FOLDER, VALIDATION, matrix)
     write_json(FIGURES / f"{quant}.json", figures)
-    print(f"quantize {quant}: {figures['bytes']:,} bytes, {figures['bits_per_weight']:.2f} bits per weight, "
-          + ", ".join(f"{count} {kind}" for kind, count in figures["tensors"].items()))
+    print(
+        f"quantize {quant}: {figures['bytes']:,} bytes, {figures['bits_per_weight']:.2f} bits per weight, "
+        + ", ".join(f"{count} {kind}" for kind, count in figures["tensors"].items())
+    )
     if compared := figures["imatrix"]:
-        print(f"quantize {quant}: mean KL to float16 {compared['kl_without']:g} nats, {compared['kl_with']:g} with the importance matrix, "
-              f"which is {'used' if compared['used'] else 'left out'}")
+        print(
+            f"quantize {quant}: mean KL to float16 {compared['kl_without']:g} nats, {compared['kl_with']:g} with the importance matrix, "
+            f"which is {'used' if compared['used'] else 'left out'}"
+        )
     for why, count in figures["fell_back"]["why"].items():
         print(f"quantize {quant}: fell back, {count} of its tensors: {why}")
 
 
 if __name__ == "__main__":
     from pipeline.core.stage import run
+
     if len(sys.argv) != 2:
         sys.exit("usage: python -m pipeline.export.quantize TYPE")
     run("quantize", main, quant=sys.argv[1])

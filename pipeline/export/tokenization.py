@@ -15,7 +15,7 @@ from pipeline.core.schema import SPLIT_PATTERNS, split_name
 from pipeline.data.tokenizer import load_tokenizer
 
 ROLES = ("pad", "eos", "bos", "unk")
-FIM_ROLES = ("fim_prefix", "fim_suffix", "fim_middle")        # all or none
+FIM_ROLES = ("fim_prefix", "fim_suffix", "fim_middle")  # all or none
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Vocabulary:
     `tokens` are the texts by id, in GPT-2's alphabet for bytes; `merges` are "left right", best first; `special` gives the id
     of each role (pad, eos, bos, unk, and the FIM roles where there are such tokens); `pre` is llama.cpp's name of the split pattern.
     """
-    tokenizer: Tokenizer | None     # None where the rest is made up, to measure a file before there is one
+
+    tokenizer: Tokenizer | None  # None where the rest is made up, to measure a file before there is one
     tokens: list[str]
     merges: list[str]
     special: dict[str, int]
@@ -54,9 +55,13 @@ def load_vocabulary(folder: Path) -> Vocabulary:
     patterns = split_patterns(saved["pre_tokenizer"])
     pre = split_name(patterns[0]) if len(patterns) == 1 else None
     if pre is None:
-        raise UserError(f"{path}: pre_tokenizer: llama.cpp has no split pattern {' then '.join(map(repr, patterns)) or '(none)'}, so "
-                        f"the served model would tokenize differently; train the tokenizer with split_pattern: one of "
-                        f"{', '.join(SPLIT_PATTERNS)}")
+        raise UserError(
+            f"{path}: pre_tokenizer: llama.cpp has no split pattern {' then '.join(map(repr, patterns)) or '(none)'}, so "
+            f"the served model would tokenize differently; train the tokenizer with split_pattern: one of "
+            f"{', '.join(SPLIT_PATTERNS)}"
+        )
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in saved["model"]["merges"]]
     special = {role: tokenizer.token_to_id(roles[role]) for role in (*ROLES, *FIM_ROLES) if role in roles}
-    return Vocabulary(tokenizer, [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())], merges, special, pre)
+    return Vocabulary(
+        tokenizer, [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())], merges, special, pre
+    )

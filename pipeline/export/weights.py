@@ -9,7 +9,11 @@ def exported(model) -> dict:
     import torch
 
     c = model.config
-    named = {name: tensor.detach().float() for name, tensor in model.state_dict().items() if not (c.tie_embeddings and name == "output.weight")}
+    named = {
+        name: tensor.detach().float()
+        for name, tensor in model.state_dict().items()
+        if not (c.tie_embeddings and name == "output.weight")
+    }
     if c.is_gpt2 and not c.bias:
         for name, tensor in list(named.items()):
             if name.startswith(("blk.", "output_norm.")):

@@ -17,8 +17,11 @@ from pipeline.model.transformer import ModelConfig, Transformer
 
 def save_model(model: Transformer, tokenizer_sha256: str, folder: Path = TRAINED) -> None:
     """Writes the weights in float32; a tied head is written once."""
-    weights = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in model.state_dict().items()
-               if not (model.config.tie_embeddings and name == "output.weight")}
+    weights = {
+        name: tensor.detach().to("cpu", torch.float32).contiguous()
+        for name, tensor in model.state_dict().items()
+        if not (model.config.tie_embeddings and name == "output.weight")
+    }
     content = save(weights)
     with atomic(folder / "model.safetensors") as unfinished:
         unfinished.write_bytes(content)
@@ -34,7 +37,7 @@ def read_model(folder: Path, remedy: str) -> tuple[dict, dict[str, torch.Tensor]
             weights["output.weight"] = weights["token_embd.weight"]
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; {remedy}") from None
-    except Exception as error:      # safetensors and json have an error class each
+    except Exception as error:  # safetensors and json have an error class each
         raise UserError(f"{folder}: damaged checkpoint ({error}); {remedy}") from error
     return saved, weights
 
@@ -46,10 +49,14 @@ def load_model(tokenizer: Path, folder: Path = TRAINED) -> Transformer:
     """
     saved, weights = read_model(folder, "`dvc repro --force train` makes it")
     if not tokenizer.exists():
-        raise UserError(f"{tokenizer}: no such file; a checkpoint cannot be used without its tokenizer. `dvc repro tokenizer` makes it")
+        raise UserError(
+            f"{tokenizer}: no such file; a checkpoint cannot be used without its tokenizer. `dvc repro tokenizer` makes it"
+        )
     if (now := sha256(tokenizer)) != saved["tokenizer_sha256"]:
-        raise UserError(f"{folder / 'config.json'}: tokenizer_sha256: trained with tokenizer {saved['tokenizer_sha256'][:12]}, but {tokenizer} "
-                        f"is {now[:12]}; this checkpoint comes from another config. `dvc repro` trains one for this")
+        raise UserError(
+            f"{folder / 'config.json'}: tokenizer_sha256: trained with tokenizer {saved['tokenizer_sha256'][:12]}, but {tokenizer} "
+            f"is {now[:12]}; this checkpoint comes from another config. `dvc repro` trains one for this"
+        )
     model = Transformer(ModelConfig(**saved["model"]))
     try:
         model.load_state_dict(weights)

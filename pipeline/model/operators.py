@@ -10,18 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ROWS, PARTS = 128, 4        # fewest queries at a time, and most parts of a context: each is compiled by itself
-SIGN = -2 ** 31
+ROWS, PARTS = 128, 4  # fewest queries at a time, and most parts of a context: each is compiled by itself
+SIGN = -(2**31)
 
 
 def thin(x: Tensor, p: float, seed: Tensor) -> Tensor:
     """x with a share p of its elements zero and the others scaled up. Which, is MurmurHash3's finalizer (Appleby 2011) of their place."""
     place = torch.arange(x.numel(), dtype=torch.int32, device=x.device).view(x.shape)
-    h = place * -1640531527 + seed          # 2^32 over the golden ratio
+    h = place * -1640531527 + seed  # 2^32 over the golden ratio
     h = (h ^ ((h >> 16) & 0xFFFF)) * -2048144789
     h = (h ^ ((h >> 13) & 0x7FFFF)) * -1028477387
     h = h ^ ((h >> 16) & 0xFFFF)
-    return torch.where(h >= SIGN + round(p * 2 ** 32), x * (1 / (1 - p)), 0)
+    return torch.where(h >= SIGN + round(p * 2**32), x * (1 / (1 - p)), 0)
 
 
 class Thin(torch.autograd.Function):
@@ -35,7 +35,7 @@ class Thin(torch.autograd.Function):
         return thin(x, p, seed)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):    # ty: ignore[incompatible-method-override]    torch's own examples have it so
+    def backward(ctx, gradient: Tensor):  # ty: ignore[incompatible-method-override]    torch's own examples have it so
         return thin(gradient, ctx.p, *ctx.saved_tensors), None, None, None
 
 
@@ -44,13 +44,17 @@ class Dropout(nn.Module):
 
     The draw stays until `reseed` is called, as a training step does.
     """
+
     seed: Tensor
     again: Tensor
 
     def __init__(self, p: float):
         super().__init__()
         self.p = p
-        for name in ("seed", "again"):      # buffers, since they are arguments of the compiled kernel, the same for all layers
+        for name in (
+            "seed",
+            "again",
+        ):  # buffers, since they are arguments of the compiled kernel, the same for all layers
             self.register_buffer(name, torch.zeros((), dtype=torch.int32), persistent=False)
 
     def reseed(self) -> None:
@@ -79,7 +83,7 @@ def attend_in_parts(q: Tensor, k: Tensor, v: Tensor, dropout: Dropout) -> Tensor
     A third of the work is left out, and the rest runs on the bfloat16 units. It holds the weights of each part, which torch's does not.
     """
     B, heads, T, head_dim = q.shape
-    q, k, v = (x.reshape(B * heads, T, head_dim) for x in (q * head_dim ** -0.5, k, v))      # one copy for all parts
+    q, k, v = (x.reshape(B * heads, T, head_dim) for x in (q * head_dim**-0.5, k, v))  # one copy for all parts
     rows, out, place = max(ROWS, math.ceil(T / PARTS)), [], torch.arange(T)
     for start in range(0, T, rows):
         end = min(start + rows, T)
@@ -95,4 +99,4 @@ def gelu(x: Tensor) -> Tensor:
     if not torch.compiler.is_compiling():
         return F.gelu(x, approximate="tanh")
     y = x.float()
-    return (y * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (y + 0.044715 * y ** 3))).to(x.dtype)
+    return (y * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (y + 0.044715 * y**3))).to(x.dtype)

@@ -26,6 +26,7 @@ ROPE_BASE = 10_000.0
 @dataclass(frozen=True)
 class ModelConfig:
     """What a checkpoint must know to be rebuilt; widths in elements, context in tokens."""
+
     architecture: str
     vocab_size: int
     context_length: int
@@ -35,11 +36,11 @@ class ModelConfig:
     n_kv_heads: int
     d_ff: int
     tie_embeddings: bool
-    dropout: float = 0.0            # on the feed-forward layer's hidden activations
-    emb_dropout: float = 0.0        # on the sum of embeddings
-    attn_dropout: float = 0.0       # on attention weights
-    resid_dropout: float = 0.0      # on what each branch adds to the residual stream
-    bias: bool = True               # on gpt2's linear layers and norms; the others have none
+    dropout: float = 0.0  # on the feed-forward layer's hidden activations
+    emb_dropout: float = 0.0  # on the sum of embeddings
+    attn_dropout: float = 0.0  # on attention weights
+    resid_dropout: float = 0.0  # on what each branch adds to the residual stream
+    bias: bool = True  # on gpt2's linear layers and norms; the others have none
 
     @classmethod
     def from_dict(cls, values: dict) -> "ModelConfig":
@@ -122,15 +123,20 @@ class Block(nn.Module):
             q, k, v = self.attn_qkv(x).split(c.d_model, dim=-1)
         else:
             q, k, v = self.attn_q(x), self.attn_k(x), self.attn_v(x)
-        q = q.view(B, T, c.n_heads, c.head_dim).transpose(1, 2)         # (B, heads, T, head_dim)
-        k = k.view(B, T, c.n_kv_heads, c.head_dim).transpose(1, 2)      # (B, kv heads, T, head_dim)
+        q = q.view(B, T, c.n_heads, c.head_dim).transpose(1, 2)  # (B, heads, T, head_dim)
+        k = k.view(B, T, c.n_kv_heads, c.head_dim).transpose(1, 2)  # (B, kv heads, T, head_dim)
         v = v.view(B, T, c.n_kv_heads, c.head_dim).transpose(1, 2)
         if c.architecture == "qwen3":
-            q, k = self.attn_q_norm(q.float()), self.attn_k_norm(k.float())     # under autocast too, as torch's fused norm wants it
+            q, k = (
+                self.attn_q_norm(q.float()),
+                self.attn_k_norm(k.float()),
+            )  # under autocast too, as torch's fused norm wants it
         if cos is not None and sin is not None:
             q, k = rotate(q, cos[:T], sin[:T]), rotate(k, cos[:T], sin[:T])
         q, k = q.to(v.dtype), k.to(v.dtype)
-        if c.n_kv_heads != c.n_heads:       # not enable_gqa: torch's CPU attention then leaves its fast path, 15 times slower
+        if (
+            c.n_kv_heads != c.n_heads
+        ):  # not enable_gqa: torch's CPU attention then leaves its fast path, 15 times slower
             k, v = (x.repeat_interleave(c.n_heads // c.n_kv_heads, dim=1) for x in (k, v))
         out = attend(q, k, v, self.attn_dropout)
         return self.attn_output(out.transpose(1, 2).reshape(B, T, c.d_model))
@@ -234,7 +240,7 @@ class Transformer(nn.Module):
 
     def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
         """Cross-entropy in nats of targets (B, T) given ids (B, T)."""
-        return self(ids, targets, reduction)        # within forward, since FSDP gathers the weights for it
+        return self(ids, targets, reduction)  # within forward, since FSDP gathers the weights for it
 
     def count_parameters(self) -> int:
         """Trainable numbers; a tied head counts once."""
@@ -247,7 +253,7 @@ class Transformer(nn.Module):
         self.eval()
         ids, new = list(ids), []
         for _ in range(max_new_tokens):
-            window = torch.tensor([ids[-self.config.context_length:]], device=self.output.weight.device)
+            window = torch.tensor([ids[-self.config.context_length :]], device=self.output.weight.device)
             token = int(self.output(self.hidden(window)[:, -1]).argmax())
             if token == eos:
                 break

@@ -28,32 +28,45 @@ from pipeline.publish.registry import CHAMPION, HELD_OUT, facts, note
 from pipeline.tracking import connected, fetch
 
 RESTS_ON = "verdict.rests_on"
-MOVED = re.compile(r"content_hash|run_id|git_(commit|dirty)|dvc\..*|corpus\.sources|served_(quant|sha256)|serving_sha256|held_out_sha256|"
-                   r"quant\..*|gate\..*|verdict\.rests_on|serving\.(at|by|why|reason|previous)")      # by lighten()
-DESCRIPTION = "mlflow.note.content"     # MLflow's tag for a run's description
-MAX_DESCRIPTION = 5000                  # characters of a version's, in MLflow's database; PostgreSQL refuses more
+MOVED = re.compile(
+    r"content_hash|run_id|git_(commit|dirty)|dvc\..*|corpus\.sources|served_(quant|sha256)|serving_sha256|held_out_sha256|"
+    r"quant\..*|gate\..*|verdict\.rests_on|serving\.(at|by|why|reason|previous)"
+)  # by lighten()
+DESCRIPTION = "mlflow.note.content"  # MLflow's tag for a run's description
+MAX_DESCRIPTION = 5000  # characters of a version's, in MLflow's database; PostgreSQL refuses more
 
 
 @dataclass(frozen=True)
 class Judged:
     version: int
     good: bool
-    changed: bool       # False: it was judged so before
-    promoted: bool      # by itself, just now
-    said: str           # in one line
-    report: str         # Markdown, empty where nothing changed
+    changed: bool  # False: it was judged so before
+    promoted: bool  # by itself, just now
+    said: str  # in one line
+    report: str  # Markdown, empty where nothing changed
 
 
 def figures(number: int, tags: dict[str, str], metrics: dict[str, float]) -> Figures:
     quant = tags.get("served_quant", "")
 
-    def of(name: str) -> float | None:      # MLflow keeps NaN, which is no figure
+    def of(name: str) -> float | None:  # MLflow keeps NaN, which is no figure
         value = metrics.get(name)
         return None if value is None or not math.isfinite(value) else value
+
     loss = of(f"assess.types.{quant}.change_percent")
-    return Figures(number, quant, of("evaluate.val.loss"), of("evaluate.val.bits_per_byte"), loss if loss is None else percent(loss),
-                   of(f"assess.types.{quant}.compiles"), of("exam.sets.people.rate"), of("exam.sets.people.api_rate"), of("exam.contaminated"),
-                   of("train.parameters"), of(f"quantize.{quant}.bytes"))
+    return Figures(
+        number,
+        quant,
+        of("evaluate.val.loss"),
+        of("evaluate.val.bits_per_byte"),
+        loss if loss is None else percent(loss),
+        of(f"assess.types.{quant}.compiles"),
+        of("exam.sets.people.rate"),
+        of("exam.sets.people.api_rate"),
+        of("exam.contaminated"),
+        of("train.parameters"),
+        of(f"quantize.{quant}.bytes"),
+    )
 
 
 def bits_per_byte(root: Path, corpus: Path) -> float:
@@ -67,16 +80,24 @@ def bits_per_byte(root: Path, corpus: Path) -> float:
     from pipeline.data.tokenizer import load_tokenizer
     from pipeline.evaluation.evaluate import nats
     from pipeline.model.checkpoint import load_model
+
     tokenizer = load_tokenizer(root / TOKENIZER)
     eos = tokenizer.token_to_id(read_json(root / SPECIAL_TOKENS)["eos"])
     with tempfile.TemporaryDirectory() as scratch:
         packed = Path(scratch, "held-out.bin")
         counts = pack(corpus, packed, tokenizer, eos, "uint32")
         tokens = np.fromfile(packed, dtype="<u4")
-    return round(nats(load_model(root / TOKENIZER, root / TRAINED), tokens, eos, "champion's text") / math.log(2) / counts["bytes"], 6)
+    return round(
+        nats(load_model(root / TOKENIZER, root / TRAINED), tokens, eos, "champion's text")
+        / math.log(2)
+        / counts["bytes"],
+        6,
+    )
 
 
-def on_champions_text(config: Config, tags: dict[str, str], champions: dict[str, str], run_id: str, own: Figures) -> float | None:
+def on_champions_text(
+    config: Config, tags: dict[str, str], champions: dict[str, str], run_id: str, own: Figures
+) -> float | None:
     """The candidate's bits per byte on the held-out text that the champion's run keeps; None where it keeps none.
 
     Raises UserError where it has to be measured and the model is not there.
@@ -97,11 +118,19 @@ def lighten(client, name: str) -> None:
     for version in client.search_model_versions(f"name = '{name}' and tags.content_hash LIKE '%'"):
         run, tags = client.get_run(version.run_id).data, facts(client, version)
         if VERDICT in tags:
-            promotion.tag(client, version, gates.chosen_by(tags[VERDICT] == "pass", figures(int(version.version), tags, run.metrics)))
+            promotion.tag(
+                client,
+                version,
+                gates.chosen_by(tags[VERDICT] == "pass", figures(int(version.version), tags, run.metrics)),
+            )
         if tags.get(promotion.STATUS) == "refused":
             promotion.tag(client, version, {promotion.REFUSAL: tags[promotion.REASON]})
         moved = {key: value for key, value in version.tags.items() if MOVED.fullmatch(key)}
-        note(client, version, {key: value for key, value in moved.items() if key not in run.tags or key == lineage.SOURCES_TAG})
+        note(
+            client,
+            version,
+            {key: value for key, value in moved.items() if key not in run.tags or key == lineage.SOURCES_TAG},
+        )
         for key in sorted(moved, key="content_hash".__eq__):
             client.delete_model_version_tag(name, version.version, key)
 
@@ -120,27 +149,46 @@ def judge(config: Config, uri: str) -> Judged:
         number, version = int(found.version), client.get_model_version(name, found.version)
         tags = facts(client, version)
         serves = champion is not None and champion.version == version.version
-        if serves and RESTS_ON in tags:     # against the champion before it, which stays said
+        if serves and RESTS_ON in tags:  # against the champion before it, which stays said
             return Judged(number, tags[VERDICT] == "pass", False, False, f"version {number} is the {CHAMPION}", "")
         champion = None if serves else champion
         champions = {} if champion is None else facts(client, champion)
-        run, other = client.get_run(version.run_id).data, None if champion is None else client.get_run(champion.run_id).data
+        run, other = (
+            client.get_run(version.run_id).data,
+            None if champion is None else client.get_run(champion.run_id).data,
+        )
         own = figures(number, tags, run.metrics)
         theirs = None if champion is None or other is None else figures(int(champion.version), champions, other.metrics)
-        basis = [config.operations.gates.model_dump(), asdict(own), theirs and asdict(theirs), champions.get("content_hash")]
+        basis = [
+            config.operations.gates.model_dump(),
+            asdict(own),
+            theirs and asdict(theirs),
+            champions.get("content_hash"),
+        ]
         rests_on = hashlib.sha256(json.dumps(basis).encode()).hexdigest()
         if changed := tags.get(RESTS_ON) != rests_on:
             there = None if champion is None else on_champions_text(config, tags, champions, champion.run_id, own)
             verdicts = gates.judge(config.operations.gates, own, theirs, there)
-            good, failed = gates.passed(verdicts), [f"{each.gate}: {each.why}" for each in verdicts if each.state == "fail"]
+            good, failed = (
+                gates.passed(verdicts),
+                [f"{each.gate}: {each.why}" for each in verdicts if each.state == "fail"],
+            )
             first, _, figures_measured = run.tags.get(DESCRIPTION, "").partition("\n")
             # MLflow's table of versions shows the first words only.
             stated = "Passes" if good else f"Fails {', '.join(each.gate for each in verdicts if each.state == 'fail')}"
             above, below = f"{stated}: {first}\n\n", f"\n\n---\n## Figures\n{figures_measured}"
             report = "\n".join(["## Gates", "", *gates.side_by_side(verdicts, own, theirs, there)])
             if champion is not None and other is not None:
-                report += "\n".join(["\n\n---", f"## What changed since version {champion.version}", "",
-                                     *gates.changed_text(tags, champions), "", ""])
+                report += "\n".join(
+                    [
+                        "\n\n---",
+                        f"## What changed since version {champion.version}",
+                        "",
+                        *gates.changed_text(tags, champions),
+                        "",
+                        "",
+                    ]
+                )
                 room = MAX_DESCRIPTION - len(above + report + below)
                 report += "\n".join(gates.changed_parameters(run.params, other.params, room))
             client.update_model_version(name, version.version, above + report + below)
@@ -149,11 +197,18 @@ def judge(config: Config, uri: str) -> Judged:
                 promotion.tag(client, version, {"changed": gates.changed(tags, champions, run.params, other.params)})
             note(client, version, {f"gate.{each.gate}": str(each) for each in verdicts} | {RESTS_ON: rests_on})
             against = f"against version {champion.version}" if champion else "without a champion to compare with"
-            said = f"version {number} {'passes every gate' if good else 'fails'}, {against}" + "".join(f"; {each}" for each in failed)
+            said = f"version {number} {'passes every gate' if good else 'fails'}, {against}" + "".join(
+                f"; {each}" for each in failed
+            )
         else:
             good, report, said = tags[VERDICT] == "pass", "", f"version {number} was judged: {tags[VERDICT]}"
         # Once for each version: one that was served, or wanted, and is the champion no more was taken back by somebody.
-        promoted = good and not serves and config.operations.promotion == "auto" and not {promotion.STATUS, promotion.WISHED_BY} & {*tags}
+        promoted = (
+            good
+            and not serves
+            and config.operations.promotion == "auto"
+            and not {promotion.STATUS, promotion.WISHED_BY} & {*tags}
+        )
         if promoted:
             said += f"; {promotion.move_alias(client, version, 'promotion: auto', 'every gate passed')[1]}"
         return Judged(number, good, changed, promoted, said, report)

@@ -22,7 +22,7 @@ from pipeline.core.schema import Serving
 from pipeline.core.timings import TIMINGS, read_timings
 from pipeline.export.origin import corpus_sources, source_line
 
-MEASUREMENTS = ("metrics", "reports")           # folders of outs that say how it went, not what came out
+MEASUREMENTS = ("metrics", "reports")  # folders of outs that say how it went, not what came out
 SOURCES_TAG = "corpus.sources"
 MAKES_MODEL = ("tokenizer", "train", "export")  # and quantize@TYPE
 
@@ -49,7 +49,9 @@ def serving(config: Config) -> Serving:
     found, recommended = config.root / METRICS / "assess.json", None
     if config.serving.quant == "auto":
         if not found.exists():
-            raise UserError(f"{found}: no such file, so quant: auto means nothing yet; build the model first: dvc repro")
+            raise UserError(
+                f"{found}: no such file, so quant: auto means nothing yet; build the model first: dvc repro"
+            )
         recommended = read_json(found)["recommended"]
     return settled(config.serving, config.tokenizer.special_tokens, recommended)
 
@@ -67,12 +69,23 @@ def locked(config: Config) -> dict[str, dict[str, str]]:
     if not path.exists():
         raise UserError(f"{path}: no such file; build the model first: dvc repro")
     stages = read_yaml(path)["stages"]
-    wanted = ["collect", "prepare", *MAKES_MODEL, "evaluate", "answer", "assess", "exam", *(f"quantize@{quant}" for quant in config.params.quants)]
+    wanted = [
+        "collect",
+        "prepare",
+        *MAKES_MODEL,
+        "evaluate",
+        "answer",
+        "assess",
+        "exam",
+        *(f"quantize@{quant}" for quant in config.params.quants),
+    ]
     if missing := [stage for stage in wanted if stage not in stages]:
         raise UserError(f"{path}: has no stage {', '.join(missing)}; build the model first: dvc repro")
     outs = {stage: {out["path"]: out["md5"] for out in stages[stage]["outs"]} for stage in wanted}
     if gone := [out for files in outs.values() for out in files if not (config.root / out).exists()]:
-        raise UserError(f"{config.root}: {', '.join(gone)} stands in dvc.lock but is not there; bring it back: dvc checkout, or dvc repro")
+        raise UserError(
+            f"{config.root}: {', '.join(gone)} stands in dvc.lock but is not there; bring it back: dvc checkout, or dvc repro"
+        )
     return outs
 
 
@@ -83,16 +96,25 @@ def products(outs: dict[str, str]) -> dict[str, str]:
 
 def content_hash(config: Config) -> str:
     """sha256 over path and md5 of everything that tokenizer, train, export and quantize made, and over which file is served and how."""
-    outs = sorted(item for stage, outs in locked(config).items() if stage.partition("@")[0] in (*MAKES_MODEL, "quantize")
-                  for item in products(outs).items())
+    outs = sorted(
+        item
+        for stage, outs in locked(config).items()
+        if stage.partition("@")[0] in (*MAKES_MODEL, "quantize")
+        for item in products(outs).items()
+    )
     served = serving(config)
-    return hashlib.sha256(json.dumps([served.quant, served.template, served.parameters.model_dump(), outs]).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([served.quant, served.template, served.parameters.model_dump(), outs]).encode()
+    ).hexdigest()
 
 
 def handed_out(config: Config) -> str:
     """JSON of what must go with the served file to serve it as it was meant, whatever the configs say by then; see promotion.Package."""
-    found = {"serving": serving(config).model_dump(), "license": license_text(config.root, config.corpus.sources),
-             "prompts": config.params.evaluate.prompts}
+    found = {
+        "serving": serving(config).model_dump(),
+        "license": license_text(config.root, config.corpus.sources),
+        "prompts": config.params.evaluate.prompts,
+    }
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -112,29 +134,45 @@ def all_params(config: Config) -> dict[str, str]:
     which they are says the tag SOURCES_TAG."""
     sections = {section: getattr(config, section).model_dump() for section in config.paths}
     sources = sections["corpus"]["sources"]
-    sections["corpus"] = {"sources": len(sources), "kinds": dict(Counter(source["kind"] for source in sources)),
-                          "sha256": hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()}
-    return {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            for section, held in sections.items() for name, value in flat(held, section)}
+    sections["corpus"] = {
+        "sources": len(sources),
+        "kinds": dict(Counter(source["kind"] for source in sources)),
+        "sha256": hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest(),
+    }
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for section, held in sections.items()
+        for name, value in flat(held, section)
+    }
 
 
 def numbers(value, prefix: str) -> dict[str, float]:
     """The numbers in it, by names MLflow allows."""
-    return {re.sub(r"[^\w.:/ -]", "_", name): float(leaf) for name, leaf in flat(value, prefix)
-            if isinstance(leaf, int | float) and not isinstance(leaf, bool)}
+    return {
+        re.sub(r"[^\w.:/ -]", "_", name): float(leaf)
+        for name, leaf in flat(value, prefix)
+        if isinstance(leaf, int | float) and not isinstance(leaf, bool)
+    }
 
 
 def measurements(config: Config) -> list[Path]:
     """Every file under metrics/ and reports/, but for timings of another model than the one that is here."""
     others = [name for name in TIMINGS if read_timings(name, config.root) is None]
-    return [path for folder in MEASUREMENTS for path in sorted((config.root / folder).rglob("*")) if path.is_file() and path.stem not in others]
+    return [
+        path
+        for folder in MEASUREMENTS
+        for path in sorted((config.root / folder).rglob("*"))
+        if path.is_file() and path.stem not in others
+    ]
 
 
 def all_metrics(config: Config) -> dict[str, float]:
     """The numbers of every file under metrics/: metrics/quantize/Q8_0.json's bytes are quantize.Q8_0.bytes."""
     found, folder = {}, config.root / METRICS
     for path in (path for path in measurements(config) if path.suffix == ".json" and path.is_relative_to(folder)):
-        if path.parent.name != "quantize" or path.stem in config.params.quants:     # DVC leaves the files of types no longer asked for
+        if (
+            path.parent.name != "quantize" or path.stem in config.params.quants
+        ):  # DVC leaves the files of types no longer asked for
             found |= numbers(read_json(path), ".".join(path.relative_to(folder).with_suffix("").parts))
     return found
 
@@ -150,8 +188,14 @@ def history(path: Path) -> Iterator[tuple[str, float, int]]:
 def git(root: Path, *arguments: str, told: str = "") -> str:
     """What git prints, `told` something on its input. Raises UserError with git's own words, in English, where it refuses or is not there."""
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], input=told, capture_output=True, encoding="utf-8", errors="surrogateescape",
-                              env={**os.environ, "LC_ALL": "C"})
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            input=told,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            env={**os.environ, "LC_ALL": "C"},
+        )
     except OSError as error:
         raise UserError(f"git: {error.strerror}") from None
     if done.returncode:
@@ -168,8 +212,12 @@ def git_tags(root: Path) -> dict[str, str]:
     """The commit and whether code or configs differ from it; nothing outside a git repository."""
     try:
         # What a run itself writes is no difference of its recipe.
-        return {"git_commit": commit(root),
-                "git_dirty": str(bool(git(root, "status", "--porcelain", "--", ".", ":!dvc.lock", ":!metrics", ":!reports"))).lower()}
+        return {
+            "git_commit": commit(root),
+            "git_dirty": str(
+                bool(git(root, "status", "--porcelain", "--", ".", ":!dvc.lock", ":!metrics", ":!reports"))
+            ).lower(),
+        }
     except UserError:
         return {}
 
@@ -181,15 +229,24 @@ def tags(config: Config) -> dict[str, str]:
     def hashes(stage: str) -> str:
         return ", ".join(f"{md5} {path}" for path, md5 in products(stages[stage]).items())
 
-    found = {"content_hash": content_hash(config), **git_tags(config.root), "dvc.raw": hashes("collect"),
-             "dvc.corpus": f"{stages['prepare'][str(TRAINING)]} {TRAINING}", "dvc.tokenizer": hashes("tokenizer"), "dvc.weights": hashes("train"),
-             SOURCES_TAG: "; ".join(source_line(source) for source in corpus_sources(config.root / TRAINING)),
-             "served_quant": serving(config).quant,
-             "serving_sha256": hashlib.sha256(handed_out(config).encode()).hexdigest(), "held_out_sha256": sha256(config.root / VALIDATION)}
+    found = {
+        "content_hash": content_hash(config),
+        **git_tags(config.root),
+        "dvc.raw": hashes("collect"),
+        "dvc.corpus": f"{stages['prepare'][str(TRAINING)]} {TRAINING}",
+        "dvc.tokenizer": hashes("tokenizer"),
+        "dvc.weights": hashes("train"),
+        SOURCES_TAG: "; ".join(source_line(source) for source in corpus_sources(config.root / TRAINING)),
+        "served_quant": serving(config).quant,
+        "serving_sha256": hashlib.sha256(handed_out(config).encode()).hexdigest(),
+        "held_out_sha256": sha256(config.root / VALIDATION),
+    }
     for quant in config.params.quants:
         written = read_json(config.root / "metrics" / "quantize" / f"{quant}.json")
-        found |= {f"quant.{quant}.{key}": f"{written[key]:g}" if isinstance(written[key], float) else str(written[key])
-                 for key in ("bytes", "bits_per_weight")}
+        found |= {
+            f"quant.{quant}.{key}": f"{written[key]:g}" if isinstance(written[key], float) else str(written[key])
+            for key in ("bytes", "bits_per_weight")
+        }
     return found
 
 
@@ -198,12 +255,23 @@ def description(config: Config) -> str:
     metrics, p = config.root / "metrics", config.params
     held_out, parameters = read_json(metrics / "evaluate.json"), read_json(metrics / "train.json")["parameters"]
     # MLflow's table of versions shows the first words as plain text, so they are the ones to compare by.
-    lines = [", ".join(f"{figures['bits_per_byte']:.4f} bits per byte ({split})" for split, figures in held_out.items())
-             + f": {p.model}, {parameters:,} parameters, trained on {p.corpus} with {p.tokenizer} by {p.training}", "",
-             "| | loss | bits per byte |", "|---|---:|---:|"]
-    lines += [f"| {split} | {figures['loss']:.4f} | {figures['bits_per_byte']:.4f} |" for split, figures in held_out.items()]
-    lines += ["", f"What each file really holds; {serving(config).quant} is served:", "",
-              "| quant | bytes | bits per weight | tensors really written |", "|---|---:|---:|---|"]
+    lines = [
+        ", ".join(f"{figures['bits_per_byte']:.4f} bits per byte ({split})" for split, figures in held_out.items())
+        + f": {p.model}, {parameters:,} parameters, trained on {p.corpus} with {p.tokenizer} by {p.training}",
+        "",
+        "| | loss | bits per byte |",
+        "|---|---:|---:|",
+    ]
+    lines += [
+        f"| {split} | {figures['loss']:.4f} | {figures['bits_per_byte']:.4f} |" for split, figures in held_out.items()
+    ]
+    lines += [
+        "",
+        f"What each file really holds; {serving(config).quant} is served:",
+        "",
+        "| quant | bytes | bits per weight | tensors really written |",
+        "|---|---:|---:|---|",
+    ]
     for quant in p.quants:
         written = read_json(metrics / "quantize" / f"{quant}.json")
         tensors = ", ".join(f"{kind} {count}" for kind, count in written["tensors"].items())
@@ -218,9 +286,13 @@ def license_text(root: Path, sources: list) -> str:
     holders: dict[str, list[str]] = {}
     for row in read_jsonl(root / LICENSES):
         if row["source"] in read:
-            holders.setdefault(row["text"].replace('"""', "'''"), []).append(f"{row['source']} ({row['path']})")   # a Modelfile quotes by three
+            holders.setdefault(row["text"].replace('"""', "'''"), []).append(
+                f"{row['source']} ({row['path']})"
+            )  # a Modelfile quotes by three
     with_text = {holder.split()[0] for those in holders.values() for holder in those}
-    lines = [f"- {name} {source.pinned or '(local)'}: {source.license}{'' if name in with_text else ', ships no licence text'}"
-             for name, source in read.items()]
+    lines = [
+        f"- {name} {source.pinned or '(local)'}: {source.license}{'' if name in with_text else ', ships no licence text'}"
+        for name, source in read.items()
+    ]
     texts = [f"---- {', '.join(those)}\n\n{text}\n" for text, those in holders.items()]
     return "\n".join(["Trained on code from these sources, under their licences:", *lines, "", *texts])

@@ -18,7 +18,7 @@ class Completion(PythonModel):
         self.parameters = dict(context.model_config)
         self.llama: Any = Llama(context.artifacts["gguf"], n_ctx=self.parameters.pop("num_ctx"), verbose=False)
 
-    def predict(self, context, model_input: list[str]) -> list[str]:     # ty: ignore[incompatible-method-override]    MLflow takes it without params
+    def predict(self, context, model_input: list[str]) -> list[str]:  # ty: ignore[incompatible-method-override]    MLflow takes it without params
         """One completion for each prompt."""
         return [self.llama.create_completion(prompt, **self.parameters)["choices"][0]["text"] for prompt in model_input]
 

@@ -32,18 +32,22 @@ from pipeline.publish import registry, serving
 from pipeline.publish.registry import CHAMPION, SETTINGS, facts, note
 from pipeline.tracking import connected, fetch
 
-SERVED = STATE / "served"           # files of versions, by hash
-STATUS, REFUSAL = "serving.status", "serving.refusal"       # on the version; the second where the first is "refused"
-AT, BY, WHY, REASON, PREVIOUS = (f"serving.{key}" for key in ("at", "by", "why", "reason", "previous"))     # on its run
-HINT = "serving.hint"               # on the registered model: an alias that was perhaps meant to be `champion`
-REFUSED = "serving.refused"         # on the registered model: the version, file and Ollama that did not go together
-WISHED_BY, WISHED_WHY = "promotion.by", "promotion.why"     # from `robo promote` to the one who serves; the page leaves none
-TAG_CHARACTERS = 4000               # MLflow takes 5000
-ALIKE = 0.85                        # "champions" and "champoin" are as alike; "champion-old" is not
+SERVED = STATE / "served"  # files of versions, by hash
+STATUS, REFUSAL = "serving.status", "serving.refusal"  # on the version; the second where the first is "refused"
+AT, BY, WHY, REASON, PREVIOUS = (f"serving.{key}" for key in ("at", "by", "why", "reason", "previous"))  # on its run
+HINT = "serving.hint"  # on the registered model: an alias that was perhaps meant to be `champion`
+REFUSED = "serving.refused"  # on the registered model: the version, file and Ollama that did not go together
+WISHED_BY, WISHED_WHY = (
+    "promotion.by",
+    "promotion.why",
+)  # from `robo promote` to the one who serves; the page leaves none
+TAG_CHARACTERS = 4000  # MLflow takes 5000
+ALIKE = 0.85  # "champions" and "champoin" are as alike; "champion-old" is not
 
 
 class Package(File):
     """How a version is to be served, as lineage.handed_out() wrote it."""
+
     serving: Serving
     license: str
     prompts: list[str]
@@ -52,10 +56,11 @@ class Package(File):
 @dataclass(frozen=True)
 class Round:
     """What one look found and did."""
-    version: int | None     # where the alias stands
-    agrees: bool            # Ollama serves just that; True also where nothing has the alias
-    said: str               # in a sentence or two
-    happened: str = ""      # "served" or "refused", where that is new
+
+    version: int | None  # where the alias stands
+    agrees: bool  # Ollama serves just that; True also where nothing has the alias
+    said: str  # in a sentence or two
+    happened: str = ""  # "served" or "refused", where that is new
 
 
 def latest(name: str) -> str:
@@ -76,25 +81,31 @@ def label(version) -> str:
 
 # --- what a version holds ---------------------------------------------------------------------------------------------
 
+
 def unpack(version, tags: dict[str, str], folder: Path) -> Package:
     """Raises UserError where the version does not say how it is to be served, or something else lies there."""
     path = fetch(f"models:/{label(version)}/artifacts/{SETTINGS}", tags.get("serving_sha256", ""), folder)
     try:
         return Package.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, ValidationError) as error:
-        raise UserError(f"{label(version)}: {SETTINGS} is not what this program writes: {error}; delete the version and `robo run` registers "
-                        "it anew") from None
+        raise UserError(
+            f"{label(version)}: {SETTINGS} is not what this program writes: {error}; delete the version and `robo run` registers "
+            "it anew"
+        ) from None
 
 
 def served_file(version, tags: dict[str, str], folder: Path) -> Path:
     """The version's GGUF file, checked. Raises UserError where the version names none, or another lies there."""
     quant = tags.get("served_quant")
     if quant not in QUANTS:
-        raise UserError(f"{label(version)}: served_quant: {quant!r} is no type of GGUF file{suggestion(quant or '', QUANTS)}")
+        raise UserError(
+            f"{label(version)}: served_quant: {quant!r} is no type of GGUF file{suggestion(quant or '', QUANTS)}"
+        )
     return fetch(f"models:/{label(version)}/artifacts/{quant}.gguf", tags.get("served_sha256", ""), folder)
 
 
 # --- one look ---------------------------------------------------------------------------------------------------------
+
 
 def champion(client, name: str):
     """(the registered model, the version that has the alias); either may be None."""
@@ -105,8 +116,11 @@ def champion(client, name: str):
 
 def hint(model) -> str:
     """A sentence on each alias that was perhaps meant to be `champion`."""
-    return "; ".join(f"version {number} has the alias {alias!r}, which nothing follows; did you mean {CHAMPION!r}?"
-                     for alias, number in model.aliases.items() if alias != CHAMPION and closest(alias, [CHAMPION], ALIKE))
+    return "; ".join(
+        f"version {number} has the alias {alias!r}, which nothing follows; did you mean {CHAMPION!r}?"
+        for alias, number in model.aliases.items()
+        if alias != CHAMPION and closest(alias, [CHAMPION], ALIKE)
+    )
 
 
 def tell_hint(client, model) -> str:
@@ -131,7 +145,7 @@ def reconcile(config: Config, uri: str, host: str | None = None) -> Round:
         tags = facts(client, version) if version else {}
         refused = model and model.tags.get(REFUSED)
         mark = version and f"{version.version} {tags.get('served_sha256')} Ollama {running(host)}"
-        if refused and refused != mark:     # the alias moved, or the file or Ollama is another
+        if refused and refused != mark:  # the alias moved, or the file or Ollama is another
             client.delete_registered_model_tag(name, REFUSED)
         if version is None:
             return Round(None, True, f"no version of {name} has the alias {CHAMPION}; what is served stays{hinted}")
@@ -145,7 +159,12 @@ def reconcile(config: Config, uri: str, host: str | None = None) -> Round:
             write(client, version, {AT: now(), REASON: str(error)})
             tag(client, version, {REFUSAL: str(error), STATUS: "refused"})
             client.set_registered_model_tag(name, REFUSED, mark)
-            return Round(int(version.version), False, f"{label(version)} is not served, {latest(name)} stays as it was: {error}", "refused")
+            return Round(
+                int(version.version),
+                False,
+                f"{label(version)} is not served, {latest(name)} stays as it was: {error}",
+                "refused",
+            )
         if proof is None:
             return Round(int(version.version), False, f"the alias {CHAMPION} moved on from {label(version)}")
         happened = proof or tags.get(STATUS) != "served" or WISHED_BY in tags
@@ -159,7 +178,9 @@ def reconcile(config: Config, uri: str, host: str | None = None) -> Round:
 def running(host: str | None) -> str:
     """Ollama's version. Raises TemporaryError where none answers."""
     if (version := serving.is_reachable(host)) is None:
-        raise TemporaryError(f"Ollama does not answer at {serving.address(host)}; start it (ollama serve), or set OLLAMA_HOST to where it runs")
+        raise TemporaryError(
+            f"Ollama does not answer at {serving.address(host)}; start it (ollama serve), or set OLLAMA_HOST to where it runs"
+        )
     return version
 
 
@@ -196,8 +217,11 @@ def write(client, version, tags: dict[str, str]) -> None:
 
 def with_status(client, name: str, *statuses: str) -> list[tuple[Any, dict[str, str]]]:
     """The versions that have one of these, each with all its tags; the one served last stands first."""
-    found = [(version, facts(client, version)) for status in statuses
-             for version in client.search_model_versions(f"name = '{name}' and tags.`{STATUS}` = '{status}'")]
+    found = [
+        (version, facts(client, version))
+        for status in statuses
+        for version in client.search_model_versions(f"name = '{name}' and tags.`{STATUS}` = '{status}'")
+    ]
     return sorted(found, key=lambda each: each[1].get(AT, ""), reverse=True)
 
 
@@ -214,15 +238,17 @@ def record(client, version, tags: dict[str, str], proof: str) -> str:
     known = with_status(client, version.name, "served", "superseded", "refused")
     before = [v for v, of in known if of[STATUS] == "served" and v.version != version.version]
     proof = proof or "Ollama held it so already"
-    if WISHED_BY not in tags and tags.get(STATUS) == "served":      # it was lost in Ollama, and nobody wished anything
+    if WISHED_BY not in tags and tags.get(STATUS) == "served":  # it was lost in Ollama, and nobody wished anything
         write(client, version, {AT: now(), REASON: proof})
         return f" again: {proof}"
     by, why = tags.get(WISHED_BY, "somebody in MLflow"), tags.get(WISHED_WHY, "no reason given")
     happened = {AT: now(), BY: by, WHY: why, REASON: proof}
-    if before and str(version.version) not in line_back(str(before[0].version), {str(v.version): of.get(PREVIOUS) for v, of in known}):
+    if before and str(version.version) not in line_back(
+        str(before[0].version), {str(v.version): of.get(PREVIOUS) for v, of in known}
+    ):
         happened[PREVIOUS] = str(before[0].version)
     write(client, version, happened)
-    for old in before:      # only now: who comes before is read from it
+    for old in before:  # only now: who comes before is read from it
         tag(client, old, {STATUS: "superseded"})
     tag(client, version, {STATUS: "served"})
     for key in (WISHED_BY, WISHED_WHY, REFUSAL):
@@ -234,7 +260,9 @@ def record(client, version, tags: dict[str, str], proof: str) -> str:
 def prune(client, name: str, keep: int, folder: Path, host: str | None) -> None:
     """Leaves the `keep` versions served last as NAME:vN in Ollama, and their files; NAME:latest is none of these names."""
     with serving.connected(host, folder) as ollama:
-        there = {m.model for m in ollama.list().models if re.fullmatch(rf"{re.escape(name)}:v\d+({serving.TRIAL})?", m.model)}
+        there = {
+            m.model for m in ollama.list().models if re.fullmatch(rf"{re.escape(name)}:v\d+({serving.TRIAL})?", m.model)
+        }
         if len(there) <= keep and not any(model.endswith(serving.TRIAL) for model in there):
             return
         last = with_status(client, name, "served", "superseded")[:keep]
@@ -248,13 +276,16 @@ def prune(client, name: str, keep: int, folder: Path, host: str | None) -> None:
 
 # --- what a person wants ----------------------------------------------------------------------------------------------
 
+
 def find_version(client, name: str, which: str):
     """The version called by its number (3, v3) or alias. Raises UserError, with those there are."""
     known = {str(v.version): v for v in client.search_model_versions(f"name = '{name}'")}
     model = registry.find_model(client, name)
     number = str((model.aliases if model else {}).get(which, which.removeprefix("v")))
     if number not in known:
-        raise UserError(f"{which}: no such version of {name}{suggestion(which, [*known, *(model.aliases if model else {})])}")
+        raise UserError(
+            f"{which}: no such version of {name}{suggestion(which, [*known, *(model.aliases if model else {})])}"
+        )
     return known[number]
 
 
@@ -283,7 +314,12 @@ def standing(config: Config, uri: str, version: int, since: str) -> Round | None
         tags = facts(client, client.get_model_version(config.serving.name, str(version)))
     if tags.get(AT, "") < since or tags.get(STATUS) not in ("served", "refused"):
         return None
-    return Round(version, tags[STATUS] == "served", f"{config.serving.name}/{version} is {tags[STATUS]}: {tags.get(REASON)}", tags[STATUS])
+    return Round(
+        version,
+        tags[STATUS] == "served",
+        f"{config.serving.name}/{version} is {tags[STATUS]}: {tags.get(REASON)}",
+        tags[STATUS],
+    )
 
 
 def rollback(config: Config, uri: str, by: str, why: str = "") -> tuple[int, str]:
@@ -297,9 +333,17 @@ def rollback(config: Config, uri: str, by: str, why: str = "") -> tuple[int, str
         served = next((version for version, _ in with_status(client, name, "served")), None)
         last = served or wished
         if last is None:
-            raise UserError(f"no version of {name} is served yet, so there is nothing to go back to; `robo promote VERSION` serves one")
-        target = str(last.version) if wished is not None and wished.version != last.version else facts(client, last).get(PREVIOUS)
+            raise UserError(
+                f"no version of {name} is served yet, so there is nothing to go back to; `robo promote VERSION` serves one"
+            )
+        target = (
+            str(last.version)
+            if wished is not None and wished.version != last.version
+            else facts(client, last).get(PREVIOUS)
+        )
         if target is None:
-            raise UserError(f"no version was served before {label(last)}, so there is nothing to go back to; `robo promote VERSION` serves another")
+            raise UserError(
+                f"no version was served before {label(last)}, so there is nothing to go back to; `robo promote VERSION` serves another"
+            )
         said = f"rollback from {label(wished or last)}{why and f': {why}'}"
         return move_alias(client, find_version(client, name, target), by, said)

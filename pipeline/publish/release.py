@@ -19,12 +19,29 @@ CARD = REPORTS / "model_card.md"
 
 
 def main(config) -> None:
-    metrics = {name: read_json(METRICS / f"{name}.json") for name in ("train", "evaluate", "export", "assess", "exam", "memorisation")}
-    served = lineage.settled(Serving(**config.serving.as_dict()), config.tokenizer.special_tokens, metrics["assess"]["recommended"])
+    metrics = {
+        name: read_json(METRICS / f"{name}.json")
+        for name in ("train", "evaluate", "export", "assess", "exam", "memorisation")
+    }
+    served = lineage.settled(
+        Serving(**config.serving.as_dict()), config.tokenizer.special_tokens, metrics["assess"]["recommended"]
+    )
     splits = {split: corpus_sources(PROCESSED / f"{split}_corpus.jsonl") for split in SPLITS}
     tokenizer = {"vocab_size": config.tokenizer.vocab_size, "split_pattern": config.tokenizer.split_pattern}
-    text = card(served.name, served.quant, read_json(TRAINED / "config.json")["model"], tokenizer, splits, metrics["train"], metrics["evaluate"],
-                metrics["export"], metrics["assess"], metrics["exam"], metrics["memorisation"], served.parameters.num_ctx)
+    text = card(
+        served.name,
+        served.quant,
+        read_json(TRAINED / "config.json")["model"],
+        tokenizer,
+        splits,
+        metrics["train"],
+        metrics["evaluate"],
+        metrics["export"],
+        metrics["assess"],
+        metrics["exam"],
+        metrics["memorisation"],
+        served.parameters.num_ctx,
+    )
     gguf = f"{served.name}-{served.quant}.gguf"
     unfinished = RELEASE.with_name(f".{RELEASE.name}.unfinished")
     try:
@@ -47,4 +64,5 @@ def main(config) -> None:
 
 if __name__ == "__main__":
     from pipeline.core.stage import run
+
     run("release", main)

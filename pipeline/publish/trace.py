@@ -24,17 +24,23 @@ FIGURES = re.compile(rf"^{re.escape(PREFIX)}(\w+)\.bits_per_byte$")
 @dataclass
 class Origin:
     """What is known of a model; lines of (heading, text), in the order of the way back."""
+
     lines: list[tuple[str, str]] = field(default_factory=list)
-    hashes: dict[str, str] = field(default_factory=dict)        # corpus, tokenizer, weights: DVC's hash and path
-    sources: str = ""                                           # "name version (licence); ..."
+    hashes: dict[str, str] = field(default_factory=dict)  # corpus, tokenizer, weights: DVC's hash and path
+    sources: str = ""  # "name version (licence); ..."
 
     def take(self, said: dict) -> None:
         """Adds what a GGUF file's metadata say."""
         names = {"general.name": "name", "general.version": "version", "general.license": "licences"}
         self.lines += [(heading, str(said[key])) for key, heading in names.items() if key in said]
-        self.lines += [(heading, str(said[key])) for key, heading in ((f"{PREFIX}git_commit", "git commit"), (f"{PREFIX}mlflow_run", "MLflow run"))
-                       if key in said]
-        self.lines += [(f"bits per byte ({match[1]})", f"{said[key]:.4f}") for key in sorted(said) if (match := FIGURES.match(key))]
+        self.lines += [
+            (heading, str(said[key]))
+            for key, heading in ((f"{PREFIX}git_commit", "git commit"), (f"{PREFIX}mlflow_run", "MLflow run"))
+            if key in said
+        ]
+        self.lines += [
+            (f"bits per byte ({match[1]})", f"{said[key]:.4f}") for key in sorted(said) if (match := FIGURES.match(key))
+        ]
         self.hashes |= {key: said[f"{PREFIX}dvc.{key}"] for key in HASHES if f"{PREFIX}dvc.{key}" in said}
         self.sources = said.get(f"{PREFIX}corpus.sources", self.sources)
 
@@ -47,12 +53,20 @@ def of_file(path: Path) -> Origin:
 
     check_magic(path)
     try:
-        said = {name: item.contents() for name, item in gguf.GGUFReader(path).fields.items() if name.startswith(("general.", PREFIX))}
-    except Exception as error:      # the reader stumbles over a damaged file in many ways
-        raise UserError(f"{path}: a damaged GGUF file ({type(error).__name__}: {error}); bring it back: dvc checkout") from error
+        said = {
+            name: item.contents()
+            for name, item in gguf.GGUFReader(path).fields.items()
+            if name.startswith(("general.", PREFIX))
+        }
+    except Exception as error:  # the reader stumbles over a damaged file in many ways
+        raise UserError(
+            f"{path}: a damaged GGUF file ({type(error).__name__}: {error}); bring it back: dvc checkout"
+        ) from error
     if f"{PREFIX}dvc.weights" not in said:
-        raise UserError(f"{path}: says nothing of where it comes from; it was made by another program, or before files did "
-                        "(`dvc repro` makes it anew)")
+        raise UserError(
+            f"{path}: says nothing of where it comes from; it was made by another program, or before files did "
+            "(`dvc repro` makes it anew)"
+        )
     found = Origin([("GGUF file", f"{path}, sha256 {sha256(path)}")])
     found.take(said)
     return found
@@ -67,7 +81,12 @@ def of_ollama(name: str, host: str | None = None) -> Origin | None:
     with serving.connected(host, Path(name)) as client:
         if (facts := serving.held(client, name)) is None:
             return None
-        found = Origin([("Ollama model", f"{name} at {serving.address(host)}"), ("imported GGUF file", f"sha256 {facts['file'] or 'unknown'}")])
+        found = Origin(
+            [
+                ("Ollama model", f"{name} at {serving.address(host)}"),
+                ("imported GGUF file", f"sha256 {facts['file'] or 'unknown'}"),
+            ]
+        )
         found.take(client.show(name).modelinfo or {})
         return found
 
@@ -75,9 +94,12 @@ def of_ollama(name: str, host: str | None = None) -> Origin | None:
 def of_version(client, name: str, version: str) -> Origin | None:
     """None where MLflow holds no such version (a number) or alias."""
     import mlflow
+
     try:
         by_number = version.isdigit()
-        held = client.get_model_version(name, version) if by_number else client.get_model_version_by_alias(name, version)
+        held = (
+            client.get_model_version(name, version) if by_number else client.get_model_version_by_alias(name, version)
+        )
     except mlflow.MlflowException:
         return None
     found = Origin()
@@ -91,8 +113,17 @@ def describe(client, version, found: Origin) -> None:
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     found.lines.append(("MLflow version", f"{version.name}/{version.version}{aliases}, run {version.run_id}"))
     if commit := tags.get("git_commit"):
-        found.lines.append(("git commit", commit + (" with changes that were not committed" if tags.get("git_dirty") == "true" else "")))
-    found.lines += [(f"served file ({tags['served_quant']})", f"sha256 {tags['served_sha256']}")] if "served_sha256" in tags else []
+        found.lines.append(
+            (
+                "git commit",
+                commit + (" with changes that were not committed" if tags.get("git_dirty") == "true" else ""),
+            )
+        )
+    found.lines += (
+        [(f"served file ({tags['served_quant']})", f"sha256 {tags['served_sha256']}")]
+        if "served_sha256" in tags
+        else []
+    )
     found.hashes = {key: tags[f"dvc.{key}"] for key in HASHES if f"dvc.{key}" in tags} | found.hashes
     found.sources = found.sources or tags.get(SOURCES_TAG, "")
 
@@ -107,13 +138,17 @@ def trace(model: str, config: Config, tracking_uri: str, host: str | None = None
         known = client.search_model_versions(f"name = '{config.serving.name}'")
         if found is None:
             name, _, version = re.sub("^models:/", "", model).replace("@", "/").rpartition("/")
-            if re.fullmatch(r"[\w.-]+", version):        # MLflow allows no other letters in an alias
+            if re.fullmatch(r"[\w.-]+", version):  # MLflow allows no other letters in an alias
                 found = of_version(client, name or config.serving.name, version)
             found = found or of_ollama(model, host)
             if found is None:
                 there = [f"{v.name}/{v.version}" for v in known] + [f"{config.serving.name}:candidate"]
-                raise UserError(f"{model}: no GGUF file, no model in Ollama and no registered version of that name{suggestion(model, there)}")
-        if not any(heading == "MLflow version" for heading, _ in found.lines) and (weights := found.hashes.get("weights")):
+                raise UserError(
+                    f"{model}: no GGUF file, no model in Ollama and no registered version of that name{suggestion(model, there)}"
+                )
+        if not any(heading == "MLflow version" for heading, _ in found.lines) and (
+            weights := found.hashes.get("weights")
+        ):
             same = versions_with(client, config.serving.name, "dvc.weights", weights)
             for version in same:
                 describe(client, client.get_model_version(version.name, version.version), found)

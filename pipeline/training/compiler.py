@@ -8,7 +8,12 @@ from pathlib import Path
 
 import torch
 
-LAUNCHERS = {"ccache", "sccache", "distcc", "icecc"}        # stand before the compiler in CXX; torch takes it all for one program's name
+LAUNCHERS = {
+    "ccache",
+    "sccache",
+    "distcc",
+    "icecc",
+}  # stand before the compiler in CXX; torch takes it all for one program's name
 
 
 def find() -> str | None:
@@ -27,11 +32,13 @@ def trouble() -> str:
         config.cpp.cxx = (None, name)
     elif device == "cpu":
         return "there is no C++ compiler (Debian: apt-get install g++)"
-    if not cpp_extension.TORCH_LIB_PATH.startswith("'"):        # the one path that torch does not quote: a folder may have a blank in it
+    if not cpp_extension.TORCH_LIB_PATH.startswith(
+        "'"
+    ):  # the one path that torch does not quote: a folder may have a blank in it
         cpp_extension.TORCH_LIB_PATH = shlex.quote(cpp_extension.TORCH_LIB_PATH)
     try:
         torch.compile(lambda x: x + 1)(torch.zeros(64, device=device))
-    except Exception as error:      # whatever compilers and linkers do
-        text = str(error).partition("Set TORCHDYNAMO_VERBOSE")[0]       # advice for torch's own people
+    except Exception as error:  # whatever compilers and linkers do
+        text = str(error).partition("Set TORCHDYNAMO_VERBOSE")[0]  # advice for torch's own people
         return " ".join((text.partition("Output:")[2] or text).split())[:300]
     return ""

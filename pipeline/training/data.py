@@ -22,7 +22,7 @@ from pipeline.core.paths import PAIRS, PAIRS_INDEX
 from pipeline.core.stage import die_with_parent
 from pipeline.training.stop import SIGNALS
 
-IGNORED = -100          # a target that counts in no loss, as torch's cross-entropy has it
+IGNORED = -100  # a target that counts in no loss, as torch's cross-entropy has it
 
 
 class Blocks(Dataset):
@@ -35,13 +35,15 @@ class Blocks(Dataset):
         self.tokens = np.memmap(path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r")
         self.block_size, self.stride = block_size, stride
         if len(self.tokens) <= block_size:
-            raise UserError(f"{path}: {len(self.tokens)} tokens are not one block of block_size {block_size}; add text or use a smaller context")
+            raise UserError(
+                f"{path}: {len(self.tokens)} tokens are not one block of block_size {block_size}; add text or use a smaller context"
+            )
 
     def __len__(self) -> int:
         return (len(self.tokens) - 1 - self.block_size) // self.stride + 1
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
-        window = torch.from_numpy(self.tokens[i * self.stride: i * self.stride + self.block_size + 1].astype(np.int64))
+        window = torch.from_numpy(self.tokens[i * self.stride : i * self.stride + self.block_size + 1].astype(np.int64))
         return window[:-1], window[1:]
 
 
@@ -55,11 +57,13 @@ class Pairs:
     def __init__(self, path: Path, index: Path, dtype: str, block_size: int, eos: int, loss: str, seed: int):
         self.tokens = np.memmap(path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r")
         self.index = np.fromfile(index, dtype="<i8").reshape(-1, 3)
-        self.index = self.index[self.index[:, 2] <= block_size + 1]     # the last target needs no place of its own
+        self.index = self.index[self.index[:, 2] <= block_size + 1]  # the last target needs no place of its own
         self.block_size, self.eos, self.loss, self.seed = block_size, eos, loss, seed
-        self.epochs: list[tuple[np.ndarray, np.ndarray]] = []           # (order of the pairs, where each window begins in it)
+        self.epochs: list[tuple[np.ndarray, np.ndarray]] = []  # (order of the pairs, where each window begins in it)
         if not len(self.index):
-            raise UserError(f"{path}: no pair fits a block_size of {block_size}; make a curriculum, or set tasks_share: 0")
+            raise UserError(
+                f"{path}: no pair fits a block_size of {block_size}; make a curriculum, or set tasks_share: 0"
+            )
 
     def epoch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         while len(self.epochs) <= number:
@@ -82,10 +86,10 @@ class Pairs:
         ids = np.full(self.block_size + 1, self.eos, dtype=np.int64)
         targets = np.full(self.block_size + 1, IGNORED, dtype=np.int64)
         at = 0
-        for start, request, length in self.index[order[starts[k]:starts[k + 1]]].tolist():
-            ids[at:at + length] = self.tokens[start:start + length]
+        for start, request, length in self.index[order[starts[k] : starts[k + 1]]].tolist():
+            ids[at : at + length] = self.tokens[start : start + length]
             learned = request if self.loss == "answer" else 0
-            targets[at + learned:at + length] = ids[at + learned:at + length]
+            targets[at + learned : at + length] = ids[at + learned : at + length]
             at += length
         return torch.from_numpy(ids[:-1]), torch.from_numpy(targets[1:])
 
@@ -95,7 +99,7 @@ class Mixture(Dataset):
 
     def __init__(self, blocks: Blocks, pairs: Pairs | None, share: float, seed: int):
         self.blocks, self.pairs, self.share, self.seed = blocks, pairs, share if pairs else 0.0, seed
-        self.shuffled = -1, np.empty(0, np.int64)       # (epoch, its order)
+        self.shuffled = -1, np.empty(0, np.int64)  # (epoch, its order)
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
         taught = math.floor(i * self.share)
@@ -122,7 +126,7 @@ class Order(Sampler[int]):
         self.samples, self.batch_size, self.start, self.rank, self.world = samples, batch_size, start, rank, world
 
     def __len__(self) -> int:
-        return min(self.samples, sys.maxsize)       # Python's len() knows no more
+        return min(self.samples, sys.maxsize)  # Python's len() knows no more
 
     def __iter__(self) -> Iterator[int]:
         for own in range(self.start, self.samples):
@@ -141,12 +145,21 @@ class BinData(L.LightningDataModule):
     """Loaders over the packed files; `data` holds the keys of configs/data/*.yaml, `eos` is the token between documents, `steps_done` is
     where a resumed run stands, and `together` says that every device must see as many batches of an evaluation as every other."""
 
-    def __init__(self, data: dict, eos: int, seed: int, accumulate: int, max_steps: int, steps_done: int = 0, together: bool = False):
+    def __init__(
+        self,
+        data: dict,
+        eos: int,
+        seed: int,
+        accumulate: int,
+        max_steps: int,
+        steps_done: int = 0,
+        together: bool = False,
+    ):
         super().__init__()
         self.data, self.eos, self.seed, self.accumulate, self.max_steps = data, eos, seed, accumulate, max_steps
         self.steps_done, self.together = steps_done, together
 
-    trainer: Any        # Lightning's, which is there when it asks for a loader
+    trainer: Any  # Lightning's, which is there when it asks for a loader
 
     def blocks(self, path: str, stride: int) -> Blocks:
         return Blocks(Path(path), self.data["dtype"], self.data["block_size"], stride)
@@ -157,13 +170,28 @@ class BinData(L.LightningDataModule):
         if d["tasks_share"]:
             pairs = Pairs(PAIRS, PAIRS_INDEX, d["dtype"], d["block_size"], self.eos, d["tasks_loss"], self.seed)
         samples = Mixture(self.blocks(d["train_path"], d["stride"]), pairs, d["tasks_share"], self.seed)
-        order = Order(self.max_steps * per_step, d["batch_size"], self.steps_done * per_step, self.trainer.global_rank, self.trainer.world_size)
-        return DataLoader(samples, self.data["batch_size"], sampler=order, num_workers=self.data["num_workers"], worker_init_fn=outlast_signals)
+        order = Order(
+            self.max_steps * per_step,
+            d["batch_size"],
+            self.steps_done * per_step,
+            self.trainer.global_rank,
+            self.trainer.world_size,
+        )
+        return DataLoader(
+            samples,
+            self.data["batch_size"],
+            sampler=order,
+            num_workers=self.data["num_workers"],
+            worker_init_fn=outlast_signals,
+        )
 
     def evaluation_batches(self) -> DataLoader:
         """The blocks of val.bin, shared out among the devices. Not `val_dataloader`, since Lightning's validation would stand between a
         step and its checkpoint (see callbacks.py)."""
         blocks = self.blocks(self.data["val_path"], self.data["block_size"])
-        if self.together:       # a device that has finished early would leave the others waiting for its part of the weights
+        if self.together:  # a device that has finished early would leave the others waiting for its part of the weights
             return DataLoader(blocks, self.data["batch_size"])
-        return DataLoader(Subset(blocks, range(self.trainer.global_rank, len(blocks), self.trainer.world_size)), self.data["batch_size"])
+        return DataLoader(
+            Subset(blocks, range(self.trainer.global_rank, len(blocks), self.trainer.world_size)),
+            self.data["batch_size"],
+        )

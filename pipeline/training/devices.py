@@ -12,5 +12,7 @@ def check(devices: int) -> None:
     gpus = torch.cuda.device_count()
     there = gpus or os.cpu_count() or 1
     if devices > there:
-        raise UserError(f"devices: {devices}, but this machine has {there} {'GPU' if gpus else 'CPU core'}{'s' if there > 1 else ''}"
-                        f"{'' if gpus else '; devices: 1 uses them all'}")
+        raise UserError(
+            f"devices: {devices}, but this machine has {there} {'GPU' if gpus else 'CPU core'}{'s' if there > 1 else ''}"
+            f"{'' if gpus else '; devices: 1 uses them all'}"
+        )

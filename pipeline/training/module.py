@@ -37,7 +37,8 @@ class Trainee(L.LightningModule):
     def configure_optimizers(self):
         t = self.t
         optimizer = make_optimizer(self.model, t, self.muon_dtype)
-        def share(step: int) -> float:      # of the peak rate; by the clock where that is ahead of the steps
+
+        def share(step: int) -> float:  # of the peak rate; by the clock where that is ahead of the steps
             position = max(step, self.clock.share * (t["max_steps"] - 1))
             return rate_at(position, t["max_steps"], t["warmup_ratio"], t["min_lr"] / t["learning_rate"])
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)     # quintic coefficients of Jordan et al.
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # quintic coefficients of Jordan et al.
 NEWTON_SCHULZ_STEPS = 5
 MOMENTUM = 0.95
 
@@ -66,12 +66,12 @@ class MuonAdamW(torch.optim.AdamW):
             updates = []
             for p, gradient in params:
                 state = self.state[p]
-                if not state:       # AdamW looks for a step in every state that it loads
+                if not state:  # AdamW looks for a step in every state that it loads
                     state.update(step=torch.zeros(()), momentum=torch.zeros_like(p))
                 momentum = state["momentum"]
                 momentum.lerp_(gradient, 1 - MOMENTUM)
-                updates.append(gradient.lerp(momentum, MOMENTUM))       # Nesterov
-            steps = orthogonalise(torch.stack(updates), self.muon_dtype)     # one batched product for all layers
+                updates.append(gradient.lerp(momentum, MOMENTUM))  # Nesterov
+            steps = orthogonalise(torch.stack(updates), self.muon_dtype)  # one batched product for all layers
             rate = group["lr"] * 0.2 * math.sqrt(max(shape))
             for (p, _), step in zip(params, steps, strict=True):
                 p.mul_(1 - group["lr"] * group["weight_decay"])

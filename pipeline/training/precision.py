@@ -18,7 +18,7 @@ def cpu_has_bfloat16() -> bool:
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:
-        return platform.machine() == "arm64"        # Apple's
+        return platform.machine() == "arm64"  # Apple's
     return bool({"amx_bf16", "avx512_bf16", "bf16"} & set(flags))
 
 
@@ -30,7 +30,11 @@ def choose(precision: str, force: bool = False) -> tuple[Any, str]:
     if torch.cuda.is_available():
         if precision != "auto":
             return precision, "as configured"
-        return ("bf16-mixed", "this GPU has bfloat16") if torch.cuda.is_bf16_supported() else ("16-mixed", "this GPU has no bfloat16")
+        return (
+            ("bf16-mixed", "this GPU has bfloat16")
+            if torch.cuda.is_bf16_supported()
+            else ("16-mixed", "this GPU has no bfloat16")
+        )
     fast = cpu_has_bfloat16()
     if precision == "auto":
         return ("bf16-mixed", "this CPU has bfloat16 units") if fast else ("32-true", "this CPU has no bfloat16 units")
@@ -38,7 +42,9 @@ def choose(precision: str, force: bool = False) -> tuple[Any, str]:
         raise UserError("precision: 16-mixed needs a GPU; on a CPU use auto")
     if precision == "bf16-mixed" and not fast:
         if not force:
-            raise UserError("precision: bf16-mixed: this CPU has no bfloat16 units, so training would run about 60 times slower than in float32; "
-                            "use auto or 32-true (force_precision: true takes it all the same)")
+            raise UserError(
+                "precision: bf16-mixed: this CPU has no bfloat16 units, so training would run about 60 times slower than in float32; "
+                "use auto or 32-true (force_precision: true takes it all the same)"
+            )
         return precision, "forced, about 60 times slower than float32 on this CPU"
     return precision, "as configured"

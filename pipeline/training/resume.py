@@ -19,7 +19,16 @@ RESUME = STATE / "checkpoints"
 DECIDED = "decided.json"
 KEPT = 3
 # They change nothing in the weights, or stand in the key as what they come to: the precision, the starting weights, the text.
-INDIFFERENT = {"checkpoint_every", "num_workers", "sample_prompts", "precision", "force_precision", "init_from", "train_path", "val_path"}
+INDIFFERENT = {
+    "checkpoint_every",
+    "num_workers",
+    "sample_prompts",
+    "precision",
+    "force_precision",
+    "init_from",
+    "train_path",
+    "val_path",
+}
 
 
 def deciding(settings: dict) -> dict:
@@ -47,7 +56,7 @@ def last(folder: Path) -> tuple[tuple[Path, int] | None, list[Path]]:
     for path in sorted(folder.glob("step-*.ckpt"), reverse=True):
         if is_whole(path):
             return (path, step(path)), damaged
-        path.unlink(missing_ok=True)        # several processes may look at once
+        path.unlink(missing_ok=True)  # several processes may look at once
         damaged.append(path)
     return None, damaged
 
@@ -64,7 +73,10 @@ def begin(folder: Path, parts: tuple[dict, ...]) -> None:
 def unended(root: Path) -> dict[Path, int]:
     """The trainings under `root` that have a checkpoint, the newest first, with the bytes they hold."""
     newest = {path.parent: path.stat().st_mtime for path in sorted(root.glob("*/step-*.ckpt"))}
-    return {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in sorted(newest, key=newest.__getitem__, reverse=True)}
+    return {
+        folder: sum(file.stat().st_size for file in folder.iterdir())
+        for folder in sorted(newest, key=newest.__getitem__, reverse=True)
+    }
 
 
 def why_anew(folder: Path, parts: tuple[dict, ...]) -> str | None:
@@ -72,10 +84,15 @@ def why_anew(folder: Path, parts: tuple[dict, ...]) -> str | None:
     old = next(iter(unended(folder.parent)), None)
     if old is None or not (old / DECIDED).exists():
         return None
-    then, now = read_json(old / DECIDED), json.loads(json.dumps({key: value for part in parts for key, value in part.items()}))
+    then, now = (
+        read_json(old / DECIDED),
+        json.loads(json.dumps({key: value for part in parts for key, value in part.items()})),
+    )
     changed = [named(key, then.get(key), now.get(key)) for key in {**now, **then} if then.get(key) != now.get(key)]
-    return (f"begins anew, since {shortened(changed, 4)} changed; {old} stands at "
-            f"step {max(map(step, old.glob('step-*.ckpt')))}, and goes on when that is as it was")
+    return (
+        f"begins anew, since {shortened(changed, 4)} changed; {old} stands at "
+        f"step {max(map(step, old.glob('step-*.ckpt')))}, and goes on when that is as it was"
+    )
 
 
 def named(key: str, then, now) -> str:
@@ -92,5 +109,11 @@ def tidy(folder: Path) -> str | None:
         if path not in (*kept, folder):
             shutil.rmtree(path, ignore_errors=True)
     held = sum(others[path] for path in kept) / 1e9
-    return (f"note: {folder.parent} keeps {held:.1f} GB of {len(kept)} other trainings that did not end, for settings that come back"
-            + (f"; {len(others) - len(kept)} older removed" if len(others) > len(kept) else "")) if kept else None
+    return (
+        (
+            f"note: {folder.parent} keeps {held:.1f} GB of {len(kept)} other trainings that did not end, for settings that come back"
+            + (f"; {len(others) - len(kept)} older removed" if len(others) > len(kept) else "")
+        )
+        if kept
+        else None
+    )

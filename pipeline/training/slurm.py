@@ -23,13 +23,15 @@ from pipeline.training.resume import RESUME
 from pipeline.training.stop import Stop
 
 INSIDE = "ROBO_SLURM_TASK"  # set in the job's own processes
-LEAD = 120                  # seconds before the limit that the warning is asked for; Slurm sends it up to half a minute earlier
-PATIENCE = 60               # seconds that the other processes of a job have when one has ended
-LOOK = 2                    # seconds until the first look at a job that waits; each further one after twice as long, a minute at most
+LEAD = 120  # seconds before the limit that the warning is asked for; Slurm sends it up to half a minute earlier
+PATIENCE = 60  # seconds that the other processes of a job have when one has ended
+LOOK = 2  # seconds until the first look at a job that waits; each further one after twice as long, a minute at most
 # Ends that are none of the training's, as states or reasons; what is completing still has a node that does not answer.
 RESUMED = {"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "TIMEOUT", "COMPLETING", "NodeDown", "JobLaunchFailure"}
-TRIES = 4                   # jobs in a row that came to no checkpoint, after which it is given up
-PAUSE = 60                  # seconds before the second try, twice and three times as long before the others: Slurm's SlurmdTimeout is 300 s
+TRIES = 4  # jobs in a row that came to no checkpoint, after which it is given up
+PAUSE = (
+    60  # seconds before the second try, twice and three times as long before the others: Slurm's SlurmdTimeout is 300 s
+)
 
 
 def is_task() -> bool:
@@ -42,12 +44,22 @@ def job_name() -> str:
 
 
 def ask(*command: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.run(
+        command, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 def jobs(*more: str) -> list[list[str]]:
     """[number, state, reason] of each of our jobs in the queue, the oldest first; with --states=all also those that ended of late."""
-    said = ask("squeue", "--noheader", f"--user={getpass.getuser()}", f"--name={job_name()}", "--sort=i", "--format=%i|%T|%r", *more).stdout
+    said = ask(
+        "squeue",
+        "--noheader",
+        f"--user={getpass.getuser()}",
+        f"--name={job_name()}",
+        "--sort=i",
+        "--format=%i|%T|%r",
+        *more,
+    ).stdout
     return [line.split("|") for line in said.splitlines() if line.count("|") == 2]
 
 
@@ -68,15 +80,27 @@ def cancel() -> None:
 
 def options(slurm: Slurm, nodes: int, devices: int) -> list[str]:
     """What srun is asked for."""
-    asked = {"job-name": job_name(), "nodes": nodes, "ntasks-per-node": devices, "cpus-per-task": slurm.cpus, "partition": slurm.partition,
-             "account": slurm.account, "time": slurm.time, "gpus-per-node": devices if slurm.gpus else None, "signal": f"USR1@{LEAD}",
-             "wait": PATIENCE}
+    asked = {
+        "job-name": job_name(),
+        "nodes": nodes,
+        "ntasks-per-node": devices,
+        "cpus-per-task": slurm.cpus,
+        "partition": slurm.partition,
+        "account": slurm.account,
+        "time": slurm.time,
+        "gpus-per-node": devices if slurm.gpus else None,
+        "signal": f"USR1@{LEAD}",
+        "wait": PATIENCE,
+    }
     return [f"--{key}={value}" for key, value in asked.items() if value is not None] + slurm.options
 
 
 def refusal(said: str) -> str:
     """What Slurm's lines say, in one."""
-    lines = [line.removeprefix("srun: ").removeprefix("error: ").removeprefix("allocation failure: ") for line in said.splitlines()]
+    lines = [
+        line.removeprefix("srun: ").removeprefix("error: ").removeprefix("allocation failure: ")
+        for line in said.splitlines()
+    ]
     return "; ".join(line for line in lines if line and line != "No error" and not line.startswith("Try "))
 
 
@@ -85,8 +109,10 @@ def check(asked: list[str], where: str) -> None:
     try:
         answer = ask("srun", "--test-only", *asked, "true")
     except FileNotFoundError:
-        raise UserError(f"{where}: there is no srun on this machine; start the run where jobs of the cluster are submitted, or set "
-                        "slurm: null") from None
+        raise UserError(
+            f"{where}: there is no srun on this machine; start the run where jobs of the cluster are submitted, or set "
+            "slurm: null"
+        ) from None
     if answer.returncode:
         kind = TemporaryError if "Unable to contact slurm controller" in answer.stdout else UserError
         raise kind(f"{where}: Slurm refuses the job: {refusal(answer.stdout)}")
@@ -98,12 +124,22 @@ def say(text: str) -> None:
 
 def follow(command: list[str], cpus: int, stop: Stop) -> int:
     """Runs srun until its job has ended, tells what it waits for, and cancels it when a signal comes; returns srun's status."""
-    environment = {**own_environment(), INSIDE: "1", "COLUMNS": str(columns()), "ROBO_PROGRESS": "live" if is_live() else "log",
-                   "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cpus))}
+    environment = {
+        **own_environment(),
+        INSIDE: "1",
+        "COLUMNS": str(columns()),
+        "ROBO_PROGRESS": "live" if is_live() else "log",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cpus)),
+    }
     # A session of its own, since a terminal's Ctrl-C is ours to answer. Where we are killed it gets the job's warning and hands it on, so that
     # the job leaves with a checkpoint; one that still waits it takes back.
-    srun = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
-                            preexec_fn=lambda: die_with_parent(signal.SIGUSR1))
+    srun = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: die_with_parent(signal.SIGUSR1),
+    )
     told, pause, look = None, LOOK, time.monotonic() + LOOK
     while srun.poll() is None:
         if stop.signal:
@@ -142,25 +178,37 @@ def train_there(slurm: Slurm, nodes: int, devices: int, where: str, stop: Stop) 
         while jobs() and not stop.signal:
             cancel()
             time.sleep(1)
-    say(f"as a job of Slurm on {nodes} node{'s' if nodes > 1 else ''} with {devices} process{'es' if devices > 1 else ''} each")
+    say(
+        f"as a job of Slurm on {nodes} node{'s' if nodes > 1 else ''} with {devices} process{'es' if devices > 1 else ''} each"
+    )
     in_vain = 0
     while True:
         before = checkpoints()
-        status = follow(["srun", *asked, *(["--unbuffered"] if is_live() else []), sys.executable, "-m", "pipeline.training.train"], slurm.cpus, stop)
+        status = follow(
+            ["srun", *asked, *(["--unbuffered"] if is_live() else []), sys.executable, "-m", "pipeline.training.train"],
+            slurm.cpus,
+            stop,
+        )
         if stop.signal:
-            raise SystemExit(f"error: training was stopped by {stop.signal}, and its job cancelled; run again to go on from its last checkpoint")
+            raise SystemExit(
+                f"error: training was stopped by {stop.signal}, and its job cancelled; run again to go on from its last checkpoint"
+            )
         if status == 0:
             return
         job, state, reason = last_job()
-        how = f"job {job} ended" + ("" if status == EX_TEMPFAIL else f" as {state}{'' if reason == 'None' else f' ({reason})'}")
+        how = f"job {job} ended" + (
+            "" if status == EX_TEMPFAIL else f" as {state}{'' if reason == 'None' else f' ({reason})'}"
+        )
         if state == "CANCELLED":
             raise UserError(f"{how}: somebody cancelled it; run again to go on from its last checkpoint")
         if not goes_on(status, state, reason):
             raise SystemExit(status) if status < 128 else UserError(f"{how}, with status {status}")
         in_vain = 0 if checkpoints() != before else in_vain + 1
         if in_vain == TRIES:
-            raise UserError(f"{how}, the {TRIES}th in a row without a new checkpoint. Where Slurm's time was too short, raise time in {where}, or "
-                            "lower checkpoint_every in the training config")
+            raise UserError(
+                f"{how}, the {TRIES}th in a row without a new checkpoint. Where Slurm's time was too short, raise time in {where}, or "
+                "lower checkpoint_every in the training config"
+            )
         say(f"{how}; the training goes on in another job{f' in {PAUSE * in_vain} s' if in_vain else ''}")
         until = time.monotonic() + PAUSE * in_vain
         while time.monotonic() < until and not stop.signal:

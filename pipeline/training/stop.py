@@ -36,7 +36,7 @@ class Stop:
     def __exit__(self, *_) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
-        for loader in multiprocessing.active_children():    # none, but where we left while they were being started
+        for loader in multiprocessing.active_children():  # none, but where we left while they were being started
             loader.kill()
 
     def install(self) -> None:
@@ -53,7 +53,11 @@ class Stop:
     def check(self) -> None:
         """Leaves if a signal has come, by SystemExit. What swallowed one raised by `receive` meets it here again."""
         if self.signal:
-            how = f"at step {self.step}; run again to go on from there" if self.step else "before its first checkpoint; run again to start anew"
+            how = (
+                f"at step {self.step}; run again to go on from there"
+                if self.step
+                else "before its first checkpoint; run again to start anew"
+            )
             if not self.quiet:
                 print(f"error: training was stopped by {self.signal} {how}", file=sys.stderr, flush=True)
             raise SystemExit(EX_TEMPFAIL if self.signal == WARNING else 1)

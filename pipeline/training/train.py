@@ -30,14 +30,18 @@ NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory",
 
 def code_hashes() -> dict[str, str]:
     pipeline = Path(__file__).parent.parent
-    return {str(path.relative_to(pipeline)): sha256(path) for pattern in CODE for path in sorted(pipeline.glob(pattern))}
+    return {
+        str(path.relative_to(pipeline)): sha256(path) for pattern in CODE for path in sorted(pipeline.glob(pattern))
+    }
 
 
 def check_packed(model: dict, data: dict, sidecar: dict) -> None:
     """Raises UserError when the packed bins were made for another vocabulary or dtype than the configs name."""
     for key, asked in (("vocab_size", model["vocab_size"]), ("dtype", data["dtype"])):
         if sidecar[key] != asked:
-            raise UserError(f"{SIDECAR}: {key}: {sidecar[key]}, but the configs say {asked}: the bins come from another config; run `dvc repro`")
+            raise UserError(
+                f"{SIDECAR}: {key}: {sidecar[key]}, but the configs say {asked}: the bins come from another config; run `dvc repro`"
+            )
 
 
 def number_of_steps(t: dict, tokens_per_step: int) -> int:
@@ -45,17 +49,24 @@ def number_of_steps(t: dict, tokens_per_step: int) -> int:
     if t["max_tokens"] is None:
         return t["max_steps"]
     if t["max_tokens"] < tokens_per_step:
-        raise UserError(f"max_tokens: {t['max_tokens']:,} is less than one step of {tokens_per_step:,} tokens (batch_size x block_size x "
-                        "accumulate_grad_batches x devices x num_nodes)")
+        raise UserError(
+            f"max_tokens: {t['max_tokens']:,} is less than one step of {tokens_per_step:,} tokens (batch_size x block_size x "
+            "accumulate_grad_batches x devices x num_nodes)"
+        )
     return min(t["max_steps"], t["max_tokens"] // tokens_per_step)
 
 
 def epochs(tokens: int, tasks_share: float, sidecar: dict) -> str:
     """How often so many tokens go through what was packed. Windows of pairs are nearly full."""
+
     def reads(share: float, packed: int) -> str:
         return f"{tokens * share / packed:.2f} epochs of {packed:,}"
-    return reads(1 - tasks_share, sidecar["train"]["tokens"]) + " of text" + (
-        f" and {reads(tasks_share, sidecar['tasks']['tokens'])} of pairs" if tasks_share else "")
+
+    return (
+        reads(1 - tasks_share, sidecar["train"]["tokens"])
+        + " of text"
+        + (f" and {reads(tasks_share, sidecar['tasks']['tokens'])} of pairs" if tasks_share else "")
+    )
 
 
 def smaller(batch_size: int, accumulate: int) -> str:
@@ -64,12 +75,22 @@ def smaller(batch_size: int, accumulate: int) -> str:
         return "batch_size is 1 already: choose a shorter block_size (and context_length), or a smaller model"
     half = batch_size // 2
     more = math.ceil(accumulate * batch_size / half)
-    return (f"set batch_size: {half} in the data config and accumulate_grad_batches: {more} in the training config, which "
-            f"{'keeps' if batch_size % 2 == 0 else 'about keeps'} the effective batch")
+    return (
+        f"set batch_size: {half} in the data config and accumulate_grad_batches: {more} in the training config, which "
+        f"{'keeps' if batch_size % 2 == 0 else 'about keeps'} the effective batch"
+    )
 
 
-def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, tokenizer=None, resume_from: Path = RESUME,
-          out: Path = TRAINED) -> dict:
+def train(
+    model_config: dict,
+    t: dict,
+    data: dict,
+    sidecar: dict,
+    stop: Stop,
+    tokenizer=None,
+    resume_from: Path = RESUME,
+    out: Path = TRAINED,
+) -> dict:
     """Trains and writes `out`, metrics and samples; returns the figures of the run.
 
     The dicts hold the keys of the model, training and data configs and of pack.json; `tokenizer` may be None without sample_prompts.
@@ -92,7 +113,7 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
     keep_freed()
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning")      # about loggers and workers that we leave out on purpose
+    warnings.filterwarnings("ignore", module="lightning")  # about loggers and workers that we leave out on purpose
     world = t["devices"] * t["num_nodes"]
     tokens_per_step = data["batch_size"] * data["block_size"] * t["accumulate_grad_batches"] * world
     t = {**t, "max_steps": number_of_steps(t, tokens_per_step)}
@@ -113,35 +134,67 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
         assert tokenizer is not None, "where there are sample_prompts"
         return tokenizer.decode(model.generate(tokenizer.encode(prompt).ids, SAMPLE_TOKENS, sidecar["eos"]))
 
-    initial = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest() if t["init_from"] else None
+    initial = (
+        hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest()
+        if t["init_from"]
+        else None
+    )
     read = [data["train_path"], data["val_path"], *([PAIRS, PAIRS_INDEX] if data["tasks_share"] else [])]
-    decides = (model_config, resume.deciding(t), resume.deciding(data), code_hashes(), {
-        "precision": precision, "init": initial, "torch": torch.__version__, "eos": sidecar.get("eos"), "tokenizer": sidecar["tokenizer_sha256"],
-        **{f"text of {path}": sha256(path) for path in read}})
+    decides = (
+        model_config,
+        resume.deciding(t),
+        resume.deciding(data),
+        code_hashes(),
+        {
+            "precision": precision,
+            "init": initial,
+            "torch": torch.__version__,
+            "eos": sidecar.get("eos"),
+            "tokenizer": sidecar["tokenizer_sha256"],
+            **{f"text of {path}": sha256(path) for path in read},
+        },
+    )
     folder = resume_from / resume.run_key(*decides)
     checkpoint, damaged = resume.last(folder)
     peak = utilisation.peak(torch.cuda.get_device_name(), precision) if on_gpu else None
     metrics = Metrics(t, tokens_per_step, stop, clock, complete if t["sample_prompts"] else None, peak and peak * world)
     keeper = Checkpoints(folder, t["checkpoint_every"], stop)
     if t["devices"] > 1:
-        os.environ.pop(SAFE_PATH, None)     # the other devices' processes, which Lightning starts, run this module
+        os.environ.pop(SAFE_PATH, None)  # the other devices' processes, which Lightning starts, run this module
     trainer = L.Trainer(
-        accelerator="gpu" if on_gpu else "cpu", devices=t["devices"], num_nodes=t["num_nodes"], precision=precision,
-        strategy=ModelParallelStrategy(world, 1, save_distributed_checkpoint=False) if t["strategy"] == "fsdp" else t["strategy"],
-        max_steps=t["max_steps"], accumulate_grad_batches=t["accumulate_grad_batches"], gradient_clip_val=t["grad_clip_norm"],
-        limit_val_batches=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, callbacks=[metrics, keeper])
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=t["devices"],
+        num_nodes=t["num_nodes"],
+        precision=precision,
+        strategy=ModelParallelStrategy(world, 1, save_distributed_checkpoint=False)
+        if t["strategy"] == "fsdp"
+        else t["strategy"],
+        max_steps=t["max_steps"],
+        accumulate_grad_batches=t["accumulate_grad_batches"],
+        gradient_clip_val=t["grad_clip_norm"],
+        limit_val_batches=0,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[metrics, keeper],
+    )
 
     def say(text: str) -> None:
         if trainer.is_global_zero:
             print(f"train: {text}", flush=True)
 
-    say(f"{model.count_parameters():,} parameters{' from ' + t['init_from'] if t['init_from'] else ''} on {'GPU' if on_gpu else 'CPU'}"
+    say(
+        f"{model.count_parameters():,} parameters{' from ' + t['init_from'] if t['init_from'] else ''} on {'GPU' if on_gpu else 'CPU'}"
         f"{f' x {world}' if world > 1 else ''}, precision {precision} ({why}), {t['optimizer']}, {'at most ' if clock.limit else ''}{t['max_steps']} "
         f"steps of {tokens_per_step:,} tokens = {epochs(t['max_steps'] * tokens_per_step, data['tasks_share'], sidecar)}"
-        + (", compiling the first step" if t["compile"] else ""))
+        + (", compiling the first step" if t["compile"] else "")
+    )
     if trouble:
-        say(f"note: torch cannot compile here: {trouble}. Each step takes several times as long as compiled, and is rounded a little otherwise")
+        say(
+            f"note: torch cannot compile here: {trouble}. Each step takes several times as long as compiled, and is rounded a little otherwise"
+        )
     for path in damaged:
         say(f"{path} is damaged, cut short by a full disk perhaps, and was removed")
     if checkpoint:
@@ -153,20 +206,33 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
         resume.begin(folder, decides)
         if told := resume.tidy(folder):
             say(told)
-    loaders = BinData(data, sidecar["eos"], t["seed"], t["accumulate_grad_batches"], t["max_steps"], checkpoint[1] if checkpoint else 0,
-                      t["strategy"] == "fsdp")
+    loaders = BinData(
+        data,
+        sidecar["eos"],
+        t["seed"],
+        t["accumulate_grad_batches"],
+        t["max_steps"],
+        checkpoint[1] if checkpoint else 0,
+        t["strategy"] == "fsdp",
+    )
     try:
         trainer.fit(module, loaders, ckpt_path=checkpoint[0] if checkpoint else None, weights_only=True)
     except (RuntimeError, MemoryError) as error:
-        if world > 1 and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):      # gloo's have no class of their own
-            raise TemporaryError("another process of the training is gone, or cannot be reached; run again to go on from the last checkpoint. "
-                                 f"({str(error).splitlines()[0][:200]})") from None
+        if world > 1 and (
+            isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+        ):  # gloo's have no class of their own
+            raise TemporaryError(
+                "another process of the training is gone, or cannot be reached; run again to go on from the last checkpoint. "
+                f"({str(error).splitlines()[0][:200]})"
+            ) from None
         if not NO_MEMORY.search(str(error)) and not isinstance(error, MemoryError):
             raise
         remedy = smaller(data["batch_size"], t["accumulate_grad_batches"])
         raise UserError(f"memory ran out: {remedy}. ({(str(error) or 'MemoryError').splitlines()[0][:200]})") from None
     stop.check()
-    last = {name.removeprefix("model."): p for name, p in trainer.strategy.lightning_module_state_dict().items()}   # from all devices
+    last = {
+        name.removeprefix("model."): p for name, p in trainer.strategy.lightning_module_state_dict().items()
+    }  # from all devices
     if not trainer.is_global_zero:
         return {}
 
@@ -178,26 +244,42 @@ def train(model_config: dict, t: dict, data: dict, sidecar: dict, stop: Stop, to
         say(f"keeps the weights of step {kept}, whose val loss is the lowest")
     if keeper.written > 2 and keeper.seconds > CHECKPOINT_SHARE * clock.elapsed():
         every = math.ceil(t["checkpoint_every"] * keeper.seconds / clock.elapsed() / CHECKPOINT_SHARE)
-        say(f"note: checkpoints took {keeper.seconds / clock.elapsed():.1%} of the time; checkpoint_every: {every} would take {CHECKPOINT_SHARE:.0%}")
-    figures = {"steps": steps, "tokens": steps * tokens_per_step, "tokens_per_step": tokens_per_step, "parameters": result.count_parameters(),
-               "loss": float(metrics.rows[kept - 1][2]), "val_loss": float(metrics.rows[kept - 1][-1]), "kept_step": kept,
-               "ended": metrics.ended or ("max_tokens" if t["max_tokens"] and (steps + 1) * tokens_per_step > t["max_tokens"] else "max_steps"),
-               "overfitting_since": overfitting(metrics.val_losses)}
+        say(
+            f"note: checkpoints took {keeper.seconds / clock.elapsed():.1%} of the time; checkpoint_every: {every} would take {CHECKPOINT_SHARE:.0%}"
+        )
+    figures = {
+        "steps": steps,
+        "tokens": steps * tokens_per_step,
+        "tokens_per_step": tokens_per_step,
+        "parameters": result.count_parameters(),
+        "loss": float(metrics.rows[kept - 1][2]),
+        "val_loss": float(metrics.rows[kept - 1][-1]),
+        "kept_step": kept,
+        "ended": metrics.ended
+        or ("max_tokens" if t["max_tokens"] and (steps + 1) * tokens_per_step > t["max_tokens"] else "max_steps"),
+        "overfitting_since": overfitting(metrics.val_losses),
+    }
     speed = {"tokens_per_second": round(metrics.tokens_per_second or 0), "precision": precision}
     if mfu := metrics.utilisation(module):
         speed["mfu"] = round(mfu, 4)
     metrics.write(METRICS / "train.csv")
     metrics.write_samples(REPORTS / "training_samples.md")
     write_json(METRICS / "train.json", figures)
-    save_model(result, sidecar["tokenizer_sha256"], out)     # the last of what DVC keeps, so that where it is everything is
+    save_model(
+        result, sidecar["tokenizer_sha256"], out
+    )  # the last of what DVC keeps, so that where it is everything is
     write_timings(TRAINING, speed, [out / "model.safetensors"])
-    say(f"loss {figures['loss']:.4f}, val loss {figures['val_loss']:.4f}" + (f", ended by {metrics.ended}" if metrics.ended else ""))
+    say(
+        f"loss {figures['loss']:.4f}, val loss {figures['val_loss']:.4f}"
+        + (f", ended by {metrics.ended}" if metrics.ended else "")
+    )
     shutil.rmtree(folder, ignore_errors=True)
     return figures
 
 
 def main(config, stop: Stop) -> None:
     from pipeline.data.tokenizer import load_tokenizer
+
     model, data, sidecar = config.model.as_dict(), config.data.as_dict(), read_json(SIDECAR)
     check_packed(model, data, sidecar)
     if sha256(TOKENIZER) != sidecar["tokenizer_sha256"]:
@@ -211,5 +293,6 @@ def main(config, stop: Stop) -> None:
 
 if __name__ == "__main__":
     from pipeline.core.stage import run
+
     with Stop() as stop:
         run("train", main, stop=stop)

@@ -5,11 +5,26 @@ from pipeline.model import ModelConfig
 # Dense tensor-core peak in TFLOP/s for bfloat16 and float16 with float32 accumulation, from NVIDIA's data sheets and whitepapers,
 # by the name that the driver gives. A name that is not here gets no figure, not a guess.
 PEAKS = {
-    "NVIDIA B200": 2250, "NVIDIA H200": 989, "NVIDIA H100 80GB HBM3": 989, "NVIDIA H100 NVL": 835, "NVIDIA H100 PCIe": 756,
-    "NVIDIA A100-SXM4-80GB": 312, "NVIDIA A100-SXM4-40GB": 312, "NVIDIA A100 80GB PCIe": 312, "NVIDIA A100-PCIE-40GB": 312,
-    "NVIDIA L40S": 362, "NVIDIA L4": 121, "Tesla V100-SXM2-16GB": 125, "Tesla T4": 65,
-    "NVIDIA GeForce RTX 5090": 209.5, "NVIDIA GeForce RTX 5080": 112.6, "NVIDIA GeForce RTX 5070 Ti": 87.9, "NVIDIA GeForce RTX 5070": 61.7,
-    "NVIDIA GeForce RTX 4090": 165.2, "NVIDIA GeForce RTX 4080": 97.5, "NVIDIA GeForce RTX 3090": 71,
+    "NVIDIA B200": 2250,
+    "NVIDIA H200": 989,
+    "NVIDIA H100 80GB HBM3": 989,
+    "NVIDIA H100 NVL": 835,
+    "NVIDIA H100 PCIe": 756,
+    "NVIDIA A100-SXM4-80GB": 312,
+    "NVIDIA A100-SXM4-40GB": 312,
+    "NVIDIA A100 80GB PCIe": 312,
+    "NVIDIA A100-PCIE-40GB": 312,
+    "NVIDIA L40S": 362,
+    "NVIDIA L4": 121,
+    "Tesla V100-SXM2-16GB": 125,
+    "Tesla T4": 65,
+    "NVIDIA GeForce RTX 5090": 209.5,
+    "NVIDIA GeForce RTX 5080": 112.6,
+    "NVIDIA GeForce RTX 5070 Ti": 87.9,
+    "NVIDIA GeForce RTX 5070": 61.7,
+    "NVIDIA GeForce RTX 4090": 165.2,
+    "NVIDIA GeForce RTX 4080": 97.5,
+    "NVIDIA GeForce RTX 3090": 71,
 }
 
 

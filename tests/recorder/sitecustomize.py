@@ -8,7 +8,7 @@ import atexit
 import os
 import sys
 
-is_stage = any(argument.startswith("pipeline.") for argument in sys.orig_argv)     # not dvc, which starts it
+is_stage = any(argument.startswith("pipeline.") for argument in sys.orig_argv)  # not dvc, which starts it
 record = os.open(os.environ["ROBO_RECORD"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 here = os.getcwd() + os.sep
 
@@ -20,14 +20,14 @@ def hook(event, arguments):
         path, mode, flags = os.fspath(arguments[0]), *arguments[1:]
         writes = (flags or 0) & (os.O_WRONLY | os.O_RDWR) if mode is None else set(mode) & set("wax+")
         if not writes and os.path.abspath(path).startswith(here):
-            os.write(record, f"file\t{os.path.abspath(path)[len(here):]}\n".encode())
+            os.write(record, f"file\t{os.path.abspath(path)[len(here) :]}\n".encode())
 
 
 def modules():
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None) or ""
         if file.startswith(here):
-            os.write(record, f"code\t{file[len(here):]}\n".encode())
+            os.write(record, f"code\t{file[len(here) :]}\n".encode())
 
 
 if is_stage:

@@ -13,8 +13,8 @@ from pipeline.board.checks.signals import Signal, Span, settled
 from pipeline.board.checks.words import Range, lasting, moment, seconds
 from pipeline.board.run import Run
 
-GLITCH = 10_000         # microseconds: between two writes to two pins lies time, and what is shorter nobody sees
-WITHIN = 0.3            # seconds after which people expect that a program has answered
+GLITCH = 10_000  # microseconds: between two writes to two pins lies time, and what is shorter nobody sees
+WITHIN = 0.3  # seconds after which people expect that a program has answered
 
 
 def during(span: Span) -> str:
@@ -32,8 +32,14 @@ def misfit(signal: Signal, windows: list[tuple[int, int]], fits: Callable[[Any],
     return None
 
 
-def always(signal: Signal, windows: list[tuple[int, int]], fits: Callable[[Any], bool], about: str, tell: Callable[[Any], str | None],
-           wanted: str) -> str | None:
+def always(
+    signal: Signal,
+    windows: list[tuple[int, int]],
+    fits: Callable[[Any], bool],
+    about: str,
+    tell: Callable[[Any], str | None],
+    wanted: str,
+) -> str | None:
     """Whether the signal fits all through each window, but for glitches."""
     bad = misfit(signal, windows, fits)
     return bad and f"{about} was {tell(bad.value)} {during(bad)}, {wanted} was expected"
@@ -56,28 +62,39 @@ def over_time(run: Run, when: When, value: Any, within: float) -> list[tuple[int
 
 # --- steps one after the other ----------------------------------------------------------------------------------------
 
+
 class Step(NamedTuple):
-    told: str                       # `GP13 on`
+    told: str  # `GP13 on`
     fits: Callable[[Any], bool]
-    lasts: Range | None             # microseconds; None: to the end
+    lasts: Range | None  # microseconds; None: to the end
 
 
 class Progress(NamedTuple):
-    steps: int                      # that were gone through
+    steps: int  # that were gone through
     fault: str | None
 
 
 def needs_seconds(given: dict) -> list[tuple[bool, str]]:
     """The rule of a predicate's steps: all that repeat say how long they last; else all but the last, which holds to the end."""
     steps = given["steps"] or []
-    return [(not given["repeats"] or all(len(step) == 2 for step in steps), "what repeats needs the seconds of each step"),
-            (given["repeats"] or all(len(step) == 2 for step in steps[:-1]), "each step but the last needs its seconds"),
-            (given["repeats"] or not steps or len(steps[-1]) == 1, "the last step holds to the end and has no seconds; add one for what follows")]
+    return [
+        (not given["repeats"] or all(len(step) == 2 for step in steps), "what repeats needs the seconds of each step"),
+        (given["repeats"] or all(len(step) == 2 for step in steps[:-1]), "each step but the last needs its seconds"),
+        (
+            given["repeats"] or not steps or len(steps[-1]) == 1,
+            "the last step holds to the end and has no seconds; add one for what follows",
+        ),
+    ]
 
 
-def made(steps: list, told: Callable[[Any], str], fits: Callable[[Any, Any], bool], tolerance: float = 0.1) -> list[Step]:
+def made(
+    steps: list, told: Callable[[Any], str], fits: Callable[[Any, Any], bool], tolerance: float = 0.1
+) -> list[Step]:
     """The steps of [what, seconds] pairs: `fits(value, what)` says whether the signal is there."""
-    return [Step(told(what), lambda value, what=what: fits(value, what), lasting(lasts[0], tolerance) if lasts else None) for what, *lasts in steps]
+    return [
+        Step(told(what), lambda value, what=what: fits(value, what), lasting(lasts[0], tolerance) if lasts else None)
+        for what, *lasts in steps
+    ]
 
 
 def too_long_or_short(step: Step, start: int, end: int, cut: bool) -> str | None:
@@ -87,8 +104,15 @@ def too_long_or_short(step: Step, start: int, end: int, cut: bool) -> str | None
     return f"{step.told} lasted {seconds(end - start)} from {moment(start)} on, {step.lasts.text} was expected"
 
 
-def follow(spans: list[Span], steps: list[Step], repeats: bool, pause: int, joined: bool, tell: Callable[[Any], str | None],
-           first: int = 0) -> Progress:
+def follow(
+    spans: list[Span],
+    steps: list[Step],
+    repeats: bool,
+    pause: int,
+    joined: bool,
+    tell: Callable[[Any], str | None],
+    first: int = 0,
+) -> Progress:
     """Goes along the spans, of which the first fits step `first`. Between and inside steps something else may stand for `pause`.
 
     That pause counts for the step before it where they are `joined`.
@@ -117,22 +141,37 @@ def follow(spans: list[Span], steps: list[Step], repeats: bool, pause: int, join
     if repeats:
         short = gone < len(steps)
         fault = too_long_or_short(step, began, fitted, cut=True)
-        return Progress(gone, fault or (f"only {gone} of its {len(steps)} steps were seen by {moment(end)}" if short else None))
+        return Progress(
+            gone, fault or (f"only {gone} of its {len(steps)} steps were seen by {moment(end)}" if short else None)
+        )
     if number < len(steps) - 1:
         fault = too_long_or_short(step, began, fitted, cut=True)
-        return Progress(gone, fault or f"{step.told} was the last at {moment(end)}, {steps[number + 1].told} was still to come")
+        return Progress(
+            gone, fault or f"{step.told} was the last at {moment(end)}, {steps[number + 1].told} was still to come"
+        )
     return Progress(gone + 1, too_long_or_short(step, began, fitted, cut=False))
 
 
-def in_steps(signal: Signal, window: tuple[int, int], steps: list[Step], repeats: bool, about: str, tell: Callable[[Any], str | None], *,
-             pause: int = 0, joined: bool = False, within: float = 0.5, glitch: int = GLITCH) -> str | None:
+def in_steps(
+    signal: Signal,
+    window: tuple[int, int],
+    steps: list[Step],
+    repeats: bool,
+    about: str,
+    tell: Callable[[Any], str | None],
+    *,
+    pause: int = 0,
+    joined: bool = False,
+    within: float = 0.5,
+    glitch: int = GLITCH,
+) -> str | None:
     """Whether the signal goes through the steps, in their order, each as long as it should.
 
     What repeats may begin anywhere in its round. Before the first step it may stay as it was, at the start of a run at rest, for `within` seconds.
     """
     spans = settled(signal.within(*window), glitch)
     latest = window[0] + round(within * 1_000_000)
-    best = None         # of the beginnings the first, and of the places in the round the one that goes furthest: that is what was meant
+    best = None  # of the beginnings the first, and of the places in the round the one that goes furthest: that is what was meant
     for at, span in enumerate(spans[:2] if window[0] or at_rest(spans[0].value) else spans[:1]):
         if span.start > latest:
             break
@@ -157,23 +196,40 @@ def at_rest(value: Any) -> bool:
 
 # --- values that move -------------------------------------------------------------------------------------------------
 
-def fade(spans: list[Span], start: float, end: float, takes: Range | None, least: int, slack: float, about: str,
-         tell: Callable[[float], str]) -> str | None:
+
+def fade(
+    spans: list[Span],
+    start: float,
+    end: float,
+    takes: Range | None,
+    least: int,
+    slack: float,
+    about: str,
+    tell: Callable[[float], str],
+) -> str | None:
     """Whether a value goes from `start` to `end` steadily: never back, in `least` steps at least, in the time it should take."""
     sign = 1 if end > start else -1
     towards = [(span, sign * span.value) for span in spans]
-    there = next((n for n, (span, _) in enumerate(towards) if abs(span.value - end) <= slack
-                  and any(abs(before.value - start) <= slack for before in spans[:n])), None)
+    there = next(
+        (
+            n
+            for n, (span, _) in enumerate(towards)
+            if abs(span.value - end) <= slack and any(abs(before.value - start) <= slack for before in spans[:n])
+        ),
+        None,
+    )
     if there is None:
         lowest, highest = tell(min(span.value for span in spans)), tell(max(span.value for span in spans))
-        seen = f"began at {tell(spans[0].value)}, ended at {tell(spans[-1].value)} and was between {lowest} and {highest}"
+        seen = (
+            f"began at {tell(spans[0].value)}, ended at {tell(spans[-1].value)} and was between {lowest} and {highest}"
+        )
         return f"{about} {seen}; from {tell(start)} to {tell(end)} was expected"
     base = min(value for (span, value) in towards[:there] if abs(span.value - start) <= slack)
     leaves = max(n for n, (_, value) in enumerate(towards[:there]) if value <= base + 0.005) + 1
     top = there
     while top + 1 < len(towards) and towards[top + 1][1] > towards[top][1] and abs(spans[top + 1].value - end) <= slack:
         top += 1
-    way = towards[leaves - 1:top + 1]
+    way = towards[leaves - 1 : top + 1]
     for (_, before), (span, value) in pairwise(way):
         if value < before - 0.01 * abs(end - start):
             return f"{about} went back to {tell(span.value)} at {moment(span.start)}, a steady way from {tell(start)} to {tell(end)} was expected"
@@ -183,7 +239,7 @@ def fade(spans: list[Span], start: float, end: float, takes: Range | None, least
     if widest > 2.5 / least * abs(end - start):
         return f"{about} jumped by {tell(widest)} at once, a steady way from {tell(start)} to {tell(end)} was expected"
     took = spans[top].start - spans[leaves].start if len(way) > 2 else 0
-    took += took // max(1, len(way) - 2)        # the time of its first step
+    took += took // max(1, len(way) - 2)  # the time of its first step
     if takes and not takes.holds(took):
         return f"{about} took {seconds(took)} from {tell(start)} to {tell(end)}, {takes.text} was expected"
     return None
@@ -201,7 +257,9 @@ def crossings(spans: list[Span], low: float, high: float) -> tuple[list[int], li
     return rising, falling
 
 
-def swings(spans: list[Span], period: Range, least: int, jump: float, about: str, tell: Callable[[float], str]) -> str | None:
+def swings(
+    spans: list[Span], period: Range, least: int, jump: float, about: str, tell: Callable[[float], str]
+) -> str | None:
     """Whether a value goes up and down again and again to the window's end, a round in `period`, each way in `least` steps at least."""
     low, high = min(s.value for s in spans), max(s.value for s in spans)
     for before, after in pairwise(spans[1:]):

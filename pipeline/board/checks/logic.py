@@ -20,4 +20,7 @@ def any_of(run: Run, *, checks: list[Check]):
 @predicate()
 def not_(run: Run, *, checks: list[Check]):
     """None of the checks holds."""
-    return next((f"{check.name} {check.given} holds, which it should not" for check in checks if holds(check, run) is None), None)
+    return next(
+        (f"{check.name} {check.given} holds, which it should not" for check in checks if holds(check, run) is None),
+        None,
+    )

@@ -9,20 +9,44 @@ from pydantic import AfterValidator, Field
 from pipeline.board.checks import signals
 from pipeline.board.checks.judge import GLITCH, Step, during, in_steps, made, misfit, needs_seconds
 from pipeline.board.checks.levels import from_start
-from pipeline.board.checks.predicate import AS_TUPLE, Byte, Count, Lasting, Pin, Time, Tolerance, When, one_of, predicate, rules
+from pipeline.board.checks.predicate import (
+    AS_TUPLE,
+    Byte,
+    Count,
+    Lasting,
+    Pin,
+    Time,
+    Tolerance,
+    When,
+    one_of,
+    predicate,
+    rules,
+)
 from pipeline.board.checks.signals import Signal, canonical, label, noted
 from pipeline.board.checks.words import count as number_of
 from pipeline.board.checks.words import lasting, moment, seconds
 from pipeline.board.run import Run
 
 # hue in degrees of the colours that people name; None: no hue. What is lit has any colour.
-HUES = {"red": 0, "orange": 28, "yellow": 55, "green": 120, "cyan": 180, "blue": 240, "purple": 285, "magenta": 300, "pink": 325,
-        "white": None, "lit": None, "off": None}
-HUE = 20                # degrees: what is closer is called the same colour
-PALE = 0.25             # saturation, below which a colour is white
-VALUE = 8               # of 255, which a given value may be off: people scale and round
-STILL = 3               # times as long as each of its equal steps, after which a rainbow stands still
-OFF = 3                 # of 255, which nobody sees
+HUES = {
+    "red": 0,
+    "orange": 28,
+    "yellow": 55,
+    "green": 120,
+    "cyan": 180,
+    "blue": 240,
+    "purple": 285,
+    "magenta": 300,
+    "pink": 325,
+    "white": None,
+    "lit": None,
+    "off": None,
+}
+HUE = 20  # degrees: what is closer is called the same colour
+PALE = 0.25  # saturation, below which a colour is white
+VALUE = 8  # of 255, which a given value may be off: people scale and round
+STILL = 3  # times as long as each of its equal steps, after which a rainbow stands still
+OFF = 3  # of 255, which nobody sees
 
 
 def known(colour):
@@ -58,21 +82,29 @@ def is_colour(seen: tuple, wanted: str | list, tolerance: int = VALUE) -> bool:
         if target is None or found is None:
             return (found is None or (len(seen) == 4 and seen[3] > OFF)) and target is None
         return abs((found - target + 180) % 360 - 180) <= HUE
-    return len(seen) >= len(wanted) and all(abs(a - b) <= tolerance for a, b in zip(seen, [*wanted, *[0] * (len(seen) - len(wanted))], strict=True))
+    return len(seen) >= len(wanted) and all(
+        abs(a - b) <= tolerance for a, b in zip(seen, [*wanted, *[0] * (len(seen) - len(wanted))], strict=True)
+    )
 
 
 def frames(run: Run, pin) -> Signal:
     """What a strip shows, as a tuple of colours; () before anything was written."""
     written = noted(run, "pixels", canonical(run, pin))
-    return signals.steps([(event.time, tuple(tuple(colour) for colour in event.value)) for event in written], (), run.end)
+    return signals.steps(
+        [(event.time, tuple(tuple(colour) for colour in event.value)) for event in written], (), run.end
+    )
 
 
 def shows(frame: tuple, wanted: Any, tolerance: int) -> bool:
     """Whether a frame shows: one colour on all pixels, a list of one colour each, or some by their number (the others off)."""
     if isinstance(wanted, dict):
-        return len(frame) > max(wanted) and all(is_colour(colour, wanted.get(n, "off"), tolerance) for n, colour in enumerate(frame))
+        return len(frame) > max(wanted) and all(
+            is_colour(colour, wanted.get(n, "off"), tolerance) for n, colour in enumerate(frame)
+        )
     if isinstance(wanted, list) and wanted and not isinstance(wanted[0], int):
-        return len(frame) == len(wanted) and all(is_colour(colour, one, tolerance) for colour, one in zip(frame, wanted, strict=True))
+        return len(frame) == len(wanted) and all(
+            is_colour(colour, one, tolerance) for colour, one in zip(frame, wanted, strict=True)
+        )
     return (bool(frame) or wanted == "off") and all(is_colour(colour, wanted, tolerance) for colour in frame)
 
 
@@ -82,7 +114,13 @@ def colour_told(colour: Any) -> str:
 
 def frame_told(frame: tuple) -> str:
     on = [f"{n}: {colour_told(colour)}" for n, colour in enumerate(frame) if is_lit(colour)]
-    return "all off" if not on else f"all {colour_told(frame[0])}" if len(set(frame)) == 1 else ", ".join(on[:6]) + (" ..." if len(on) > 6 else "")
+    return (
+        "all off"
+        if not on
+        else f"all {colour_told(frame[0])}"
+        if len(set(frame)) == 1
+        else ", ".join(on[:6]) + (" ..." if len(on) > 6 else "")
+    )
 
 
 def show_told(wanted: Any) -> str:
@@ -97,8 +135,17 @@ ShowStep = Annotated[tuple[Show] | tuple[Show, Lasting], AS_TUPLE]
 
 
 @predicate(rules=rules(one_of("show", "steps"), needs_seconds))
-def pixels(run: Run, *, pin: Pin, show: Show | None = None, steps: Annotated[list[ShowStep], Field(min_length=1)] | None = None,
-           repeats: bool = False, within: Time = 0.5, tolerance: Byte = VALUE, when: When):
+def pixels(
+    run: Run,
+    *,
+    pin: Pin,
+    show: Show | None = None,
+    steps: Annotated[list[ShowStep], Field(min_length=1)] | None = None,
+    repeats: bool = False,
+    within: Time = 0.5,
+    tolerance: Byte = VALUE,
+    when: When,
+):
     """The strip at the pin shows: one colour on all pixels, a list of one colour a pixel, or {number: colour} with the others off; or goes
     through `steps` of [what it shows, seconds] in turn.
 
@@ -113,12 +160,27 @@ def pixels(run: Run, *, pin: Pin, show: Show | None = None, steps: Annotated[lis
 
 
 @predicate()
-def pixels_lit(run: Run, *, pin: Pin, count: Count, colour: Colour | None = None, row: bool = True, tolerance: Byte = VALUE, when: When):
+def pixels_lit(
+    run: Run,
+    *,
+    pin: Pin,
+    count: Count,
+    colour: Colour | None = None,
+    row: bool = True,
+    tolerance: Byte = VALUE,
+    when: When,
+):
     """So many pixels of the strip are lit (all in this `colour`), beside one another from one end of the strip where `row` is true."""
+
     def fits(frame):
         on = [n for n, one in enumerate(frame) if is_lit(one)]
         in_row = not on or (on == list(range(on[0], on[-1] + 1)) and (on[0] == 0 or on[-1] == len(frame) - 1))
-        return wanted.holds(len(on)) and (in_row or not row) and (colour is None or all(is_colour(frame[n], colour, tolerance) for n in on))
+        return (
+            wanted.holds(len(on))
+            and (in_row or not row)
+            and (colour is None or all(is_colour(frame[n], colour, tolerance) for n in on))
+        )
+
     wanted = number_of(count)
     bad = misfit(frames(run, pin), when.windows(run), fits)
     what = f"{wanted.text} lit{f' in {colour_told(colour)}' if colour is not None else ''}{' in a row from an end' if row else ''}"
@@ -126,8 +188,18 @@ def pixels_lit(run: Run, *, pin: Pin, count: Count, colour: Colour | None = None
 
 
 @predicate(moments=False)
-def chase(run: Run, *, pin: Pin, count: Annotated[int, Field(ge=2)], step: Lasting, colour: Colour | None = None,
-          tail: list[Colour] | None = None, bounce: bool = False, tolerance: Tolerance = 0.15, when: When):
+def chase(
+    run: Run,
+    *,
+    pin: Pin,
+    count: Annotated[int, Field(ge=2)],
+    step: Lasting,
+    colour: Colour | None = None,
+    tail: list[Colour] | None = None,
+    bounce: bool = False,
+    tolerance: Tolerance = 0.15,
+    when: When,
+):
     """One dot runs along the `count` pixels, `step` seconds on each, again and again: round, in either direction, or back and forth (`bounce`).
 
     It has the `colour`, and a `tail` of colours behind it.
@@ -137,14 +209,30 @@ def chase(run: Run, *, pin: Pin, count: Annotated[int, Field(ge=2)], step: Lasti
     lasts = lasting(step, tolerance)
 
     def at(place: int, back: int):
-        wanted: dict[int, Any] = {(place - back * (n + 1)) % count: one for n, one in enumerate(behind)} | {place: head[0]}
-        return lambda frame: len(frame) == count and all(
-            is_lit(seen) if n in wanted and wanted[n] is None else is_colour(seen, wanted.get(n, "off")) for n, seen in enumerate(frame))
+        wanted: dict[int, Any] = {(place - back * (n + 1)) % count: one for n, one in enumerate(behind)} | {
+            place: head[0]
+        }
+        return lambda frame: (
+            len(frame) == count
+            and all(
+                is_lit(seen) if n in wanted and wanted[n] is None else is_colour(seen, wanted.get(n, "off"))
+                for n, seen in enumerate(frame)
+            )
+        )
+
     glitch = min(GLITCH, int(lasts.low / 2))
     said = None
-    for places in ([way + way[-2:0:-1]] if bounce else [way, way[::-1]]):
+    for places in [way + way[-2:0:-1]] if bounce else [way, way[::-1]]:
         found = [Step(f"the dot at {place}", at(place, 1 if places[0] == 0 else -1), lasts) for place in places]
-        fault = in_steps(frames(run, pin), from_start(when, run), found, True, f"the strip at {label(run, pin)}", frame_told, glitch=glitch)
+        fault = in_steps(
+            frames(run, pin),
+            from_start(when, run),
+            found,
+            True,
+            f"the strip at {label(run, pin)}",
+            frame_told,
+            glitch=glitch,
+        )
         if fault is None:
             return None
         said = said or fault
@@ -152,15 +240,28 @@ def chase(run: Run, *, pin: Pin, count: Annotated[int, Field(ge=2)], step: Lasti
 
 
 @predicate(moments=False)
-def rainbow(run: Run, *, pin: Pin, period: Lasting | None = None, colours: Annotated[int, Field(ge=1)] = 1, pixel: Annotated[int, Field(ge=0)] = 0,
-            steps: Annotated[int, Field(ge=3)] = 12, total: list[int] | None = None, after_red: Literal["green", "blue"] | None = None,
-            tolerance: Tolerance = 0.2, when: When):
+def rainbow(
+    run: Run,
+    *,
+    pin: Pin,
+    period: Lasting | None = None,
+    colours: Annotated[int, Field(ge=1)] = 1,
+    pixel: Annotated[int, Field(ge=0)] = 0,
+    steps: Annotated[int, Field(ge=3)] = 12,
+    total: list[int] | None = None,
+    after_red: Literal["green", "blue"] | None = None,
+    tolerance: Tolerance = 0.2,
+    when: When,
+):
     """A pixel runs smoothly through the colour circle (red, green and blue in turn), a round in `period` seconds and so many `steps` at least.
 
     It may go round in either direction, unless `after_red` says which colour comes next. All the time the strip shows so many clearly different
     `colours`, and red + green + blue of the pixel lies within `total` [low, high].
     """
-    about, spans = f"pixel {pixel} at {label(run, pin)}", [span for span in frames(run, pin).within(*when.window(run)) if len(span.value) > pixel]
+    about, spans = (
+        f"pixel {pixel} at {label(run, pin)}",
+        [span for span in frames(run, pin).within(*when.window(run)) if len(span.value) > pixel],
+    )
     if not spans:
         return f"the strip at {label(run, pin)} has no pixel {pixel}"
     seen = [(span, hue(span.value[pixel])) for span in spans]

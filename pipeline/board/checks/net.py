@@ -9,21 +9,27 @@ from pipeline.board.checks.text import NEAR, finders, how_often, json_fits, numb
 from pipeline.board.checks.words import around, count, lasting, moment, shown
 from pipeline.board.run import Run
 
-EARLY = 20_000          # microseconds
-ANSWER = 1.0            # seconds: a network takes its time
+EARLY = 20_000  # microseconds
+ANSWER = 1.0  # seconds: a network takes its time
 
 
 def seen(run: Run, kind: str, when: When, within: float = 0) -> list[tuple[int, Any]]:
     """(time, value) of what happened on the network in the window, or within so many seconds of the moments."""
     start, end = from_start(when, run)
-    return [(e.time, e.value) for e in noted(run, "net", kind) if start <= e.time <= end and (
-        not when.moments or any(-EARLY <= e.time - at * 1e6 <= within * 1e6 for at in when.moments))]
+    return [
+        (e.time, e.value)
+        for e in noted(run, "net", kind)
+        if start <= e.time <= end
+        and (not when.moments or any(-EARLY <= e.time - at * 1e6 <= within * 1e6 for at in when.moments))
+    ]
 
 
 def happened(fit: list, others: list[str], often, about: str) -> str | None:
     """Whether what is asked for was there (so often), else what was there instead."""
     if often is not None:
-        return None if count(often).holds(len(fit)) else f"{about} {how_often(len(fit))}, {count(often).text} was expected"
+        return (
+            None if count(often).holds(len(fit)) else f"{about} {how_often(len(fit))}, {count(often).text} was expected"
+        )
     instead = ", but " + ", ".join(dict.fromkeys(others[:4])) if others else ""
     return None if fit else f"{about} never{instead}"
 
@@ -37,13 +43,27 @@ def connected(run: Run, *, ssid: str | None = None, within: Time = ANSWER, when:
 
 
 @predicate()
-def requested(run: Run, *, url: str | None = None, method: str | None = None, body: str | None = None, times: Count | None = None,
-              every: Lasting | None = None, within: Time = ANSWER, tolerance: Tolerance = 0.1, when: When):
+def requested(
+    run: Run,
+    *,
+    url: str | None = None,
+    method: str | None = None,
+    body: str | None = None,
+    times: Count | None = None,
+    every: Lasting | None = None,
+    within: Time = ANSWER,
+    tolerance: Tolerance = 0.1,
+    when: When,
+):
     """The board asked a web server for the `url` (or any whose text holds it), by the `method`, with the text in its `body`; `times`, `every` so
     many seconds to the end.
     """
     found = seen(run, "request", when, within)
-    fit = [time for time, (how, where, what) in found if (url or "").lower() in where.lower() and method in (None, how) and (body or "") in what]
+    fit = [
+        time
+        for time, (how, where, what) in found
+        if (url or "").lower() in where.lower() and method in (None, how) and (body or "") in what
+    ]
     about = f"{method or 'a request'} for {url or 'any URL'}{f' with {shown(body)}' if body is not None else ''}"
     if said := happened(fit, [f"{how} {where}" for _, (how, where, _) in found], times, f"{about} came"):
         return said
@@ -51,12 +71,25 @@ def requested(run: Run, *, url: str | None = None, method: str | None = None, bo
 
 
 @predicate()
-def answered(run: Run, *, path: str, status: Count = 200, text: str | None = None, pattern: Pattern | None = None,
-             json_: dict[str, Any] | None = None, within: Time = ANSWER, when: When):
+def answered(
+    run: Run,
+    *,
+    path: str,
+    status: Count = 200,
+    text: str | None = None,
+    pattern: Pattern | None = None,
+    json_: dict[str, Any] | None = None,
+    within: Time = ANSWER,
+    when: When,
+):
     """The program's own web server answered every visit of `path` in the window (there is one at least): with the `status` ([200, 399]: any that is
     no error), and the `text` or a match of the `pattern` in what it sent, or `json` whose values are these, [low, high] being a range.
     """
-    found = [(time, status_seen, body) for time, (where, status_seen, body) in seen(run, "answer", when, within) if where == path]
+    found = [
+        (time, status_seen, body)
+        for time, (where, status_seen, body) in seen(run, "answer", when, within)
+        if where == path
+    ]
     if not found:
         return f"{path} was not answered{f' from {moment(when.start * 1e6)} on' if when.start else ''}"
     for time, got, body in found:
@@ -72,14 +105,29 @@ def answered(run: Run, *, path: str, status: Count = 200, text: str | None = Non
 
 
 @predicate()
-def published(run: Run, *, topic: str, payload: str | None = None, number: Amount | None = None, decimals: int | None = None,
-              times: Count | None = None, every: Lasting | None = None,
-              only: bool = False, within: Time = ANSWER, tolerance: Tolerance = 0.1, when: When):
+def published(
+    run: Run,
+    *,
+    topic: str,
+    payload: str | None = None,
+    number: Amount | None = None,
+    decimals: int | None = None,
+    times: Count | None = None,
+    every: Lasting | None = None,
+    only: bool = False,
+    within: Time = ANSWER,
+    tolerance: Tolerance = 0.1,
+    when: When,
+):
     """The board published on the MQTT `topic` this `payload`, or a `number` near that or in a range (with so many `decimals`); `times`, `every`
     so many seconds to the end. `only`: nothing else on the topic.
     """
+
     def fits(text: str) -> bool:
-        return (payload is None or text.strip() == payload) and (wanted is None or any(wanted.holds(one) for one in numbers(text, decimals)))
+        return (payload is None or text.strip() == payload) and (
+            wanted is None or any(wanted.holds(one) for one in numbers(text, decimals))
+        )
+
     wanted = around(number, 0 if isinstance(number, list) else NEAR * abs(number)) if number is not None else None
     found = [(time, text) for time, (where, text) in seen(run, "publish", when, within) if where == topic]
     fit = [time for time, text in found if fits(text)]
@@ -89,7 +137,11 @@ def published(run: Run, *, topic: str, payload: str | None = None, number: Amoun
     if only and len(fit) != len(found):
         other = next(text for _, text in found if not fits(text))
         return f"{shown(other)} was published on {topic}, nothing but {about.split(' on ')[0]} was expected"
-    return regular(fit, lasting(every, tolerance), when.window(run)[1], f"a message on {topic}") if every is not None else None
+    return (
+        regular(fit, lasting(every, tolerance), when.window(run)[1], f"a message on {topic}")
+        if every is not None
+        else None
+    )
 
 
 @predicate(moments=False)

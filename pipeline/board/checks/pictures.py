@@ -14,7 +14,7 @@ from pipeline.board.checks.words import around, lasting
 from pipeline.board.run import Run
 
 ROWS = 64
-TURN = 2                # steps that a box may rest where it turns round: people stop at the edge, and then go back
+TURN = 2  # steps that a box may rest where it turns round: people stop at the edge, and then go back
 
 Side = Amount | None
 Row = Annotated[int, Field(ge=0, lt=ROWS)]
@@ -22,6 +22,7 @@ Row = Annotated[int, Field(ge=0, lt=ROWS)]
 
 class Box(NamedTuple):
     """What just holds all pixels that are lit; `filled` where all in it are."""
+
     x: int = 0
     y: int = 0
     width: int = 0
@@ -38,7 +39,9 @@ def box_of(picture: tuple, rows: list[int]) -> Box:
     height, data = picture
     first, last = rows
     mask = (1 << last + 1) - (1 << first)
-    columns = [int.from_bytes(data[start:start + height // 8], "little") & mask for start in range(0, len(data), height // 8)]
+    columns = [
+        int.from_bytes(data[start : start + height // 8], "little") & mask for start in range(0, len(data), height // 8)
+    ]
     on = [x for x, column in enumerate(columns) if column]
     if not on:
         return Box()
@@ -47,26 +50,48 @@ def box_of(picture: tuple, rows: list[int]) -> Box:
         both |= columns[x]
     low = (both & -both).bit_length() - 1
     whole = (1 << both.bit_length()) - (1 << low)
-    return Box(on[0], low, on[-1] + 1 - on[0], both.bit_length() - low, all(column == whole for column in columns[on[0]:on[-1] + 1]))
+    return Box(
+        on[0],
+        low,
+        on[-1] + 1 - on[0],
+        both.bit_length() - low,
+        all(column == whole for column in columns[on[0] : on[-1] + 1]),
+    )
 
 
 def boxes(run: Run, name: str | None, rows: list[int]) -> Signal:
     """The box on a display; none before it showed something."""
-    return signals.steps([(event.time, box_of(event.value, rows)) for event in noted(run, "picture", name)], Box(), run.end)
+    return signals.steps(
+        [(event.time, box_of(event.value, rows)) for event in noted(run, "picture", name)], Box(), run.end
+    )
 
 
 def goes(given: dict) -> list[tuple[bool, str]]:
     """The rule of a box that moves: it needs both ends of its way and its pace."""
     x, step, every = given["x"], given["step"], given["every"]
     whole = step is None or (isinstance(x, list) and (x[1] - x[0]) % step == 0 and x[1] > x[0])
-    return [((step is None) == (every is None), "step and every say together how it moves"), (whole, "x: must be [left, right], whole steps apart")]
+    return [
+        ((step is None) == (every is None), "step and every say together how it moves"),
+        (whole, "x: must be [left, right], whole steps apart"),
+    ]
 
 
 @predicate(rules=rules(goes))
-def display_box(run: Run, *, x: Side = None, y: Side = None, width: Side = None, height: Side = None, filled: bool = True,
-                rows: Annotated[list[Row], Field(min_length=2, max_length=2)] | None = None,
-                step: Annotated[int, Field(ge=1)] | None = None, every: Lasting | None = None, tolerance: Tolerance = 0.1,
-                display: str | None = None, when: When):
+def display_box(
+    run: Run,
+    *,
+    x: Side = None,
+    y: Side = None,
+    width: Side = None,
+    height: Side = None,
+    filled: bool = True,
+    rows: Annotated[list[Row], Field(min_length=2, max_length=2)] | None = None,
+    step: Annotated[int, Field(ge=1)] | None = None,
+    every: Lasting | None = None,
+    tolerance: Tolerance = 0.1,
+    display: str | None = None,
+    when: When,
+):
     """All that is lit on the display, or in its `rows` [first, last], is one filled box so many pixels `width` and `height`, with its upper left
     corner at `x` and `y`; or, not `filled`, something that just fits into it. Where its width may be 0 it may be away.
 
@@ -80,6 +105,7 @@ def display_box(run: Run, *, x: Side = None, y: Side = None, width: Side = None,
         if not box.width:
             return width is not None and wanted["width"].holds(0)
         return (box.filled or not filled) and all(bounds.holds(getattr(box, side)) for side, bounds in wanted.items())
+
     signal = boxes(run, display, rows or [0, ROWS - 1])
     if step is None:
         bad = misfit(seen(signal), when.windows(run), fits)
@@ -87,6 +113,14 @@ def display_box(run: Run, *, x: Side = None, y: Side = None, width: Side = None,
     assert isinstance(x, list) and every is not None, "goes() has seen to it"
     left, right = (round(end) for end in x)
     way, lasts = list(range(left, right + 1, step)), lasting(every, tolerance)
-    found = [Step(f"the box at x {place}", lambda box, place=place: fits(box) and box.x == place,
-                  lasts._replace(high=lasts.high * TURN) if place in (left, right) else lasts) for place in way + way[-2:0:-1]]
-    return in_steps(signal, from_start(when, run), found, True, "the display", str, glitch=min(GLITCH, int(lasts.low / 2)))
+    found = [
+        Step(
+            f"the box at x {place}",
+            lambda box, place=place: fits(box) and box.x == place,
+            lasts._replace(high=lasts.high * TURN) if place in (left, right) else lasts,
+        )
+        for place in way + way[-2:0:-1]
+    ]
+    return in_steps(
+        signal, from_start(when, run), found, True, "the display", str, glitch=min(GLITCH, int(lasts.low / 2))
+    )

@@ -21,7 +21,7 @@ from pipeline.board.run import Run
 from pipeline.core.errors import UserError, suggestion
 from pipeline.core.schema import File
 
-SETUP = 100_000         # microseconds from the start in which a program sets up its pins, and nothing is judged
+SETUP = 100_000  # microseconds from the start in which a program sets up its pins, and nothing is judged
 
 
 def ordered(amount):
@@ -42,13 +42,13 @@ def pattern(text: str) -> str:
     return text
 
 
-Time = Annotated[float, Field(ge=0)]                                        # seconds
+Time = Annotated[float, Field(ge=0)]  # seconds
 Share = Annotated[float, Field(ge=0, le=1)]
 Pin = Annotated[int | str, AfterValidator(PinName)]
 Pins = Pin | Annotated[list[Pin], Field(min_length=1)]
 Active = Literal["high", "low"]
-Lasting = Annotated[Time | list[Time], AfterValidator(ordered)]             # seconds, or [lowest, highest]
-OverTime = Signal                                                           # a number, or [time, value] steps
+Lasting = Annotated[Time | list[Time], AfterValidator(ordered)]  # seconds, or [lowest, highest]
+OverTime = Signal  # a number, or [time, value] steps
 Amount = Annotated[float | list[float], AfterValidator(ordered)]
 Count = Annotated[int | list[int], AfterValidator(ordered)]
 Texts = str | Annotated[list[str], Field(min_length=1)]
@@ -67,6 +67,7 @@ def each(value) -> list:
 
 class When(NamedTuple):
     """The part of a run that a predicate looks at, in seconds; left out: from when the set-up is over to the end."""
+
     start: float | None = None
     end: float | None = None
     moments: tuple[float, ...] = ()
@@ -77,7 +78,9 @@ class When(NamedTuple):
 
     def windows(self, run: Run) -> list[tuple[int, int]]:
         """Each of the moments, or the one window."""
-        return [(at, at) for at in (min(run.end, round(moment * 1_000_000)) for moment in self.moments)] or [self.window(run)]
+        return [(at, at) for at in (min(run.end, round(moment * 1_000_000)) for moment in self.moments)] or [
+            self.window(run)
+        ]
 
 
 PERIOD = {"from_": (Time | None, Field(None, alias="from")), "to": (Time | None, None)}
@@ -92,14 +95,25 @@ class Predicate:
         self.judge, self.rules, self.name = function, rules, function.__name__.rstrip("_")
         self.__doc__ = inspect.getdoc(function)
         self.windowed = any(p.name == "when" for p in parameters)
-        own: dict[str, Any] = {p.name: (p.annotation, Field(... if p.default is p.empty else p.default, alias=p.name.rstrip("_")))
-               for p in parameters if p.name != "when"}
-        self.schema = create_model(self.name, __base__=File, **own, **(PERIOD if self.windowed else {}),
-                                   **(MOMENTS if self.windowed and moments else {}))
+        own: dict[str, Any] = {
+            p.name: (p.annotation, Field(... if p.default is p.empty else p.default, alias=p.name.rstrip("_")))
+            for p in parameters
+            if p.name != "when"
+        }
+        self.schema = create_model(
+            self.name,
+            __base__=File,
+            **own,
+            **(PERIOD if self.windowed else {}),
+            **(MOMENTS if self.windowed and moments else {}),
+        )
 
     def keys(self) -> list[str]:
         """Its arguments, those that may be left out with `?`."""
-        return [f"{field.alias or name}{'' if field.is_required() else '?'}" for name, field in self.schema.model_fields.items()]
+        return [
+            f"{field.alias or name}{'' if field.is_required() else '?'}"
+            for name, field in self.schema.model_fields.items()
+        ]
 
     def arguments(self, given: dict) -> dict:
         """What the function is called with. Raises ValidationError, or UserError for what no single argument can say."""
@@ -120,19 +134,25 @@ class Predicate:
 PREDICATES: dict[str, Predicate] = {}
 
 
-def predicate(rules: Callable[[dict], list[tuple[bool, str]]] | None = None, moments: bool = True) -> Callable[[FunctionType], Predicate]:
+def predicate(
+    rules: Callable[[dict], list[tuple[bool, str]]] | None = None, moments: bool = True
+) -> Callable[[FunctionType], Predicate]:
     """Makes a predicate of a function. `rules` give (whether it holds, what is wrong) for arguments that must suit each other."""
+
     def make(function: FunctionType) -> Predicate:
         found = Predicate(function, rules, moments)
         assert found.name not in PREDICATES
         PREDICATES[found.name] = found
         return found
+
     return make
 
 
 def one_of(*names: str) -> Callable[[dict], list[tuple[bool, str]]]:
     """A rule: at least one of the arguments must be there."""
-    return lambda given: [(any(given[name] is not None for name in names), f"needs {' or '.join(name.rstrip('_') for name in names)}")]
+    return lambda given: [
+        (any(given[name] is not None for name in names), f"needs {' or '.join(name.rstrip('_') for name in names)}")
+    ]
 
 
 def rules(*several: Callable[[dict], list[tuple[bool, str]]]) -> Callable[[dict], list[tuple[bool, str]]]:
@@ -141,30 +161,40 @@ def rules(*several: Callable[[dict], list[tuple[bool, str]]]) -> Callable[[dict]
 
 # --- values over time -------------------------------------------------------------------------------------------------
 
+
 def timeline(value: Any, until: int) -> list[tuple[int, int, Any]]:
     """(from, to, value) in microseconds of a value, or of its [time, value] steps."""
-    if not isinstance(value, list) or not value or not all(isinstance(step, list | tuple) and len(step) == 2 for step in value):
+    if (
+        not isinstance(value, list)
+        or not value
+        or not all(isinstance(step, list | tuple) and len(step) == 2 for step in value)
+    ):
         return [(0, until, value)]
     starts = [round(time * 1_000_000) for time, _ in value]
-    return [(start, min(end, until), step[1]) for start, end, step in zip(starts, [*starts[1:], until], value, strict=True) if start < until]
+    return [
+        (start, min(end, until), step[1])
+        for start, end, step in zip(starts, [*starts[1:], until], value, strict=True)
+        if start < until
+    ]
 
 
 # --- lists of checks --------------------------------------------------------------------------------------------------
 
+
 class Check(NamedTuple):
     name: str
-    given: dict                 # as the author wrote it
-    arguments: dict             # as the predicate takes it
+    given: dict  # as the author wrote it
+    arguments: dict  # as the predicate takes it
 
 
 class Result(NamedTuple):
     name: str
     arguments: dict
     ok: bool
-    said: str | None            # where it is not: what was seen and what was expected
+    said: str | None  # where it is not: what was seen and what was expected
 
 
-LOGIC = ("all_of", "any_of", "not")     # whose argument is a list of checks, or one
+LOGIC = ("all_of", "any_of", "not")  # whose argument is a list of checks, or one
 
 
 def make(entry: Any, place: str) -> tuple[Check | None, list[str]]:
@@ -178,11 +208,13 @@ def make(entry: Any, place: str) -> tuple[Check | None, list[str]]:
         return None, [f"{place}.{name}: must hold checks"]
     if name in LOGIC:
         made = [make(inner, f"{place}.{name}.{number}") for number, inner in enumerate(each(given))]
-        return Check(name, {name: given}, {"checks": [check for check, _ in made]}), [fault for _, found in made for fault in found]
+        return Check(name, {name: given}, {"checks": [check for check, _ in made]}), [
+            fault for _, found in made for fault in found
+        ]
     known = PREDICATES[name]
     if given is None:
         given = {}
-    elif not isinstance(given, dict):       # prints: done is short for prints: {text: done}
+    elif not isinstance(given, dict):  # prints: done is short for prints: {text: done}
         given = {known.keys()[0].rstrip("?"): given}
     try:
         return Check(name, given, known.arguments(given)), []
@@ -220,12 +252,15 @@ def pins_of(checks: list[Check]) -> list[int | str]:
         elif isinstance(value, list | tuple):
             for inner in value:
                 look(inner)
+
     look(list(checks))
     return list(dict.fromkeys(found))
 
 
 def vocabulary() -> str:
     """Every predicate with its arguments and what it says, for people who write checks."""
-    takes = {name: "[checks]" if name in LOGIC else f"{{{', '.join(known.keys())}}}" for name, known in sorted(PREDICATES.items())}
+    takes = {
+        name: "[checks]" if name in LOGIC else f"{{{', '.join(known.keys())}}}"
+        for name, known in sorted(PREDICATES.items())
+    }
     return "\n\n".join(f"{name}: {takes[name]}\n{indent(PREDICATES[name].__doc__ or '', '    ')}" for name in takes)
-

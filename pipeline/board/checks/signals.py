@@ -15,18 +15,19 @@ from pipeline.board.boards import Pin
 from pipeline.board.run import Run
 from pipeline.core.errors import UserError
 
-SEEN = 40               # hertz; what is faster, the eye takes for a brightness, and a servo wants 50
-BURST = 5               # pulses so fast one after the other are meant as PWM; a bouncing contact makes fewer
-DARK = 0.03             # share of full; what is left of a PWM that is meant to be off
+SEEN = 40  # hertz; what is faster, the eye takes for a brightness, and a servo wants 50
+BURST = 5  # pulses so fast one after the other are meant as PWM; a bouncing contact makes fewer
+DARK = 0.03  # share of full; what is left of a PWM that is meant to be off
 
 
 class PinName(NamedTuple):
     """A pin as somebody wrote it, of whatever board."""
+
     name: Pin
 
 
 class Span(NamedTuple):
-    start: int          # microseconds
+    start: int  # microseconds
     end: int
     value: Any
 
@@ -36,8 +37,8 @@ class Span(NamedTuple):
 
 
 class Drive(NamedTuple):
-    frequency: float    # hertz; 0 for a level that stands
-    duty: float         # share of the time that it is high, 0..1
+    frequency: float  # hertz; 0 for a level that stands
+    duty: float  # share of the time that it is high, 0..1
 
 
 class Signal:
@@ -61,7 +62,9 @@ class Signal:
         """The spans of a window, cut to it; a window without length gives the one span there."""
         if end <= start:
             return [Span(start, start, self.at(start))]
-        return [Span(max(s.start, start), min(s.end, end), s.value) for s in self.spans if s.start < end and s.end > start]
+        return [
+            Span(max(s.start, start), min(s.end, end), s.value) for s in self.spans if s.start < end and s.end > start
+        ]
 
     def map(self, change: Callable[[Any], Any]) -> "Signal":
         return Signal(Span(s.start, s.end, change(s.value)) for s in self.spans)
@@ -106,6 +109,7 @@ def together(signals: list[Signal]) -> Signal:
 
 # --- pins -------------------------------------------------------------------------------------------------------------
 
+
 def canonical(run: Run, pin: Pin | PinName) -> Pin:
     """Raises UserError for a pin that the board does not have."""
     written = pin.name if isinstance(pin, PinName) else pin
@@ -149,7 +153,7 @@ def driven(run: Run, pin: Pin | PinName, undriven: int = 0) -> Signal:
     name, level, pwm, changes = canonical(run, pin), undriven, None, []
     for event in run.log:
         if event.what == "reset" or (event.what, event.where) in (("sleep", "deep"), ("watchdog", "bite")):
-            changes.append((event.time, Drive(0, undriven)))       # with which the run ends, and nothing is driven any more
+            changes.append((event.time, Drive(0, undriven)))  # with which the run ends, and nothing is driven any more
         if event.where == name and event.what in ("pin", "pwm"):
             if event.what == "pin":
                 level = undriven if event.value is None else event.value
@@ -163,7 +167,11 @@ def drive(run: Run, pin: Pin | PinName, undriven: int = 0) -> Signal:
     """As `driven`, with fast switching by the program itself taken for the PWM that it is."""
     spans = driven(run, pin, undriven).spans
     shortest = 1_000_000 // SEEN
-    pulses = [n for n, span in enumerate(spans[:-1]) if span.value == (0, 1) and span.length < shortest and spans[n + 1].value == (0, 0)]
+    pulses = [
+        n
+        for n, span in enumerate(spans[:-1])
+        if span.value == (0, 1) and span.length < shortest and spans[n + 1].value == (0, 0)
+    ]
     bursts: list[list[int]] = []
     for number in pulses:
         near = bursts and number == bursts[-1][-1] + 2 and spans[number].start - spans[number - 2].start < shortest
@@ -175,20 +183,31 @@ def drive(run: Run, pin: Pin | PinName, undriven: int = 0) -> Signal:
     for burst in bursts:
         if len(burst) < BURST:
             continue
-        found += spans[done:burst[0]]
+        found += spans[done : burst[0]]
         for first, following in pairwise(burst):
             period = spans[following].start - spans[first].start
-            found.append(Span(spans[first].start, spans[following].start, Drive(1_000_000 / period, spans[first].length / period)))
+            found.append(
+                Span(
+                    spans[first].start, spans[following].start, Drive(1_000_000 / period, spans[first].length / period)
+                )
+            )
         last, rest = spans[burst[-1]], spans[burst[-1] + 1]
-        end = min(rest.end, max(last.end, last.start + period))     # of its last period; what follows is the rest
-        found += [Span(last.start, end, Drive(1_000_000 / (end - last.start), last.length / (end - last.start))), Span(end, rest.end, rest.value)]
+        end = min(rest.end, max(last.end, last.start + period))  # of its last period; what follows is the rest
+        found += [
+            Span(last.start, end, Drive(1_000_000 / (end - last.start), last.length / (end - last.start))),
+            Span(end, rest.end, rest.value),
+        ]
         done = burst[-1] + 2
     return Signal(found + spans[done:])
 
 
 def level(run: Run, pin: Pin | PinName, active: str = "high") -> Signal:
     """How bright, loud or strong what hangs on the pin is, 0..1; with `active` low it is on where the pin is driven low."""
-    return drive(run, pin).map(lambda d: d.duty) if active == "high" else drive(run, pin, undriven=1).map(lambda d: 1 - d.duty)
+    return (
+        drive(run, pin).map(lambda d: d.duty)
+        if active == "high"
+        else drive(run, pin, undriven=1).map(lambda d: 1 - d.duty)
+    )
 
 
 def lit(run: Run, pin: Pin | PinName, active: str = "high") -> Signal:
@@ -203,14 +222,18 @@ def tone(run: Run, pin: Pin | PinName) -> Signal:
 
 def pulse(run: Run, pin: Pin | PinName) -> Signal:
     """The pulse in milliseconds that a servo gets, None where it gets no signal of 40 to 60 Hz."""
-    return drive(run, pin).map(lambda d: round(1_000 * d.duty / d.frequency, 4) if SEEN <= d.frequency <= 60 and 0 < d.duty < 1 else None)
+    return drive(run, pin).map(
+        lambda d: round(1_000 * d.duty / d.frequency, 4) if SEEN <= d.frequency <= 60 and 0 < d.duty < 1 else None
+    )
 
 
 def speed(run: Run, pins: list[Pin | PinName]) -> Signal:
     """The speed of a motor, -1..1: of [forward], [forward, backward] or [forward, backward, enable]."""
+
     def of(duties):
-        forward, backward, enable = (*duties, *(0, 1)[len(duties) - 1:])
+        forward, backward, enable = (*duties, *(0, 1)[len(duties) - 1 :])
         return (forward - backward) * enable
+
     return together([level(run, pin) for pin in pins]).map(of)
 
 
@@ -228,6 +251,7 @@ def given(run: Run, pin: Pin | PinName, active: str | None = None) -> Signal:
 
 
 # --- everything else --------------------------------------------------------------------------------------------------
+
 
 def noted(run: Run, what: str, where: Any = None) -> list:
     """The events of a kind, of one bus or pin where that is given."""

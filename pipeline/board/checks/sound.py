@@ -12,8 +12,8 @@ from pipeline.board.checks.signals import label
 from pipeline.board.checks.words import number
 from pipeline.board.run import Run
 
-LENGTH = 0.15           # share: a player's own steps add to each note
-GAP = 0.1               # seconds of silence that a note may have at its end, which makes two of the same pitch two
+LENGTH = 0.15  # share: a player's own steps add to each note
+GAP = 0.1  # seconds of silence that a note may have at its end, which makes two of the same pitch two
 
 Note = Annotated[tuple[float, Lasting], AS_TUPLE]
 
@@ -33,8 +33,14 @@ def tone(run: Run, *, pin: Pin, frequency: OverTime, within: Time = WITHIN, tole
     The tolerance is 2 %, a third of a semitone.
     """
     for start, end, wanted in over_time(run, when, frequency, within):
-        said = always(signals.tone(run, pin), [(start, end)], lambda value, wanted=wanted: sounds(value, wanted, tolerance), label(run, pin),
-                      lambda value: f"at {hertz(value)}" if value else "silent", hertz(wanted) if wanted else "silence")
+        said = always(
+            signals.tone(run, pin),
+            [(start, end)],
+            lambda value, wanted=wanted: sounds(value, wanted, tolerance),
+            label(run, pin),
+            lambda value: f"at {hertz(value)}" if value else "silent",
+            hertz(wanted) if wanted else "silence",
+        )
         if said:
             return said
     return None
@@ -43,26 +49,58 @@ def tone(run: Run, *, pin: Pin, frequency: OverTime, within: Time = WITHIN, tole
 @predicate()
 def silent(run: Run, *, pin: Pin, when: When):
     """The pin makes no tone: no PWM, or one of duty 0 or 1."""
-    return always(signals.tone(run, pin), when.windows(run), lambda value: not value, label(run, pin),
-                  lambda value: f"at {hertz(value)}", "silence")
+    return always(
+        signals.tone(run, pin),
+        when.windows(run),
+        lambda value: not value,
+        label(run, pin),
+        lambda value: f"at {hertz(value)}",
+        "silence",
+    )
 
 
 @predicate(moments=False)
-def melody(run: Run, *, pin: Pin, notes: Annotated[list[Note], Field(min_length=1)], repeats: bool = False, pause: Time = GAP, within: Time = 0.5,
-           tolerance: Tolerance = 0.02, when: When):
+def melody(
+    run: Run,
+    *,
+    pin: Pin,
+    notes: Annotated[list[Note], Field(min_length=1)],
+    repeats: bool = False,
+    pause: Time = GAP,
+    within: Time = 0.5,
+    tolerance: Tolerance = 0.02,
+    when: When,
+):
     """The pin plays `notes`, each [hertz, seconds] with 0 for a rest, and is silent afterwards, or `repeats` to the end.
 
     A note may end `pause` seconds early, which is how people part it from the next: its time runs to where the next begins. The first
     begins `within` seconds.
     """
     joined = []
-    for frequency, lasts in notes:      # two of one pitch in a row are heard as one long one, unless there is a gap, which is left open
-        if joined and joined[-1][0] == frequency and not isinstance(lasts, list) and not isinstance(joined[-1][1], list):
+    for (
+        frequency,
+        lasts,
+    ) in notes:  # two of one pitch in a row are heard as one long one, unless there is a gap, which is left open
+        if (
+            joined
+            and joined[-1][0] == frequency
+            and not isinstance(lasts, list)
+            and not isinstance(joined[-1][1], list)
+        ):
             joined[-1] = (frequency, joined[-1][1] + lasts)
         else:
             joined.append((frequency, lasts))
     steps = made(joined, hertz, lambda value, frequency: sounds(value, frequency, tolerance), LENGTH)
     if not repeats:
         steps = [*(steps[:-1] if joined[-1][0] == 0 else steps), Step("silence", lambda value: not value, None)]
-    return in_steps(signals.tone(run, pin), from_start(when, run), steps, repeats, label(run, pin), hertz,
-                    pause=round(pause * 1e6), joined=True, within=within)
+    return in_steps(
+        signals.tone(run, pin),
+        from_start(when, run),
+        steps,
+        repeats,
+        label(run, pin),
+        hertz,
+        pause=round(pause * 1e6),
+        joined=True,
+        within=within,
+    )

@@ -6,7 +6,21 @@ from itertools import pairwise
 from typing import Literal
 
 from pipeline.board.checks.levels import from_start
-from pipeline.board.checks.predicate import Active, Count, Lasting, Pattern, Patterns, Pin, Positive, Texts, Tolerance, When, each, one_of, predicate
+from pipeline.board.checks.predicate import (
+    Active,
+    Count,
+    Lasting,
+    Pattern,
+    Patterns,
+    Pin,
+    Positive,
+    Texts,
+    Tolerance,
+    When,
+    each,
+    one_of,
+    predicate,
+)
 from pipeline.board.checks.signals import canonical, label, noted
 from pipeline.board.checks.text import finders, printed
 from pipeline.board.checks.words import count, lasting, moment, number, seconds, several, shown
@@ -53,14 +67,25 @@ def ends(run: Run, *, when: When):
 
 # --- the board's own --------------------------------------------------------------------------------------------------
 
+
 @predicate(moments=False)
-def watchdog_fed(run: Run, *, longest: Positive | None = None, shortest: Positive | None = None, timeout: float | None = None, when: When):
+def watchdog_fed(
+    run: Run,
+    *,
+    longest: Positive | None = None,
+    shortest: Positive | None = None,
+    timeout: float | None = None,
+    when: When,
+):
     """A watchdog was started (with this `timeout` in seconds), is fed to the window's end with `longest` seconds between at most, and `shortest`
     at least, and does not bite."""
     start, end = from_start(when, run)
     if bites := [event for event in noted(run, "watchdog", "bite") if event.time <= end]:
         return f"the watchdog reset the board at {moment(bites[0].time)}"
-    begun, fed = noted(run, "watchdog", "start"), [e.time for e in noted(run, "watchdog") if e.where in ("start", "feed")]
+    begun, fed = (
+        noted(run, "watchdog", "start"),
+        [e.time for e in noted(run, "watchdog") if e.where in ("start", "feed")],
+    )
     if not fed:
         return "no watchdog was started"
     if timeout is not None and not any(abs(event.value / 1_000 - timeout) <= 0.01 * timeout for event in begun):
@@ -81,29 +106,54 @@ def watchdog_fed(run: Run, *, longest: Positive | None = None, shortest: Positiv
 def resets(run: Run, *, by: Literal["watchdog", "program"] | None = None, times: Count = 1, when: When):
     """The board is reset in the window, by the watchdog or by the program."""
     start, end = from_start(when, run)
-    found = [e for e in run.log if start <= e.time <= end and (
-        (e.what == "reset" and by != "watchdog" and e.where != "watchdog") or (e.what == "watchdog" and e.where == "bite" and by != "program"))]
+    found = [
+        e
+        for e in run.log
+        if start <= e.time <= end
+        and (
+            (e.what == "reset" and by != "watchdog" and e.where != "watchdog")
+            or (e.what == "watchdog" and e.where == "bite" and by != "program")
+        )
+    ]
     wanted = count(times)
     seen = f"at {', '.join(moment(e.time) for e in found)}" if found else "never"
-    return None if wanted.holds(len(found)) else f"the board was reset {seen}, {wanted.text} from {moment(start)} to {moment(end)} was expected"
+    return (
+        None
+        if wanted.holds(len(found))
+        else f"the board was reset {seen}, {wanted.text} from {moment(start)} to {moment(end)} was expected"
+    )
 
 
 @predicate(moments=False)
-def slept(run: Run, *, kind: Literal["deep", "light"] = "deep", seconds: Lasting | Literal["until woken"] | None = None, tolerance: Tolerance = 0.02,
-          wake: Pin | None = None, level: Active = "high", when: When):
+def slept(
+    run: Run,
+    *,
+    kind: Literal["deep", "light"] = "deep",
+    seconds: Lasting | Literal["until woken"] | None = None,
+    tolerance: Tolerance = 0.02,
+    wake: Pin | None = None,
+    level: Active = "high",
+    when: When,
+):
     """The board went to deep (or light) sleep in the window, for so many `seconds`, or until a pin wakes it: `wake`, once it is at `level`."""
     start, end = from_start(when, run)
     found = [e for e in noted(run, "sleep", kind) if start <= e.time <= end]
     if not found:
         return f"the board did not go to {kind} sleep from {moment(start)} to {moment(end)}"
-    if wake is not None and not any(canonical(run, wake) in event.value[0] and event.value[1] == (level == "high") for event in noted(run, "wake")):
+    if wake is not None and not any(
+        canonical(run, wake) in event.value[0] and event.value[1] == (level == "high") for event in noted(run, "wake")
+    ):
         return f"{label(run, wake)} does not wake the board when it is {level}"
     if seconds is None:
         return None
     lasts = lasting(seconds, tolerance) if not isinstance(seconds, str) else None
     fits = [e for e in found if (not e.value if lasts is None else bool(e.value) and lasts.holds(e.value * 1_000))]
     told = f"{number(found[0].value / 1_000)} s" if found[0].value else "ever"
-    return None if fits else f"the board went to {kind} sleep for {told} at {moment(found[0].time)}, {lasts.text if lasts else seconds} was expected"
+    return (
+        None
+        if fits
+        else f"the board went to {kind} sleep for {told} at {moment(found[0].time)}, {lasts.text if lasts else seconds} was expected"
+    )
 
 
 @predicate()
@@ -116,8 +166,16 @@ def remembers(run: Run, *, pattern: Pattern):
 
 
 @predicate(moments=False)
-def wrote_file(run: Run, *, name: str, text: Texts | None = None, pattern: Patterns | None = None, lines: Count | None = None,
-               each_line: Pattern | None = None, case: bool = False):
+def wrote_file(
+    run: Run,
+    *,
+    name: str,
+    text: Texts | None = None,
+    pattern: Patterns | None = None,
+    lines: Count | None = None,
+    each_line: Pattern | None = None,
+    case: bool = False,
+):
     """The program leaves a file of this `name`: with the texts (or patterns) one after the other, so many `lines`, `each_line` like the pattern."""
     found = next((data for path, data in run.files.items() if path.lstrip("/") == name.lstrip("/")), None)
     if found is None:
@@ -137,6 +195,7 @@ def wrote_file(run: Run, *, name: str, text: Texts | None = None, pattern: Patte
 
 
 # --- the program's text -----------------------------------------------------------------------------------------------
+
 
 def defined(tree: ast.AST, prefix: str = "") -> set[str]:
     """The functions and classes of a program, methods as Class.method."""
@@ -160,7 +219,9 @@ def named(tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.Attribute):
             found.add(node.attr)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {part for alias in node.names for part in alias.name.split(".")} | set((getattr(node, "module", None) or "").split("."))
+            found |= {part for alias in node.names for part in alias.name.split(".")} | set(
+                (getattr(node, "module", None) or "").split(".")
+            )
     return found | {name[1:] for name in found if name.startswith("u")}
 
 
@@ -178,4 +239,11 @@ def source(run: Run, *, defines: Texts | None = None, uses: Texts | None = None,
     for wanted in each(uses) if uses is not None else []:
         if wanted not in used:
             return f"the program does not use {wanted}"
-    return next((f"the program uses {name}, which it should not" for name in (each(avoids) if avoids is not None else []) if name in used), None)
+    return next(
+        (
+            f"the program uses {name}, which it should not"
+            for name in (each(avoids) if avoids is not None else [])
+            if name in used
+        ),
+        None,
+    )

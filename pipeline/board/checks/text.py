@@ -31,11 +31,11 @@ from pipeline.board.checks.predicate import (
 from pipeline.board.checks.words import Range, around, count, lasting, moment, seconds, shown, times
 from pipeline.board.run import Run
 
-ANSWER = 0.5            # seconds after an event in which a line about it is expected
-EARLY = 20_000          # microseconds that a line may come before the moment that is named: times of a program's own drift both ways
-NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\dxX:]|\.\d)")     # not in names, 0x3c, 12:30 or 1.2.3
-NEAR = 0.02             # share: what a sensor's steps and rounding leave; below 25 a whole number must be exact
-ROUND = 0.3             # of an interval, in which lines belong to one round of printing
+ANSWER = 0.5  # seconds after an event in which a line about it is expected
+EARLY = 20_000  # microseconds that a line may come before the moment that is named: times of a program's own drift both ways
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\dxX:]|\.\d)")  # not in names, 0x3c, 12:30 or 1.2.3
+NEAR = 0.02  # share: what a sensor's steps and rounding leave; below 25 a whole number must be exact
+ROUND = 0.3  # of an interval, in which lines belong to one round of printing
 
 Line = tuple[int, str]
 
@@ -58,7 +58,11 @@ def finders(text: Any, pattern: Any, case: bool) -> list[tuple[str, Callable]]:
 def in_window(run: Run, uart: int | None, when: When) -> list[Line]:
     """The lines of the window, the whole run where the author names none: a program may print at once. Empty ones do not count."""
     start, end = when.window(run)
-    return [(time, line) for time, line in signals.lines(run, uart) if (0 if when.start is None else start) <= time <= end and line.strip()]
+    return [
+        (time, line)
+        for time, line in signals.lines(run, uart)
+        if (0 if when.start is None else start) <= time <= end and line.strip()
+    ]
 
 
 def printed(lines: list[Line]) -> str:
@@ -75,20 +79,48 @@ def json_fits(text: str, wanted: dict) -> bool:
         found = js.loads(text)
     except ValueError:
         return False
-    return isinstance(found, dict) and all(key in found and value_fits(found[key], value) for key, value in wanted.items())
+    return isinstance(found, dict) and all(
+        key in found and value_fits(found[key], value) for key, value in wanted.items()
+    )
 
 
 def value_fits(found: Any, wanted: Any) -> bool:
-    if isinstance(wanted, list) and len(wanted) == 2 and all(isinstance(bound, int | float) for bound in wanted) and not isinstance(found, list):
+    if (
+        isinstance(wanted, list)
+        and len(wanted) == 2
+        and all(isinstance(bound, int | float) for bound in wanted)
+        and not isinstance(found, list)
+    ):
         return isinstance(found, int | float) and not isinstance(found, bool) and wanted[0] <= found <= wanted[1]
     return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
 
 
-@predicate(rules=rules(one_of("text", "pattern", "json_"), lambda given: [
-    (not given["when"].moments or len(given["when"].moments) == 1 or len(given["when"].moments) == len(each(given["text"] or given["pattern"] or "")),
-     "at: must be one time, or one for each text")]))
-def prints(run: Run, *, text: Texts | None = None, pattern: Patterns | None = None, json_: dict[str, Any] | None = None, times: Count | None = None,
-           only: bool = False, case: bool = False, within: Time = ANSWER, uart: int | None = None, when: When):
+@predicate(
+    rules=rules(
+        one_of("text", "pattern", "json_"),
+        lambda given: [
+            (
+                not given["when"].moments
+                or len(given["when"].moments) == 1
+                or len(given["when"].moments) == len(each(given["text"] or given["pattern"] or "")),
+                "at: must be one time, or one for each text",
+            )
+        ],
+    )
+)
+def prints(
+    run: Run,
+    *,
+    text: Texts | None = None,
+    pattern: Patterns | None = None,
+    json_: dict[str, Any] | None = None,
+    times: Count | None = None,
+    only: bool = False,
+    case: bool = False,
+    within: Time = ANSWER,
+    uart: int | None = None,
+    when: When,
+):
     """A line with the text is printed; of several texts (or patterns), each after the one before. Words count as whole, case only with `case`.
 
     `at` a time (or one for each text) it comes within `within` seconds. `times` counts the lines with it, `only` allows no others. `json` wants
@@ -99,7 +131,9 @@ def prints(run: Run, *, text: Texts | None = None, pattern: Patterns | None = No
         wanted = [(f"JSON with {json_}", lambda line, place=0: re.match("", line) if json_fits(line, json_) else None)]
     else:
         wanted = finders(text, pattern, case)
-    if said := one_after_the_other(lines, wanted, [round(time * 1e6) for time in when.moments], round(within * 1e6), times == 0):
+    if said := one_after_the_other(
+        lines, wanted, [round(time * 1e6) for time in when.moments], round(within * 1e6), times == 0
+    ):
         return said
     if times is not None:
         for told, find in wanted:
@@ -117,7 +151,11 @@ def how_often(number: int) -> str:
 
 def in_moments(lines: list[tuple[int, Any]], when: When, within: float) -> list[tuple[int, Any]]:
     """The lines that come near one of the moments, all where there is none."""
-    return [line for line in lines if not when.moments or any(-EARLY <= line[0] - at * 1e6 <= within * 1e6 for at in when.moments)]
+    return [
+        line
+        for line in lines
+        if not when.moments or any(-EARLY <= line[0] - at * 1e6 <= within * 1e6 for at in when.moments)
+    ]
 
 
 def one_after_the_other(lines: list[Line], wanted: list, moments: list[int], late: int, may_lack: bool) -> str | None:
@@ -135,14 +173,28 @@ def one_after_the_other(lines: list[Line], wanted: list, moments: list[int], lat
                 break
             row, place = row + 1, 0
         else:
-            where = f" from {moment(at)} to {moment(at + late)}" if at is not None else f" after {wanted[number - 1][0]}" if number else ""
+            where = (
+                f" from {moment(at)} to {moment(at + late)}"
+                if at is not None
+                else f" after {wanted[number - 1][0]}"
+                if number
+                else ""
+            )
             seen = [line for line in lines if at is None or at - EARLY <= line[0] <= at + late]
             return f"{told} was not printed{where}, but {printed(seen)}"
     return None
 
 
 @predicate(moments=False)
-def prints_nothing(run: Run, *, text: Texts | None = None, pattern: Patterns | None = None, case: bool = False, uart: int | None = None, when: When):
+def prints_nothing(
+    run: Run,
+    *,
+    text: Texts | None = None,
+    pattern: Patterns | None = None,
+    case: bool = False,
+    uart: int | None = None,
+    when: When,
+):
     """No line is printed, or none with any of the texts."""
     wanted = finders(text, pattern, case) if text is not None or pattern is not None else None
     for time, line in in_window(run, uart, when):
@@ -152,13 +204,26 @@ def prints_nothing(run: Run, *, text: Texts | None = None, pattern: Patterns | N
 
 
 @predicate(moments=False)
-def prints_every(run: Run, *, seconds: Lasting, text: Texts | None = None, pattern: Patterns | None = None, case: bool = False,
-                 tolerance: Tolerance = 0.1, uart: int | None = None, when: When):
+def prints_every(
+    run: Run,
+    *,
+    seconds: Lasting,
+    text: Texts | None = None,
+    pattern: Patterns | None = None,
+    case: bool = False,
+    tolerance: Tolerance = 0.1,
+    uart: int | None = None,
+    when: When,
+):
     """Lines (with the text) come every so many `seconds` to the window's end. Lines that come close together count as one round."""
     every = lasting(seconds, tolerance)
     wanted = finders(text, pattern, case) if text is not None or pattern is not None else None
-    return regular([time for time, line in in_window(run, uart, when) if wanted is None or any(find(line) for _, find in wanted)],
-                   every, when.window(run)[1], "a line" if wanted is None else f"a line with {wanted[0][0]}")
+    return regular(
+        [time for time, line in in_window(run, uart, when) if wanted is None or any(find(line) for _, find in wanted)],
+        every,
+        when.window(run)[1],
+        "a line" if wanted is None else f"a line with {wanted[0][0]}",
+    )
 
 
 def regular(found: list[int], every: Range, end: int, what: str) -> str | None:
@@ -176,18 +241,41 @@ def regular(found: list[int], every: Range, end: int, what: str) -> str | None:
 
 def numbers(line: str, decimals: int | None) -> list[float]:
     """The numbers in a line, those with so many decimals."""
-    return [float(found) for found in NUMBER.findall(line) if decimals is None or len(found.partition(".")[2]) == decimals]
+    return [
+        float(found) for found in NUMBER.findall(line) if decimals is None or len(found.partition(".")[2]) == decimals
+    ]
 
 
 def slack_of(value: float, tolerance: float | None) -> float:
     return abs(value) * NEAR if tolerance is None else tolerance
 
 
-@predicate(rules=rules(one_of("is_", "values", "between"), lambda given: [
-    (given["values"] is None or len(given["when"].moments) in (0, len(given["values"])), "at: must be one time for each of the values")]))
-def prints_number(run: Run, *, is_: OverTime | None = None, values: Annotated[list[float], Field(min_length=1)] | None = None,
-                  between: Amount | None = None, times: Count | None = None, decimals: int | None = None, text: str | None = None,
-                  others: bool = False, within: Time = ANSWER, tolerance: Time | None = None, uart: int | None = None, when: When):
+@predicate(
+    rules=rules(
+        one_of("is_", "values", "between"),
+        lambda given: [
+            (
+                given["values"] is None or len(given["when"].moments) in (0, len(given["values"])),
+                "at: must be one time for each of the values",
+            )
+        ],
+    )
+)
+def prints_number(
+    run: Run,
+    *,
+    is_: OverTime | None = None,
+    values: Annotated[list[float], Field(min_length=1)] | None = None,
+    between: Amount | None = None,
+    times: Count | None = None,
+    decimals: int | None = None,
+    text: str | None = None,
+    others: bool = False,
+    within: Time = ANSWER,
+    tolerance: Time | None = None,
+    uart: int | None = None,
+    when: When,
+):
     """Numbers are printed, anywhere in a line: near `is` (or its [time, number] steps, each some seconds after its time), or one of the
     `values` after the other, or all `between` two bounds.
 
@@ -196,9 +284,15 @@ def prints_number(run: Run, *, is_: OverTime | None = None, values: Annotated[li
     `at` gives the time of each, `times` with `between` how many. The tolerance is 2 %, so that a whole number below 25 must be exact.
     """
     find = finder(text, False) if text is not None else None
-    lines = [(time, found) for time, line in in_window(run, uart, when) if (find is None or find(line)) and (found := numbers(line, decimals))]
+    lines = [
+        (time, found)
+        for time, line in in_window(run, uart, when)
+        if (find is None or find(line)) and (found := numbers(line, decimals))
+    ]
     if values is not None:
-        return one_value_after_the_other(lines, values, tolerance, others, [round(at * 1e6) for at in when.moments], round(within * 1e6))
+        return one_value_after_the_other(
+            lines, values, tolerance, others, [round(at * 1e6) for at in when.moments], round(within * 1e6)
+        )
     if between is not None:
         return all_between(in_moments(lines, when, within), around(between, tolerance or 0), times, when, within)
     return numbers_over_time(lines, over_time(run, when._replace(moments=()), is_, within), tolerance)
@@ -211,7 +305,11 @@ def told(found: list[float]) -> str:
 def numbers_over_time(lines: list, parts: list, tolerance: float | None) -> str | None:
     for start, end, value in parts:
         wanted = around(value, slack_of(value, tolerance))
-        here = [(time, found) for time, found in lines if (start if start > 200_000 else 0) <= time < end or time == end == parts[-1][1]]
+        here = [
+            (time, found)
+            for time, found in lines
+            if (start if start > 200_000 else 0) <= time < end or time == end == parts[-1][1]
+        ]
         fit = [any(wanted.holds(one) for one in found) for _, found in here]
         if not here:
             return f"no number was printed {during_times(start, end)}, {wanted.text} was expected"
@@ -225,7 +323,9 @@ def during_times(start: int, end: int) -> str:
     return f"from {moment(start)} to {moment(end)}"
 
 
-def one_value_after_the_other(lines: list, values: list[float], tolerance: float | None, others: bool, moments: list[int], late: int) -> str | None:
+def one_value_after_the_other(
+    lines: list, values: list[float], tolerance: float | None, others: bool, moments: list[int], late: int
+) -> str | None:
     row = 0
     for number_of, value in enumerate(values):
         wanted = around(value, slack_of(value, tolerance))

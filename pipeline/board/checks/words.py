@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-Amount = float | list[float]        # what is wanted, give or take a tolerance; or [lowest, highest]
-JITTER = 20_000                     # microseconds: a loop that polls every 10 ms is late by so much, and nobody sees it
+Amount = float | list[float]  # what is wanted, give or take a tolerance; or [lowest, highest]
+JITTER = 20_000  # microseconds: a loop that polls every 10 ms is late by so much, and nobody sees it
 
 
 class Range(NamedTuple):
@@ -46,8 +46,13 @@ def lasting(amount: Amount, tolerance: float, least: float = JITTER) -> Range:
 def around(amount: Amount, slack: float, unit: str = "", scale: float = 1) -> Range:
     """The range of any other amount, give or take `slack`; told in `unit`, of which there are `scale` in one."""
     low, high = amount if isinstance(amount, list) else (amount - slack, amount + slack)
-    told = (f"{number(amount * scale)}{unit}{f' ± {number(slack * scale)}{unit}' if slack else ''}" if not isinstance(amount, list)
-            else f"{number(low * scale)}{unit}" if low == high else f"{number(low * scale)} to {number(high * scale)}{unit}")
+    told = (
+        f"{number(amount * scale)}{unit}{f' ± {number(slack * scale)}{unit}' if slack else ''}"
+        if not isinstance(amount, list)
+        else f"{number(low * scale)}{unit}"
+        if low == high
+        else f"{number(low * scale)} to {number(high * scale)}{unit}"
+    )
     return Range(low, high, told)
 
 

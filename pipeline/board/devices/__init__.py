@@ -34,9 +34,9 @@ def pair(step):
     return step
 
 
-Times = Annotated[list[float], AfterValidator(in_order)]                            # seconds
-Step = Annotated[list[float], AfterValidator(pair)]                                 # [time, value]
-Signal = Annotated[float | Annotated[list[Step], Field(min_length=1)], AfterValidator(in_order)]    # a number, or steps
+Times = Annotated[list[float], AfterValidator(in_order)]  # seconds
+Step = Annotated[list[float], AfterValidator(pair)]  # [time, value]
+Signal = Annotated[float | Annotated[list[Step], Field(min_length=1)], AfterValidator(in_order)]  # a number, or steps
 
 
 def steps(signal: float | list[list[float]]) -> list[tuple[int, float]]:

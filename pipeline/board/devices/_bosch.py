@@ -65,15 +65,17 @@ class Chip(Registers):
     """`measure` gives degrees Celsius, pascals and percent at a time; `humid` says whether it is a BME280."""
 
     def __init__(self, board, address, measure, humid: bool):
-        self.fresh = {register: value for register, value in coefficients().items() if humid or register < HUMIDITY_1} | {ID: 0x60 if humid else 0x58}
+        self.fresh = {
+            register: value for register, value in coefficients().items() if humid or register < HUMIDITY_1
+        } | {ID: 0x60 if humid else 0x58}
         super().__init__(board, address, self.fresh)
         self.measure, self.humid = measure, humid
         self.restart()
 
     def restart(self):
         self.held = dict(self.fresh)
-        self.oversampling = (0, 0, 0)       # temperature, pressure, humidity: those that are in force
-        self.ready: int | None = None       # when the measurement that runs is through
+        self.oversampling = (0, 0, 0)  # temperature, pressure, humidity: those that are in force
+        self.ready: int | None = None  # when the measurement that runs is through
         self.data = (SKIPPED, SKIPPED, SKIPPED_HUMIDITY)
 
     def latch(self):
@@ -82,11 +84,13 @@ class Chip(Registers):
             return
         normal = self.get(CTRL_MEAS) & 3 == NORMAL
         values = raw(*self.measure(self.board.now if normal else self.ready))
-        self.data = tuple(value if on else skipped for value, on, skipped in
-                          zip(values, self.oversampling, (SKIPPED, SKIPPED, SKIPPED_HUMIDITY), strict=True))
+        self.data = tuple(
+            value if on else skipped
+            for value, on, skipped in zip(values, self.oversampling, (SKIPPED, SKIPPED, SKIPPED_HUMIDITY), strict=True)
+        )
         if not normal:
             self.ready = None
-            self.held[CTRL_MEAS] &= ~3      # back to sleep
+            self.held[CTRL_MEAS] &= ~3  # back to sleep
 
     def get(self, register):
         t, p, h = self.data
@@ -110,7 +114,9 @@ class Chip(Registers):
         """A write to CTRL_MEAS puts all settings in force and, by its mode, measures once, on and on, or no more."""
         control = self.held[CTRL_MEAS]
         self.oversampling = (control >> 5, control >> 2 & 7, self.get(CTRL_HUM) & 7 if self.humid else 0)
-        times = [2.3 * (1 << min(n, 5) - 1) + (0.575 if number else 0) for number, n in enumerate(self.oversampling) if n]
+        times = [
+            2.3 * (1 << min(n, 5) - 1) + (0.575 if number else 0) for number, n in enumerate(self.oversampling) if n
+        ]
         self.ready = self.board.now + round(1000 * (1.25 + sum(times))) if control & 3 else None
 
     def write(self, data):

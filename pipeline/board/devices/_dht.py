@@ -5,10 +5,14 @@ from collections.abc import Callable
 from pipeline.board.board import Board
 from pipeline.board.boards import Pin
 
-EARLY = 50_000      # microseconds: who asks every two seconds by the clock is a little early now and then, and no sensor minds
+EARLY = (
+    50_000  # microseconds: who asks every two seconds by the clock is a little early now and then, and no sensor minds
+)
 
 
-def connect(board: Board, pin: Pin, pause: int, measure: Callable[[int], bytes], plugged: Callable[[int], float]) -> None:
+def connect(
+    board: Board, pin: Pin, pause: int, measure: Callable[[int], bytes], plugged: Callable[[int], float]
+) -> None:
     """`measure` gives the four bytes of a time; `pause` is in microseconds. It does not answer while it is not `plugged`."""
     last: list = [None, b""]
 

@@ -9,7 +9,7 @@ from functools import cache
 from pipeline.board import image
 
 SIZE = 8
-FIRST, LAST = 33, 126               # the printable characters, without the space
+FIRST, LAST = 33, 126  # the printable characters, without the space
 DRAW = f"""
 import binascii, framebuf, json
 found = {{}}
@@ -31,7 +31,7 @@ def glyphs() -> dict[bytes, str]:
 
 def band(strip: bytes) -> list[tuple[int, str]]:
     """(x, character) of those that stand exactly in eight rows, given as a byte for each column."""
-    known, windows = glyphs(), [strip[x:x + SIZE] for x in range(len(strip) - SIZE + 1)]
+    known, windows = glyphs(), [strip[x : x + SIZE] for x in range(len(strip) - SIZE + 1)]
     if known.keys().isdisjoint(windows):
         return []
     found, x = [], 0
@@ -60,7 +60,7 @@ def rows(columns: list[int], y: int) -> bytes:
 def covers(found: list[tuple[int, str]], strip: bytes) -> bool:
     """Whether the characters are all that is there."""
     for x, _ in found:
-        strip = strip[:x] + bytes(SIZE) + strip[x + SIZE:]
+        strip = strip[:x] + bytes(SIZE) + strip[x + SIZE :]
     return not any(strip)
 
 
@@ -74,7 +74,7 @@ def read(columns: list[int], height: int) -> tuple[str, ...]:
         lit |= column
     lines, y = [""] * (height // SIZE), 0
     while lit >> y:
-        first = y + (lit >> y & -(lit >> y)).bit_length() - 1       # the next row with a pixel
+        first = y + (lit >> y & -(lit >> y)).bit_length() - 1  # the next row with a pixel
         best: list[tuple[int, str]] = []
         at = highest = min(first, height - SIZE)
         for start in range(highest, max(y, first - SIZE + 1) - 1, -1):

@@ -7,6 +7,7 @@ from pipeline.board.hardware.i2c import Target
 
 class I2CDevice(Device):
     """Base of the devices on I2C. A script may say which pins the chip is wired to; it then answers on a bus of these pins alone."""
+
     scl: Pin | None = None
     sda: Pin | None = None
 

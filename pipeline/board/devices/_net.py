@@ -20,8 +20,8 @@ def split_message(data: bytes) -> tuple[list[str], dict[str, str], bytes] | None
     end = HEAD_END.search(data)
     if not end:
         return None
-    first, *lines = data[:end.start()].decode("latin-1").splitlines() or [""]
-    body = data[end.end():]
+    first, *lines = data[: end.start()].decode("latin-1").splitlines() or [""]
+    body = data[end.end() :]
     pairs = (line.partition(":") for line in lines)
     return first.split(" ", 2), {name.strip().lower(): value.strip() for name, _, value in pairs}, body
 

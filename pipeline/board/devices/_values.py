@@ -11,7 +11,10 @@ from pipeline.board.devices import Signal, in_order, steps
 
 def together(axes: list) -> bool:
     """Whether the axes are steps of [time, [x, y, z]]."""
-    return all(isinstance(step, list) and len(step) == 2 and not isinstance(step[0], list) and isinstance(step[1], list) for step in axes)
+    return all(
+        isinstance(step, list) and len(step) == 2 and not isinstance(step[0], list) and isinstance(step[1], list)
+        for step in axes
+    )
 
 
 def three(axes: list) -> list:
@@ -40,9 +43,13 @@ def axes_over_time(axes: list) -> Callable[[int], list[float]]:
 
 def within(lowest: float, highest: float) -> Callable:
     """A validator: no value of a Signal may lie outside of what the sensor can measure."""
+
     def check(signal):
         for _, value in steps(signal):
             if not lowest <= value <= highest:
-                raise ValueError(f"{value:g} is not between {lowest} and {highest}, which is all that the sensor can measure")
+                raise ValueError(
+                    f"{value:g} is not between {lowest} and {highest}, which is all that the sensor can measure"
+                )
         return signal
+
     return check

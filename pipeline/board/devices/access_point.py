@@ -9,10 +9,10 @@ from pipeline.core.schema import Text
 
 class AccessPointDevice(Device):
     ssid: Text
-    password: str                                           # "" is an open network
-    at: float = Field(default=0, ge=0)                      # when it appears, seconds
-    drops: Times = Field(default_factory=list)              # when it goes away
-    away: float = Field(default=2, gt=0, alias="for")       # how long each time
+    password: str  # "" is an open network
+    at: float = Field(default=0, ge=0)  # when it appears, seconds
+    drops: Times = Field(default_factory=list)  # when it goes away
+    away: float = Field(default=2, gt=0, alias="for")  # how long each time
 
     def attach(self, board):
         point, network = AccessPoint(self.ssid, self.password), board.network

@@ -10,8 +10,8 @@ from pipeline.board.devices._values import over_time, within
 from pipeline.board.hardware.i2c import Target
 
 CONVERSION, CONFIG = 0, 1
-RANGES = (6.144, 4.096, 2.048, 1.024, 0.512, 0.256, 0.256, 0.256)       # volts
-RATES = (8, 16, 32, 64, 128, 250, 475, 860)                             # a second
+RANGES = (6.144, 4.096, 2.048, 1.024, 0.512, 0.256, 0.256, 0.256)  # volts
+RATES = (8, 16, 32, 64, 128, 250, 475, 860)  # a second
 PAIRS = ((0, 1), (0, 3), (1, 3), (2, 3))
 BEGIN, ONCE = 0x8000, 0x0100
 
@@ -26,14 +26,16 @@ class Ads1115(I2CDevice):
     a3: Volts = 0.0
 
     def attach(self, board):
-        self.connect(board, Chip(board, self.address, [over_time(signal) for signal in (self.a0, self.a1, self.a2, self.a3)]))
+        self.connect(
+            board, Chip(board, self.address, [over_time(signal) for signal in (self.a0, self.a1, self.a2, self.a3)])
+        )
 
 
 class Chip(Target):
     def __init__(self, board, address: int, inputs):
         self.board, self.address, self.inputs = board, address, inputs
         self.held = {CONVERSION: 0, CONFIG: 0x0583, 2: 0x8000, 3: 0x7FFF}
-        self.at, self.ready = CONVERSION, None      # when the measurement that runs is through
+        self.at, self.ready = CONVERSION, None  # when the measurement that runs is through
 
     def hears(self, address):
         return address == self.address
@@ -54,7 +56,11 @@ class Chip(Target):
         config = self.held[CONFIG]
         now = self.ready if config & ONCE else self.board.now
         channel = config >> 12 & 7
-        volts = self.inputs[channel - 4](now) if channel >= 4 else self.inputs[PAIRS[channel][0]](now) - self.inputs[PAIRS[channel][1]](now)
+        volts = (
+            self.inputs[channel - 4](now)
+            if channel >= 4
+            else self.inputs[PAIRS[channel][0]](now) - self.inputs[PAIRS[channel][1]](now)
+        )
         self.held[CONVERSION] = max(-32768, min(32767, round(volts / RANGES[config >> 9 & 7] * 32768))) & 0xFFFF
         if config & ONCE:
             self.ready = None
@@ -62,6 +68,6 @@ class Chip(Target):
     def read(self, count):
         self.settle()
         value = self.held[self.at]
-        if self.at == CONFIG:       # its first bit says whether it is idle
+        if self.at == CONFIG:  # its first bit says whether it is idle
             value = value & ~BEGIN | (0 if self.ready is not None and self.board.now < self.ready else BEGIN)
         return (value.to_bytes(2, "big") * (count // 2 + 1))[:count]

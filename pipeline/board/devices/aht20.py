@@ -13,12 +13,12 @@ ADDRESS = 0x38
 START, RESET = 0xBE, 0xBA
 MEASURE, STATUS = 0xAC, 0x71
 BUSY, CALIBRATED, ALWAYS = 0x80, 0x08, 0x10
-TAKES = 80_000              # microseconds
+TAKES = 80_000  # microseconds
 
 
 class Aht20(I2CDevice):
-    temperature: Annotated[Signal, AfterValidator(within(-40, 85))] = 22.0      # degrees Celsius
-    humidity: Annotated[Signal, AfterValidator(within(0, 100))] = 45.0          # percent
+    temperature: Annotated[Signal, AfterValidator(within(-40, 85))] = 22.0  # degrees Celsius
+    humidity: Annotated[Signal, AfterValidator(within(0, 100))] = 45.0  # percent
 
     def attach(self, board):
         self.connect(board, Chip(board, over_time(self.temperature), over_time(self.humidity)))
@@ -55,5 +55,7 @@ class Chip(Target):
 
     def read(self, count):
         busy = self.board.now < self.until
-        answer = bytes([ALWAYS | (CALIBRATED if self.calibrated else 0) | (BUSY if busy else 0)]) + (bytes(5) if busy else self.values)
+        answer = bytes([ALWAYS | (CALIBRATED if self.calibrated else 0) | (BUSY if busy else 0)]) + (
+            bytes(5) if busy else self.values
+        )
         return (answer + bytes([crc8(answer)]) + b"\xff" * count)[:count]

@@ -12,10 +12,17 @@ from pipeline.board.devices._values import over_time, within
 
 class Bme280(I2CDevice):
     address: Literal[0x76, 0x77] = 0x76
-    temperature: Annotated[Signal, AfterValidator(within(-40, 85))] = 22.0      # degrees Celsius
-    humidity: Annotated[Signal, AfterValidator(within(0, 100))] = 45.0      # percent
-    pressure: Annotated[Signal, AfterValidator(within(300, 1100))] = 1013.25    # hectopascal
+    temperature: Annotated[Signal, AfterValidator(within(-40, 85))] = 22.0  # degrees Celsius
+    humidity: Annotated[Signal, AfterValidator(within(0, 100))] = 45.0  # percent
+    pressure: Annotated[Signal, AfterValidator(within(300, 1100))] = 1013.25  # hectopascal
 
     def attach(self, board):
-        temperature, pressure, humidity = over_time(self.temperature), over_time(self.pressure), over_time(self.humidity)
-        self.connect(board, Chip(board, self.address, lambda now: (temperature(now), pressure(now) * 100, humidity(now)), humid=True))
+        temperature, pressure, humidity = (
+            over_time(self.temperature),
+            over_time(self.pressure),
+            over_time(self.humidity),
+        )
+        self.connect(
+            board,
+            Chip(board, self.address, lambda now: (temperature(now), pressure(now) * 100, humidity(now)), humid=True),
+        )

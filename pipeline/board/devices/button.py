@@ -6,13 +6,13 @@ from pydantic import Field
 
 from pipeline.board.devices import Device, Pin, Times
 
-BOUNCES = (300, 900, 1_400, 2_600, 3_500, 5_200)      # microseconds after contact, in which it opens and closes
+BOUNCES = (300, 900, 1_400, 2_600, 3_500, 5_200)  # microseconds after contact, in which it opens and closes
 
 
 class Button(Device):
     pin: Pin
-    pressed: Times                          # when, seconds
-    hold: float = Field(default=0.2, gt=0, alias="for")     # how long each time
+    pressed: Times  # when, seconds
+    hold: float = Field(default=0.2, gt=0, alias="for")  # how long each time
     to: Literal["ground", "3V3"] = "ground"
     bounces: bool = False
 

@@ -3,8 +3,8 @@
 from pipeline.board.boards import Pin
 from pipeline.board.devices import Device
 
-SILENCE = 50_000            # microseconds without a new wave
-HEARD = 0.03                # of a tone that two waves differ by, before they are two tones
+SILENCE = 50_000  # microseconds without a new wave
+HEARD = 0.03  # of a tone that two waves differ by, before they are two tones
 
 
 class Buzzer(Device):
@@ -31,11 +31,14 @@ class Buzzer(Device):
                 sound(int(board.pwm.high(pin) > 0))
             elif state is not None:
                 sound(state[0] if 0 < state[1] < 1 else 0)
-            elif level == 1:        # the program makes the waves itself
+            elif level == 1:  # the program makes the waves itself
                 wave, rose = board.now - rose, board.now
                 if wave < SILENCE:
                     sound(round(1_000_000 / wave))
-                board.after(SILENCE, lambda: sound(0) if board.now - rose >= SILENCE and board.pwm.state(pin) is None else None)
+                board.after(
+                    SILENCE, lambda: sound(0) if board.now - rose >= SILENCE and board.pwm.state(pin) is None else None
+                )
             elif board.now - rose >= SILENCE:
                 sound(0)
+
         board.gpio.watch(pin, changed)

@@ -13,9 +13,9 @@ PAUSE = 1_000_000
 
 class Dht11(Device):
     pin: Pin
-    temperature: Annotated[Signal, AfterValidator(within(0, 50))] = 22.0        # degrees Celsius
-    humidity: Annotated[Signal, AfterValidator(within(20, 90))] = 45.0          # percent
-    plugged: Annotated[Signal, AfterValidator(within(0, 1))] = 1.0             # 1 while it is there
+    temperature: Annotated[Signal, AfterValidator(within(0, 50))] = 22.0  # degrees Celsius
+    humidity: Annotated[Signal, AfterValidator(within(20, 90))] = 45.0  # percent
+    plugged: Annotated[Signal, AfterValidator(within(0, 1))] = 1.0  # 1 while it is there
 
     def pins(self):
         return {"pin": self.pin}

@@ -13,9 +13,9 @@ PAUSE = 2_000_000
 
 class Dht22(Device):
     pin: Pin
-    temperature: Annotated[Signal, AfterValidator(within(-40, 80))] = 22.0      # degrees Celsius
-    humidity: Annotated[Signal, AfterValidator(within(0, 100))] = 45.0          # percent
-    plugged: Annotated[Signal, AfterValidator(within(0, 1))] = 1.0             # 1 while it is there
+    temperature: Annotated[Signal, AfterValidator(within(-40, 80))] = 22.0  # degrees Celsius
+    humidity: Annotated[Signal, AfterValidator(within(0, 100))] = 45.0  # percent
+    plugged: Annotated[Signal, AfterValidator(within(0, 1))] = 1.0  # 1 while it is there
 
     def pins(self):
         return {"pin": self.pin}
@@ -25,6 +25,8 @@ class Dht22(Device):
 
         def measure(now: int) -> bytes:
             tenths = round(temperature(now) * 10)
-            return round(humidity(now) * 10).to_bytes(2, "big") + (abs(tenths) | (0x8000 if tenths < 0 else 0)).to_bytes(2, "big")
+            return round(humidity(now) * 10).to_bytes(2, "big") + (
+                abs(tenths) | (0x8000 if tenths < 0 else 0)
+            ).to_bytes(2, "big")
 
         connect(board, board.spec.pin(self.pin), PAUSE, measure, over_time(self.plugged))

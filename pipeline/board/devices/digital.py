@@ -6,7 +6,7 @@ from pipeline.board.devices import Device, Signal, steps
 
 class Digital(Device):
     pin: Pin
-    level: Signal           # 0 or 1
+    level: Signal  # 0 or 1
 
     def pins(self):
         return {"pin": self.pin}

@@ -10,13 +10,13 @@ from pipeline.board.hardware.onewire import Target, crc8
 
 FAMILY = 0x28
 CONVERT, READ, WRITE = 0x44, 0xBE, 0x4E
-AT_START = 85 * 16                  # what it says before it has measured, in sixteenths of a degree
+AT_START = 85 * 16  # what it says before it has measured, in sixteenths of a degree
 
 
 class Ds18b20(Device):
     pin: Pin
-    temperature: Annotated[Signal, AfterValidator(within(-55, 125))] = 20.0     # degrees Celsius
-    serial: Annotated[int, Field(ge=1, le=2**48 - 1)] | None = None             # left out: its number on this pin
+    temperature: Annotated[Signal, AfterValidator(within(-55, 125))] = 20.0  # degrees Celsius
+    serial: Annotated[int, Field(ge=1, le=2**48 - 1)] | None = None  # left out: its number on this pin
 
     def pins(self):
         return {"pin": self.pin}
@@ -33,7 +33,7 @@ class Sensor(Target):
         self.rom = code + bytes([crc8(code)])
         self.board, self.temperature = board, temperature
         self.raw, self.alarms, self.resolution = AT_START, b"\x4b\x46", 12
-        self.until: int | None = None       # when the measurement that runs is through
+        self.until: int | None = None  # when the measurement that runs is through
         self.command = b""
         self.sends = b""
 
@@ -54,7 +54,11 @@ class Sensor(Target):
         if self.command[0] == CONVERT and self.until is None:
             self.until = self.board.now + 750_000 // (1 << 12 - self.resolution)
         elif self.command[0] == READ:
-            body = (self.raw & 0xFFFF).to_bytes(2, "little") + self.alarms + bytes([(self.resolution - 9) << 5 | 0x1F, 0xFF, 0x0C, 0x10])
+            body = (
+                (self.raw & 0xFFFF).to_bytes(2, "little")
+                + self.alarms
+                + bytes([(self.resolution - 9) << 5 | 0x1F, 0xFF, 0x0C, 0x10])
+            )
             self.sends = body + bytes([crc8(body)])
         elif self.command[0] == WRITE and len(self.command) == 4:
             self.alarms, self.resolution = self.command[1:3], (self.command[3] >> 5 & 3) + 9

@@ -12,7 +12,7 @@ from pipeline.board.devices._values import over_time, within
 ADDRESS = 0x68
 TIME, CONTROL, STATUS, TEMPERATURE = range(7), 0x0E, 0x0F, 0x11
 WRITABLE = range(0x11)
-TWELVE, PM = 0x40, 0x20         # in the hours
+TWELVE, PM = 0x40, 0x20  # in the hours
 
 
 def moment(text: str) -> str:
@@ -24,8 +24,8 @@ def moment(text: str) -> str:
 
 
 class Ds3231(I2CDevice):
-    time: Annotated[str, AfterValidator(moment)] = "2024-01-01 12:00:00"       # at the start
-    temperature: Annotated[Signal, AfterValidator(within(-40, 85))] = 25.0     # degrees Celsius
+    time: Annotated[str, AfterValidator(moment)] = "2024-01-01 12:00:00"  # at the start
+    temperature: Annotated[Signal, AfterValidator(within(-40, 85))] = 25.0  # degrees Celsius
 
     def attach(self, board):
         self.connect(board, Chip(board, datetime.fromisoformat(self.time), over_time(self.temperature)))
@@ -49,8 +49,18 @@ class Chip(Registers):
         self.put(start, start.isoweekday(), 0)
 
     def put(self, time: datetime, weekday: int, hour_mode: int) -> None:
-        hour = bcd(time.hour) if not hour_mode else TWELVE | (PM if time.hour >= 12 else 0) | bcd((time.hour - 1) % 12 + 1)
-        values = (bcd(time.second), bcd(time.minute), hour, weekday, bcd(time.day), bcd(time.month), bcd(time.year % 100))
+        hour = (
+            bcd(time.hour) if not hour_mode else TWELVE | (PM if time.hour >= 12 else 0) | bcd((time.hour - 1) % 12 + 1)
+        )
+        values = (
+            bcd(time.second),
+            bcd(time.minute),
+            hour,
+            weekday,
+            bcd(time.day),
+            bcd(time.month),
+            bcd(time.year % 100),
+        )
         self.held |= dict(zip(TIME, values, strict=True))
 
     def latch(self):
@@ -62,7 +72,9 @@ class Chip(Registers):
         twelve = hour & TWELVE
         hours = binary(hour & 0x1F) % 12 + (12 if hour & PM else 0) if twelve else binary(hour & 0x3F)
         try:
-            before = datetime(2000 + binary(year), binary(month & 0x1F), binary(day), hours, binary(minute), binary(second))
+            before = datetime(
+                2000 + binary(year), binary(month & 0x1F), binary(day), hours, binary(minute), binary(second)
+            )
         except ValueError:
             return
         now = before + timedelta(seconds=passed)
@@ -80,7 +92,7 @@ class Chip(Registers):
     def set(self, register, value):
         if register in TIME:
             self.latch()
-            if register == 0:       # setting the seconds starts them anew
+            if register == 0:  # setting the seconds starts them anew
                 self.since = self.board.now
         if register in WRITABLE:
             self.held[register] = value

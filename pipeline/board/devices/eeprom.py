@@ -10,16 +10,16 @@ from pydantic import Field
 from pipeline.board.devices._i2c import I2CDevice
 from pipeline.board.hardware.i2c import Target
 
-BURNS = 5_000               # microseconds
+BURNS = 5_000  # microseconds
 
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class Eeprom(I2CDevice):
     address: Annotated[int, Field(ge=0x50, le=0x57)] = 0x50
-    size: Annotated[int, Field(ge=256, le=65536)] = 4096        # bytes
-    page: Annotated[int, Field(ge=8, le=256)] = 32              # bytes
-    holds: list[Byte] = Field(default=[])                       # from address 0 on; the rest is 255, as it comes
+    size: Annotated[int, Field(ge=256, le=65536)] = 4096  # bytes
+    page: Annotated[int, Field(ge=8, le=256)] = 32  # bytes
+    holds: list[Byte] = Field(default=[])  # from address 0 on; the rest is 255, as it comes
 
     def attach(self, board):
         self.connect(board, Chip(board, self))
@@ -28,7 +28,7 @@ class Eeprom(I2CDevice):
 class Chip(Target):
     def __init__(self, board, script: Eeprom):
         self.board, self.address, self.page = board, script.address, script.page
-        self.data = bytearray(script.holds[:script.size]) + bytearray(b"\xff" * (script.size - len(script.holds)))
+        self.data = bytearray(script.holds[: script.size]) + bytearray(b"\xff" * (script.size - len(script.holds)))
         self.at, self.busy = 0, 0
 
     def hears(self, address):

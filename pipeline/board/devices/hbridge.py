@@ -10,7 +10,11 @@ class Hbridge(Device):
     enable: Pin | None = None
 
     def pins(self):
-        return {"forward": self.forward, "backward": self.backward, **({} if self.enable is None else {"enable": self.enable})}
+        return {
+            "forward": self.forward,
+            "backward": self.backward,
+            **({} if self.enable is None else {"enable": self.enable}),
+        }
 
     def attach(self, board):
         forward, backward, *enable = (board.spec.pin(pin) for pin in self.pins().values())
@@ -23,5 +27,6 @@ class Hbridge(Device):
             if now != speed:
                 speed = now
                 board.note("device", f"motor {forward}/{backward}", now)
+
         for pin in (forward, backward, *enable):
             board.gpio.watch(pin, changed)

@@ -12,23 +12,25 @@ from pipeline.board.boards import Pin
 from pipeline.board.devices import Device, Signal, steps
 from pipeline.board.devices._values import over_time
 
-SOUND = 0.0343          # centimetres in a microsecond, at 20 °C
-DELAY = 450             # microseconds from the end of the trigger to the echo pin's rise
-SHORTEST = 5            # of a trigger, microseconds; 10 are asked for
+SOUND = 0.0343  # centimetres in a microsecond, at 20 °C
+DELAY = 450  # microseconds from the end of the trigger to the echo pin's rise
+SHORTEST = 5  # of a trigger, microseconds; 10 are asked for
 NEAREST, FARTHEST, NOTHING = 2.0, 400.0, 38_000
 
 
 def positive(signal):
     for _, value in steps(signal):
         if value < 0:
-            raise ValueError(f"{value:g} is no distance; give centimetres, more than {FARTHEST:g} where nothing is in sight")
+            raise ValueError(
+                f"{value:g} is no distance; give centimetres, more than {FARTHEST:g} where nothing is in sight"
+            )
     return signal
 
 
 class Hcsr04(Device):
     trigger: Pin
     echo: Pin
-    distance: Annotated[Signal, AfterValidator(positive)]       # centimetres; beyond 400 nothing comes back
+    distance: Annotated[Signal, AfterValidator(positive)]  # centimetres; beyond 400 nothing comes back
 
     def pins(self):
         return {"trigger": self.trigger, "echo": self.echo}
@@ -47,4 +49,5 @@ class Hcsr04(Device):
                 busy = start + (NOTHING if centimetres > FARTHEST else round(2 * max(NEAREST, centimetres) / SOUND))
                 board.at(start, lambda: board.gpio.drive(echo, 1))
                 board.at(busy, lambda: board.gpio.drive(echo, 0))
+
         board.gpio.watch(trigger, triggered)

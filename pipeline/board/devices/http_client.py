@@ -11,11 +11,13 @@ from pipeline.board.devices import Device
 from pipeline.board.devices._net import by_time, number, split_message
 from pipeline.board.hardware.sockets import Peer
 
-PATIENCE = 5_000_000        # microseconds without a word ...
-PAUSE = 1_000_000           # ... and after the last one, where the server neither closes nor says how long its answer is
-MAX_ANSWER = 64 << 10       # bytes
+PATIENCE = 5_000_000  # microseconds without a word ...
+PAUSE = 1_000_000  # ... and after the last one, where the server neither closes nor says how long its answer is
+MAX_ANSWER = 64 << 10  # bytes
 
-Ask = Annotated[tuple[float, str, str], Field(strict=False)] | Annotated[tuple[float, str, str, str], Field(strict=False)]
+Ask = (
+    Annotated[tuple[float, str, str], Field(strict=False)] | Annotated[tuple[float, str, str, str], Field(strict=False)]
+)
 
 
 class Browser(Peer):
@@ -28,8 +30,11 @@ class Browser(Peer):
         content = (body or "").encode()
         kind = "application/json" if (body or "")[:1] in ("{", "[") else "application/x-www-form-urlencoded"
         extra = f"Content-Type: {kind}\r\nContent-Length: {len(content)}\r\n" if body is not None else ""
-        self.line.arrive(f"{method} {self.path} HTTP/1.1\r\nHost: 192.168.1.42\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\n{extra}"
-                         f"Connection: close\r\n\r\n".encode() + content)
+        self.line.arrive(
+            f"{method} {self.path} HTTP/1.1\r\nHost: 192.168.1.42\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\n{extra}"
+            f"Connection: close\r\n\r\n".encode()
+            + content
+        )
         self.wait(PATIENCE)
 
     def wait(self, microseconds: int) -> None:
@@ -62,12 +67,15 @@ class Browser(Peer):
 
 
 class HttpClient(Device):
-    asks: Annotated[list[Ask], AfterValidator(by_time)]       # [seconds, method, path] or [seconds, method, path, body]
+    asks: Annotated[list[Ask], AfterValidator(by_time)]  # [seconds, method, path] or [seconds, method, path, body]
     port: int = Field(default=80, ge=1, le=65535)
 
     def attach(self, board):
         for when, method, path, *body in self.asks:
-            board.at(round(when * 1_000_000), lambda method=method, path=path, body=body: self.visit(board, method, path, *body))
+            board.at(
+                round(when * 1_000_000),
+                lambda method=method, path=path, body=body: self.visit(board, method, path, *body),
+            )
 
     def visit(self, board, method: str, path: str, body: str | None = None) -> None:
         browser = Browser(path)

@@ -14,9 +14,21 @@ from pipeline.board.devices._net import number, split_message
 from pipeline.board.hardware.sockets import Peer
 from pipeline.core.schema import Text
 
-MAX_REQUEST = 64 << 10      # bytes; who sends more is hung up on
-REASONS = {200: "OK", 201: "Created", 204: "No Content", 301: "Moved Permanently", 302: "Found", 400: "Bad Request", 401: "Unauthorized",
-           403: "Forbidden", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable"}
+MAX_REQUEST = 64 << 10  # bytes; who sends more is hung up on
+REASONS = {
+    200: "OK",
+    201: "Created",
+    204: "No Content",
+    301: "Moved Permanently",
+    302: "Found",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
 
 
 class Site:
@@ -50,14 +62,21 @@ class Visit(Peer):
             self.board.note("net", "request", (method, self.site.base + path, body[:length].decode("utf-8", "replace")))
             route = self.site.find(path)
             if route:
-                self.answer(route.status, route.text, {"Content-Type": route.kind, **route.headers}, head=method == "HEAD")
+                self.answer(
+                    route.status, route.text, {"Content-Type": route.kind, **route.headers}, head=method == "HEAD"
+                )
             else:
                 self.answer(404, "not found")
 
     def answer(self, status: int, text: str, headers: dict[str, str] | None = None, head: bool = False):
         self.done, body = True, text.encode()
         lines = {"Content-Type": "text/plain", "Content-Length": len(body), "Connection": "close", **(headers or {})}
-        said = [f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}", *(f"{name}: {value}" for name, value in lines.items()), "", ""]
+        said = [
+            f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}",
+            *(f"{name}: {value}" for name, value in lines.items()),
+            "",
+            "",
+        ]
         self.send("\r\n".join(said).encode() + (b"" if head else body))
         self.close()
 
@@ -65,11 +84,13 @@ class Visit(Peer):
 class HttpServer(Device):
     url: Annotated[str, Field(pattern=r"^https?://[^/\s]+(/\S*)?$")]
     status: int = Field(default=200, ge=100, le=599)
-    body: str | dict[str, Any] | list[Any] = ""         # keys and lists are answered as JSON
-    type: Text | None = None                            # of its content; left out: by the body
+    body: str | dict[str, Any] | list[Any] = ""  # keys and lists are answered as JSON
+    type: Text | None = None  # of its content; left out: by the body
     headers: dict[str, str] = Field(default_factory=dict)
-    at: float = Field(default=0, ge=0)                  # from when it answers so, seconds
-    until: float | None = Field(default=None, ge=0)     # when it stops; a server without any answer left refuses connections
+    at: float = Field(default=0, ge=0)  # from when it answers so, seconds
+    until: float | None = Field(
+        default=None, ge=0
+    )  # when it stops; a server without any answer left refuses connections
 
     @property
     def text(self) -> str:

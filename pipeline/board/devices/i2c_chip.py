@@ -12,7 +12,7 @@ from pipeline.board.hardware.i2c import ADDRESSES, Target
 
 class I2CChip(I2CDevice):
     address: Annotated[int, Field(ge=ADDRESSES[0], le=ADDRESSES[-1])]
-    plugged: Annotated[Signal, AfterValidator(within(0, 1))] = 1.0      # 1 while it is on the bus
+    plugged: Annotated[Signal, AfterValidator(within(0, 1))] = 1.0  # 1 while it is on the bus
 
     def attach(self, board):
         self.connect(board, Chip(board, self.address, over_time(self.plugged)))

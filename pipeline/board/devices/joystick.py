@@ -12,8 +12,8 @@ class Joystick(Device):
     x: Pin
     y: Pin
     button: Pin | None = None
-    right: Share = 0.5      # x: 0 left, 1 right
-    up: Share = 0.5         # y: 0 down, 1 up
+    right: Share = 0.5  # x: 0 left, 1 right
+    up: Share = 0.5  # y: 0 down, 1 up
     pressed: Times = Field(default=[])
 
     def pins(self):

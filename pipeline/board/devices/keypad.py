@@ -11,7 +11,7 @@ from pipeline.board.boards import Pin
 from pipeline.board.devices import Device, in_order, pair
 
 KEYS = ["123A", "456B", "789C", "*0#D"]
-Press = Annotated[tuple[float, float | str], Field(strict=False), BeforeValidator(pair)]        # [time, key]
+Press = Annotated[tuple[float, float | str], Field(strict=False), BeforeValidator(pair)]  # [time, key]
 
 
 def name(key: float | str) -> str:
@@ -22,20 +22,29 @@ def name(key: float | str) -> str:
 class Keypad(Device):
     rows: Annotated[list[Pin], Field(min_length=1)]
     columns: Annotated[list[Pin], Field(min_length=1)]
-    keys: list[str] = KEYS                                  # a text for each row; three columns have no letters
+    keys: list[str] = KEYS  # a text for each row; three columns have no letters
     pressed: Annotated[list[Press], AfterValidator(in_order)]
     hold: float = Field(default=0.2, gt=0, alias="for")
 
     def pins(self):
-        return {f"{what}.{number}": pin for what in ("rows", "columns") for number, pin in enumerate(getattr(self, what))}
+        return {
+            f"{what}.{number}": pin for what in ("rows", "columns") for number, pin in enumerate(getattr(self, what))
+        }
 
     def places(self) -> dict[str, tuple[int, int]]:
         """Key -> its row and column."""
-        return {key: (row, column) for row, text in enumerate(self.keys[:len(self.rows)]) for column, key in enumerate(text[:len(self.columns)])}
+        return {
+            key: (row, column)
+            for row, text in enumerate(self.keys[: len(self.rows)])
+            for column, key in enumerate(text[: len(self.columns)])
+        }
 
     def rules(self):
         known = self.places()
-        return [(name(key) in known, f"pressed: there is no key {name(key)}; there are {' '.join(known)}") for _, key in self.pressed]
+        return [
+            (name(key) in known, f"pressed: there is no key {name(key)}; there are {' '.join(known)}")
+            for _, key in self.pressed
+        ]
 
     def attach(self, board):
         rows, columns = ([board.gpio.pin(board.spec.pin(pin)) for pin in each] for each in (self.rows, self.columns))

@@ -12,27 +12,36 @@ from pipeline.board.devices import Pin
 from pipeline.board.devices._i2c import I2CDevice
 from pipeline.board.hardware.i2c import Target
 
-QUIET = 20_000                              # microseconds after which a text counts as written
-RS, READ, ENABLE, BACKLIGHT = 1, 2, 4, 8    # of the backpack's byte; the other four bits are data
+QUIET = 20_000  # microseconds after which a text counts as written
+RS, READ, ENABLE, BACKLIGHT = 1, 2, 4, 8  # of the backpack's byte; the other four bits are data
 SIGNS = {0x5C: "¥", 0x7E: "→", 0x7F: "←", 0xDF: "°", 0xE1: "ä", 0xE4: "µ", 0xEF: "ö", 0xF4: "Ω", 0xF5: "ü", 0xFF: "█"}
-OWN = "?"                                   # one that the program drew itself, and all others
+OWN = "?"  # one that the program drew itself, and all others
 
 
 class Lcd1602(I2CDevice):
     address: Annotated[int, Field(ge=0x20, le=0x3F)] = 0x27
     columns: Literal[16, 20] = 16
     rows: Literal[2, 4] = 2
-    rs: Pin | None = None                   # without a backpack: the pins of RS, E and D4 to D7
+    rs: Pin | None = None  # without a backpack: the pins of RS, E and D4 to D7
     enable: Pin | None = None
     data: Annotated[list[Pin], Field(min_length=4, max_length=4)] | None = None
 
     def pins(self):
-        wired = [("rs", self.rs), ("enable", self.enable), *((f"data {n}", pin) for n, pin in enumerate(self.data or ()))]
+        wired = [
+            ("rs", self.rs),
+            ("enable", self.enable),
+            *((f"data {n}", pin) for n, pin in enumerate(self.data or ())),
+        ]
         return super().pins() | {name: pin for name, pin in wired if pin is not None}
 
     def rules(self):
         given = [self.rs, self.enable, self.data]
-        return [(all(each is None for each in given) or None not in given, "rs: without a backpack it needs rs, enable and data: [D4, D5, D6, D7]")]
+        return [
+            (
+                all(each is None for each in given) or None not in given,
+                "rs: without a backpack it needs rs, enable and data: [D4, D5, D6, D7]",
+            )
+        ]
 
     def attach(self, board):
         panel = Panel(board, self.columns, self.rows)
@@ -53,16 +62,16 @@ class Panel:
 
     def __init__(self, board, columns: int, rows: int):
         self.board, self.columns = board, columns
-        self.starts = (0x00, 0x40, columns, 0x40 + columns)[:rows]      # of each row in memory
+        self.starts = (0x00, 0x40, columns, 0x40 + columns)[:rows]  # of each row in memory
         self.memory = bytearray(b" " * 0x80)
         self.at, self.step, self.shift = 0, 1, 0
-        self.drawing = self.on = False          # whether data are a character's own dots
+        self.drawing = self.on = False  # whether data are a character's own dots
         self.four_bits, self.high = False, None
         self.shown = ("",) * rows
         self.written = 0
 
     def nibble(self, rs: int, value: int) -> None:
-        if not self.four_bits:                  # the lines of the lower half hang in the air
+        if not self.four_bits:  # the lines of the lower half hang in the air
             self.byte(rs, value << 4)
         elif self.high is None:
             self.high = value
@@ -75,7 +84,7 @@ class Panel:
             if not self.drawing:
                 self.memory[self.at] = value
                 self.at = (self.at + self.step) & 0x7F
-                if self.at in (0x28, 0x68):     # a line has 40 places
+                if self.at in (0x28, 0x68):  # a line has 40 places
                     self.at = 0x40 if self.at == 0x28 else 0x00
         else:
             self.command(value)
@@ -135,4 +144,4 @@ class Backpack(Target):
             self.panel.board.note("device", "lcd1602", ("backlight", light))
 
     def read(self, count):
-        return bytes([self.lines & 0x0F]) * count       # never busy
+        return bytes([self.lines & 0x0F]) * count  # never busy

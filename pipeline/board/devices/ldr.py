@@ -6,7 +6,7 @@ from pipeline.board.devices._analog import SUPPLY, AnalogSensor, Share, put
 
 
 class Ldr(AnalogSensor):
-    light: Share            # 0 dark, 1 as bright as it can tell
+    light: Share  # 0 dark, 1 as bright as it can tell
     to: Literal["3V3", "ground"] = "3V3"
 
     def attach(self, board):

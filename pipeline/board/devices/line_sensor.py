@@ -20,15 +20,22 @@ Sees = Annotated[tuple[float, list[float]], Field(strict=False), BeforeValidator
 
 class LineSensor(Device):
     pins_: Annotated[list[Pin], Field(alias="pins", min_length=1)]
-    sees: Annotated[list[Sees], AfterValidator(in_order), Field(min_length=1)]  # [time, [left, ..., right]], each from 0, no line, to 1
+    sees: Annotated[
+        list[Sees], AfterValidator(in_order), Field(min_length=1)
+    ]  # [time, [left, ..., right]], each from 0, no line, to 1
     analog: bool = False
-    inverted: bool = False                                  # low, or no voltage, over the line
+    inverted: bool = False  # low, or no voltage, over the line
 
     def pins(self):
         return {f"pins.{number}": pin for number, pin in enumerate(self.pins_)}
 
     def rules(self):
-        return [(all(len(values) == len(self.pins_) for _, values in self.sees), f"sees: each step needs {len(self.pins_)} values, one a pin")]
+        return [
+            (
+                all(len(values) == len(self.pins_) for _, values in self.sees),
+                f"sees: each step needs {len(self.pins_)} values, one a pin",
+            )
+        ]
 
     def attach(self, board):
         for number, pin in enumerate(self.pins_):
@@ -38,4 +45,6 @@ class LineSensor(Device):
                 continue
             name = board.spec.pin(pin)
             for time, value in signal:
-                board.at(round(time * 1_000_000), lambda name=name, level=int(value >= 0.5): board.gpio.drive(name, level))
+                board.at(
+                    round(time * 1_000_000), lambda name=name, level=int(value >= 0.5): board.gpio.drive(name, level)
+                )

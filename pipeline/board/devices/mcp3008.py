@@ -14,8 +14,8 @@ Volts = Annotated[Signal, AfterValidator(within(0, REFERENCE))]
 
 
 class Mcp3008(Device):
-    select: Pin | None = None       # its chip select; left out: it is tied low
-    inputs: Annotated[dict[str, Volts], Field(min_length=1)]    # "0" to "7" -> volts
+    select: Pin | None = None  # its chip select; left out: it is tied low
+    inputs: Annotated[dict[str, Volts], Field(min_length=1)]  # "0" to "7" -> volts
 
     def pins(self):
         return {"select": self.select}
@@ -26,7 +26,9 @@ class Mcp3008(Device):
 
     def attach(self, board):
         select = None if self.select is None else board.spec.pin(self.select)
-        board.spi.attach(Chip(board, {int(name): over_time(signal) for name, signal in self.inputs.items()}), select, {})
+        board.spi.attach(
+            Chip(board, {int(name): over_time(signal) for name, signal in self.inputs.items()}), select, {}
+        )
 
 
 class Chip(Target):
@@ -34,7 +36,7 @@ class Chip(Target):
 
     def __init__(self, board, inputs):
         self.board, self.inputs = board, inputs
-        self.asked: list[int] = []          # the bits from the first 1 on
+        self.asked: list[int] = []  # the bits from the first 1 on
 
     def select(self):
         self.asked = []
@@ -53,7 +55,7 @@ class Chip(Target):
         for byte in data:
             answer = 0
             for n in range(7, -1, -1):
-                place = len(self.asked) - 7         # of the ten bits, once the question and the pause are over
+                place = len(self.asked) - 7  # of the ten bits, once the question and the pause are over
                 answer = answer << 1 | (self.value() >> 9 - place & 1 if 0 <= place < 10 else 0)
                 if (self.asked or byte >> n & 1) and len(self.asked) < 17:
                     self.asked.append(byte >> n & 1)

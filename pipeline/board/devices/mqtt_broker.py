@@ -14,7 +14,7 @@ from pipeline.board.hardware.sockets import Peer
 from pipeline.core.schema import Text
 
 CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PING, DISCONNECT = 1, 3, 8, 10, 12, 14
-MAX_PACKET = 64 << 10       # bytes
+MAX_PACKET = 64 << 10  # bytes
 BAD_LOGIN = 5
 
 Message = Annotated[tuple[float, Text, str], Field(strict=False)]
@@ -24,7 +24,7 @@ def fits(topic: str, pattern: str) -> bool:
     """Whether a subscription takes a topic: + is any one level, # at the end all that follow."""
     levels, wanted = topic.split("/"), pattern.split("/")
     if wanted[-1] == "#":
-        wanted, levels = wanted[:-1], levels[:len(wanted) - 1]
+        wanted, levels = wanted[:-1], levels[: len(wanted) - 1]
     return len(levels) == len(wanted) and all(want in ("+", level) for level, want in zip(levels, wanted, strict=True))
 
 
@@ -45,7 +45,7 @@ def text(data: bytes) -> str:
 
 def packet(first: int, body: bytes) -> bytes:
     size, length = len(body), b""
-    while True:             # seven bits a byte, the lowest first; the eighth says that more follow
+    while True:  # seven bits a byte, the lowest first; the eighth says that more follow
         size, low = divmod(size, 128)
         length += bytes([low | 128 * bool(size)])
         if not size:
@@ -59,7 +59,7 @@ def split_packet(data: bytes) -> tuple[int, bytes, bytes] | None:
         size |= (byte & 127) << 7 * number
         if byte < 128:
             start = 2 + number
-            return (data[0], data[start:start + size], data[start + size:]) if len(data) >= start + size else None
+            return (data[0], data[start : start + size], data[start + size :]) if len(data) >= start + size else None
     return None
 
 
@@ -95,10 +95,10 @@ class Session(Peer):
         if kind == CONNECT:
             self.connect(body)
         elif self not in self.sessions:
-            self.close()                                # whoever does not say who it is first is not listened to
+            self.close()  # whoever does not say who it is first is not listened to
         elif kind == PUBLISH:
             topic, rest = take(body)
-            if first & 6:                               # QoS 1 and 2 have a number
+            if first & 6:  # QoS 1 and 2 have a number
                 self.send(packet(0x40, rest[:2]))
                 rest = rest[2:]
             self.board.note("net", "publish", (text(topic), text(rest)))
@@ -124,8 +124,8 @@ class Session(Peer):
             self.closed(lost=False)
 
     def connect(self, body: bytes) -> None:
-        _, rest = take(body)                            # the protocol's name
-        flags, (_, rest) = rest[1], take(rest[4:])      # the client's
+        _, rest = take(body)  # the protocol's name
+        flags, (_, rest) = rest[1], take(rest[4:])  # the client's
         if flags & 4:
             topic, rest = take(rest)
             payload, rest = take(rest)
@@ -153,13 +153,18 @@ class Session(Peer):
 class MqttBroker(Device):
     host: Text
     port: int = Field(default=1883, ge=1, le=65535)
-    user: Text | None = None                                            # left out: anybody may connect
+    user: Text | None = None  # left out: anybody may connect
     password: str | None = None
-    messages: Annotated[list[Message], AfterValidator(by_time)] = Field(default_factory=list)      # [seconds, topic, payload] of others
+    messages: Annotated[list[Message], AfterValidator(by_time)] = Field(
+        default_factory=list
+    )  # [seconds, topic, payload] of others
 
     def attach(self, board):
         sessions: list[Session] = []
         kept: dict[str, bytes] = {}
         board.sockets.serve(self.host, self.port, self, lambda: Session(self, sessions, kept), tls=self.port == 8883)
         for when, topic, payload in self.messages:
-            board.at(round(when * 1_000_000), lambda topic=topic, payload=payload: [each.deliver(topic, payload.encode()) for each in sessions])
+            board.at(
+                round(when * 1_000_000),
+                lambda topic=topic, payload=payload: [each.deliver(topic, payload.encode()) for each in sessions],
+            )

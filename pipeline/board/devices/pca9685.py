@@ -11,7 +11,7 @@ from pipeline.board.devices._i2c import I2CDevice, Registers
 
 MODE1, MODE2, ALL_CALL, CHANNELS, ALL, PRESCALE = 0x00, 0x01, 0x05, 0x06, 0xFA, 0xFE
 RESTART, COUNT_ON, SLEEP, HEARS_ALL_CALL = 0x80, 0x20, 0x10, 0x01
-FULL = 0x10             # in the high byte of on or off: always
+FULL = 0x10  # in the high byte of on or off: always
 OSCILLATOR = 25_000_000
 COUNT = 16
 LED = range(CHANNELS, CHANNELS + 4 * COUNT)
@@ -27,11 +27,13 @@ class Pca9685(I2CDevice):
 class Chip(Registers):
     def __init__(self, board, address):
         super().__init__(board, address, {MODE1: SLEEP | HEARS_ALL_CALL, MODE2: 0x04, ALL_CALL: 0xE0, PRESCALE: 0x1E})
-        self.held |= {register: FULL if register % 4 == 1 else 0 for register in LED}      # every channel fully off
+        self.held |= {register: FULL if register % 4 == 1 else 0 for register in LED}  # every channel fully off
         self.out = [(self.frequency(), 0.0)] * COUNT
 
     def hears(self, address):
-        return address == self.address or (bool(self.held[MODE1] & HEARS_ALL_CALL) and address == self.held[ALL_CALL] >> 1)
+        return address == self.address or (
+            bool(self.held[MODE1] & HEARS_ALL_CALL) and address == self.held[ALL_CALL] >> 1
+        )
 
     def frequency(self) -> float:
         return round(OSCILLATOR / 4096 / (self.held[PRESCALE] + 1), 2)
@@ -54,7 +56,7 @@ class Chip(Registers):
         running = any(duty for _, duty in self.out)
         super().write(data)
         if self.held[MODE1] & SLEEP and running:
-            self.held[MODE1] |= RESTART         # its channels wait to be restarted
+            self.held[MODE1] |= RESTART  # its channels wait to be restarted
         for channel in range(COUNT):
             now = (self.frequency(), round(self.duty(channel), 5))
             if now != self.out[channel]:
@@ -72,12 +74,12 @@ class Chip(Registers):
         elif register in LED:
             self.held[register] = value
             if not self.held[MODE1] & SLEEP:
-                self.held[MODE1] &= ~RESTART    # a new value starts the channels too
+                self.held[MODE1] &= ~RESTART  # a new value starts the channels too
         elif register == MODE1:
             waits = self.held[MODE1] & RESTART and not (value & RESTART and not value & SLEEP)
             self.held[MODE1] = value & ~RESTART | (RESTART if waits else 0)
         elif register == PRESCALE:
-            if self.held[MODE1] & SLEEP:        # it only takes it asleep
+            if self.held[MODE1] & SLEEP:  # it only takes it asleep
                 self.held[PRESCALE] = max(3, value)
         else:
             self.held[register] = value

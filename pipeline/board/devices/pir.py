@@ -8,8 +8,8 @@ from pipeline.board.devices import Device, Times
 
 class Pir(Device):
     pin: Pin
-    motion: Times                                           # when, seconds
-    hold: float = Field(default=1.0, gt=0, alias="for")     # how long it stays high
+    motion: Times  # when, seconds
+    hold: float = Field(default=1.0, gt=0, alias="for")  # how long it stays high
 
     def pins(self):
         return {"pin": self.pin}

@@ -22,4 +22,5 @@ class Relay(Device):
             if (level == closing) != closed:
                 closed = not closed
                 board.note("device", f"relay {pin}", closed)
+
         board.gpio.watch(pin, changed)

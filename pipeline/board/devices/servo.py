@@ -3,8 +3,8 @@
 from pipeline.board.boards import Pin
 from pipeline.board.devices import Device
 
-LOWEST, HIGHEST = 40, 400           # hertz; at others it does not move
-SHORTEST, LONGEST = 400, 2_600      # microseconds; the ends are not made to the microsecond
+LOWEST, HIGHEST = 40, 400  # hertz; at others it does not move
+SHORTEST, LONGEST = 400, 2_600  # microseconds; the ends are not made to the microsecond
 
 
 class Servo(Device):
@@ -35,4 +35,5 @@ class Servo(Device):
                 rose = board.now
             elif level == 0:
                 pulse(board.now - rose)
+
         board.gpio.watch(pin, changed)

@@ -20,12 +20,12 @@ Hex = Annotated[str, AfterValidator(digits)]
 
 
 class SpiPeer(Device):
-    select: Pin | None = None           # its chip select; left out: it always listens
-    sck: Pin | None = None              # the board's pins that its wires go to; left out: whichever the program takes
+    select: Pin | None = None  # its chip select; left out: it always listens
+    sck: Pin | None = None  # the board's pins that its wires go to; left out: whichever the program takes
     mosi: Pin | None = None
     miso: Pin | None = None
-    answers: dict[Hex, Hex] = Field(default={})     # what it was sent since it was selected -> what it then sends
-    echo: bool = False                  # sends back each byte at once, as a wire from MOSI to MISO does
+    answers: dict[Hex, Hex] = Field(default={})  # what it was sent since it was selected -> what it then sends
+    echo: bool = False  # sends back each byte at once, as a wire from MOSI to MISO does
 
     def pins(self):
         return {name: pin for name in ("select", "sck", "mosi", "miso") if (pin := getattr(self, name)) is not None}
@@ -39,7 +39,7 @@ class SpiPeer(Device):
 class Chip(Target):
     def __init__(self, script: SpiPeer):
         self.answers = {bytes.fromhex(question): bytes.fromhex(answer) for question, answer in script.answers.items()}
-        self.echo, self.remembers = script.echo, max(map(len, self.answers), default=0) + 1     # more than any question
+        self.echo, self.remembers = script.echo, max(map(len, self.answers), default=0) + 1  # more than any question
         self.heard, self.sends = b"", b""
 
     def select(self):
@@ -52,6 +52,6 @@ class Chip(Target):
         for byte in data:
             back += self.sends[:1] or b"\0"
             self.sends = self.sends[1:]
-            self.heard = (self.heard + bytes([byte]))[:self.remembers]
+            self.heard = (self.heard + bytes([byte]))[: self.remembers]
             self.sends = self.answers.get(self.heard, self.sends)
         return bytes(back)

@@ -15,33 +15,58 @@ from pipeline.board.hardware.i2c import Target
 from pipeline.board.hardware.spi import Target as SpiTarget
 
 COLUMNS, PAGES = 128, 8
-QUIET = 10_000                          # microseconds without data after which a picture counts as done
-DATA, ONE = 0x40, 0x80                  # of a control byte: data follow, not commands; one byte only, then the next control byte
+QUIET = 10_000  # microseconds without data after which a picture counts as done
+DATA, ONE = 0x40, 0x80  # of a control byte: data follow, not commands; one byte only, then the next control byte
 # how many bytes follow a command
-ARGUMENTS = {0x20: 1, 0x21: 2, 0x22: 2, 0x26: 6, 0x27: 6, 0x29: 5, 0x2A: 5, 0x81: 1, 0x8D: 1, 0xA3: 2, 0xA8: 1, 0xD3: 1, 0xD5: 1, 0xD9: 1,
-             0xDA: 1, 0xDB: 1}
+ARGUMENTS = {
+    0x20: 1,
+    0x21: 2,
+    0x22: 2,
+    0x26: 6,
+    0x27: 6,
+    0x29: 5,
+    0x2A: 5,
+    0x81: 1,
+    0x8D: 1,
+    0xA3: 2,
+    0xA8: 1,
+    0xD3: 1,
+    0xD5: 1,
+    0xD9: 1,
+    0xDA: 1,
+    0xDB: 1,
+}
 
 
 class Ssd1306(I2CDevice):
     address: Literal[0x3C, 0x3D] = 0x3C
     width: Literal[64, 72, 96, 128] = 128
     height: Literal[16, 32, 40, 48, 64] = 64
-    dc: Pin | None = None               # over SPI: the pin that tells data from commands
-    cs: Pin | None = None               # and the one that selects the display; left out: it is tied low
+    dc: Pin | None = None  # over SPI: the pin that tells data from commands
+    cs: Pin | None = None  # and the one that selects the display; left out: it is tied low
 
     def pins(self):
         return super().pins() | {name: pin for name, pin in (("dc", self.dc), ("cs", self.cs)) if pin is not None}
 
     def rules(self):
-        return [(self.cs is None or self.dc is not None, "cs: a display over SPI needs dc as well, the pin that tells data from commands")]
+        return [
+            (
+                self.cs is None or self.dc is not None,
+                "cs: a display over SPI needs dc as well, the pin that tells data from commands",
+            )
+        ]
 
     def attach(self, board):
-        glyphs()                        # asks the interpreter, which has another program to run afterwards
+        glyphs()  # asks the interpreter, which has another program to run afterwards
         panel = Panel(board, self.width, self.height)
         if self.dc is None:
             self.connect(board, OnI2C(panel, self.address))
         else:
-            board.spi.attach(OnSpi(panel, board.gpio.pin(board.spec.pin(self.dc))), None if self.cs is None else board.spec.pin(self.cs), {})
+            board.spi.attach(
+                OnSpi(panel, board.gpio.pin(board.spec.pin(self.dc))),
+                None if self.cs is None else board.spec.pin(self.cs),
+                {},
+            )
 
 
 class Panel:
@@ -50,15 +75,15 @@ class Panel:
     def __init__(self, board, width: int, height: int):
         self.board, self.width, self.height = board, width, height
         self.memory = [bytearray(COLUMNS) for _ in range(PAGES)]
-        self.pending = b""              # a command whose bytes are not all there
-        self.mode = 2                   # 0: along the page, then the next; 1: down, then the next column; 2: along one page
+        self.pending = b""  # a command whose bytes are not all there
+        self.mode = 2  # 0: along the page, then the next; 1: down, then the next column; 2: along one page
         self.columns, self.pages = (0, COLUMNS - 1), (0, PAGES - 1)
         self.column = self.page = 0
         self.first_row = 0
         self.on = self.pump = self.inverted = self.mirrored_columns = self.mirrored_rows = False
         self.all_on = False
         self.shown: tuple | None = None
-        self.written = 0                # how often data came
+        self.written = 0  # how often data came
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -120,8 +145,8 @@ class Panel:
         done = False
         while data:
             last = self.columns[1] if self.mode == 0 and self.column <= self.columns[1] else COLUMNS - 1
-            part, data = data[:last + 1 - self.column], data[last + 1 - self.column:]
-            self.memory[self.page][self.column:self.column + len(part)] = part
+            part, data = data[: last + 1 - self.column], data[last + 1 - self.column :]
+            self.memory[self.page][self.column : self.column + len(part)] = part
             self.column += len(part)
             if self.column > last:
                 self.column = self.columns[0] if self.mode == 0 else 0
@@ -151,7 +176,11 @@ class Panel:
             self.shown = picture
             self.board.note("display", "ssd1306", read([0] * self.width if self.all_on else list(picture), self.height))
             lit = [(1 << self.height) - 1] * self.width if self.all_on else picture
-            self.board.note("picture", "ssd1306", (self.height, b"".join(column.to_bytes(self.height // 8, "little") for column in lit)))
+            self.board.note(
+                "picture",
+                "ssd1306",
+                (self.height, b"".join(column.to_bytes(self.height // 8, "little") for column in lit)),
+            )
 
     def picture(self) -> tuple[int, ...]:
         """The columns of the glass. A module may be mounted either way up, so only a mirror image is turned: it cannot be read."""
@@ -161,7 +190,7 @@ class Panel:
         columns = [int.from_bytes(column, "little") for column in zip(*self.memory, strict=True)]
         if self.first_row:
             columns = [(column >> self.first_row | column << 64 - self.first_row) & (1 << 64) - 1 for column in columns]
-        columns = [column & (1 << self.height) - 1 for column in columns[left:left + self.width]]
+        columns = [column & (1 << self.height) - 1 for column in columns[left : left + self.width]]
         return tuple(columns[::-1] if self.mirrored_columns != self.mirrored_rows else columns)
 
 
@@ -179,7 +208,7 @@ class OnI2C(Target):
             (self.panel.data if control & DATA else self.panel.command)(part)
 
     def read(self, count):
-        return bytes([0 if self.panel.on else 0x40]) * count       # its status
+        return bytes([0 if self.panel.on else 0x40]) * count  # its status
 
 
 class OnSpi(SpiTarget):

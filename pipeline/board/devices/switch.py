@@ -8,7 +8,7 @@ from pipeline.board.devices import Device, Signal, steps
 
 class Switch(Device):
     pin: Pin
-    closed: Signal          # 0 open, 1 closed
+    closed: Signal  # 0 open, 1 closed
     to: Literal["ground", "3V3"] = "ground"
 
     def pins(self):

@@ -8,8 +8,8 @@ from pipeline.board.devices import Device, Times
 
 class Touch(Device):
     pin: Pin
-    touched: Times                                          # when, seconds
-    hold: float = Field(default=0.3, gt=0, alias="for")     # how long each time
+    touched: Times  # when, seconds
+    hold: float = Field(default=0.3, gt=0, alias="for")  # how long each time
 
     def pins(self):
         return {"pin": self.pin}

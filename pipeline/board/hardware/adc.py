@@ -7,10 +7,10 @@ converters have no noise, and the ESP32's is straight to its end; the real one b
 from pipeline.board.board import Board, Refused
 from pipeline.board.boards import Pin as PinName
 
-REFERENCE = 3.3                     # volts
-TEMPERATURE = "temperature"         # the pin that the board's file gives the sensor's channel
+REFERENCE = 3.3  # volts
+TEMPERATURE = "temperature"  # the pin that the board's file gives the sensor's channel
 BITS = range(9, 13)
-FULL_SCALE = (0.95, 1.25, 1.75, REFERENCE)      # volts, by the ESP32's attenuation: 0, 2.5, 6 and 11 dB
+FULL_SCALE = (0.95, 1.25, 1.75, REFERENCE)  # volts, by the ESP32's attenuation: 0, 2.5, 6 and 11 dB
 DAC = (25, 26)
 
 
@@ -21,10 +21,18 @@ class Peripheral:
         self.volts: dict[PinName, float] = {}
         self.seen: dict[PinName, int] = {}
         self.attenuation: dict[PinName, int] = {}
-        self.bits: dict[bool, int] = {}             # of the ESP32's two blocks
-        self.operations = {"adc.new": self._new, "adc.u16": self._u16, "adc.read": self._read, "adc.uv": self._microvolts,
-                           "adc.atten": self._attenuate, "adc.width": self._width, "celsius": lambda _: str(round(self.celsius)),
-                           "dac.new": self._dac, "dac.write": self._write}
+        self.bits: dict[bool, int] = {}  # of the ESP32's two blocks
+        self.operations = {
+            "adc.new": self._new,
+            "adc.u16": self._u16,
+            "adc.read": self._read,
+            "adc.uv": self._microvolts,
+            "adc.atten": self._attenuate,
+            "adc.width": self._width,
+            "celsius": lambda _: str(round(self.celsius)),
+            "dac.new": self._dac,
+            "dac.write": self._write,
+        }
 
     def drive(self, name: PinName, volts: float) -> None:
         """A device puts so many volts on the pin; read digitally, half of what the board runs on is high."""
@@ -36,7 +44,7 @@ class Peripheral:
     def measure(self, name: PinName) -> float:
         """The volts on a pin now."""
         if name == TEMPERATURE:
-            return 0.706 - (self.celsius - 27) * 0.001721           # RP2040 data sheet, 4.9.5
+            return 0.706 - (self.celsius - 27) * 0.001721  # RP2040 data sheet, 4.9.5
         pin = self.board.gpio.pin(name)
         if name in self.volts and pin.output() is None:
             return self.volts[name]
@@ -89,7 +97,7 @@ class Peripheral:
 
     def _microvolts(self, arguments: str) -> str:
         _, volts, full = self._sample(arguments)
-        return str(round(min(volts, full) * 1000) * 1000)       # the calibration knows whole millivolts
+        return str(round(min(volts, full) * 1000) * 1000)  # the calibration knows whole millivolts
 
     def _attenuate(self, arguments: str) -> None:
         name, _, attenuation = arguments.partition(",")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pipeline.board.board import Board, Refused
 from pipeline.board.boards import Pin as PinName
 
-START, BITS = 268_000, 5_000        # microseconds: of the start signal as MicroPython gives it, and of the answer
+START, BITS = 268_000, 5_000  # microseconds: of the start signal as MicroPython gives it, and of the answer
 
 
 class Peripheral:

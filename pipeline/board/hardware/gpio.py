@@ -16,15 +16,15 @@ OUTPUTS = ("out", "od")
 @dataclass
 class Pin:
     name: PinName
-    mode: str = ""              # "in", "out", "od" (open drain), "alt" (belongs to another peripheral), "" before it was set up
+    mode: str = ""  # "in", "out", "od" (open drain), "alt" (belongs to another peripheral), "" before it was set up
     pull: str = "none"
     out: int = 0
-    pulses: int | None = None   # under PWM: the level that it has for most of the time
-    device: int | None = None   # what a device drives
-    edges: str = ""             # the edges that interrupt: f, r
-    last: str = ""              # the edge of the last interrupt
-    seen: int | None = None     # the level that the program last read
-    scanned: bool = False       # so often, as a keypad's lines are, that its edges are no news and fill no log
+    pulses: int | None = None  # under PWM: the level that it has for most of the time
+    device: int | None = None  # what a device drives
+    edges: str = ""  # the edges that interrupt: f, r
+    last: str = ""  # the edge of the last interrupt
+    seen: int | None = None  # the level that the program last read
+    scanned: bool = False  # so often, as a keypad's lines are, that its edges are no news and fill no log
     watchers: list[Watcher] = field(default_factory=list)
 
     def output(self) -> int | None:
@@ -48,17 +48,28 @@ class Peripheral:
     def __init__(self, board: Board):
         self.board = board
         self.pins: dict[PinName, Pin] = {}
-        self.named: dict[str, Pin] = {}     # by what a program called them
-        self.operations = {"pin": self._pin, "pin.init": self._init, "pin.mode": lambda n: self.of(n).mode, "pin.pull": lambda n: self.of(n).pull,
-                           "pin.show": self._show, "pin.irq": self._irq, "pin.flags": lambda n: self.of(n).last,
-                           "read": self._read, "write": self._write, "toggle": self._toggle}
+        self.named: dict[str, Pin] = {}  # by what a program called them
+        self.operations = {
+            "pin": self._pin,
+            "pin.init": self._init,
+            "pin.mode": lambda n: self.of(n).mode,
+            "pin.pull": lambda n: self.of(n).pull,
+            "pin.show": self._show,
+            "pin.irq": self._irq,
+            "pin.flags": lambda n: self.of(n).last,
+            "read": self._read,
+            "write": self._write,
+            "toggle": self._toggle,
+        }
 
     # --- for devices and the other peripherals ------------------------------------------------------------------------
 
     def pin(self, name: PinName) -> Pin:
         """The pin of a canonical name."""
         if name not in self.pins:
-            self.pins[name] = Pin(name, pull="down" if self.board.spec.port == "rp2" and isinstance(name, int) else "none")
+            self.pins[name] = Pin(
+                name, pull="down" if self.board.spec.port == "rp2" and isinstance(name, int) else "none"
+            )
         return self.pins[name]
 
     def drive(self, name: PinName, level: int | None, logged: bool = True) -> None:
@@ -129,7 +140,7 @@ class Peripheral:
         if mode != "-":
             self.board.pwm.release(pin.name)
             new["mode"] = mode
-        if pull != "-" or rp2:                          # an rp2 takes the pull away where none is asked for
+        if pull != "-" or rp2:  # an rp2 takes the pull away where none is asked for
             new["pull"] = "none" if pull == "-" else pull
         if value != "-" and (mode in OUTPUTS or not rp2):
             new["out"] = int(value)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pipeline.board.board import Board, Refused
 from pipeline.board.boards import Pin as PinName
 
-OVERHEAD = 50           # microseconds that MicroPython takes for a transfer besides its bits
-ANSWER = 2_000          # bytes that fit into an answer; the rest is asked for
-POLLED = 20_000         # microseconds
-MOST = 1 << 16          # bytes in a transfer
-FASTEST = 5_000_000     # hertz
-CLOCK = 125_000_000     # of the RP2040, which a bus divides by a whole number
+OVERHEAD = 50  # microseconds that MicroPython takes for a transfer besides its bits
+ANSWER = 2_000  # bytes that fit into an answer; the rest is asked for
+POLLED = 20_000  # microseconds
+MOST = 1 << 16  # bytes in a transfer
+FASTEST = 5_000_000  # hertz
+CLOCK = 125_000_000  # of the RP2040, which a bus divides by a whole number
 EIO, ENODEV = 5, 19
 INPUTS = ("miso", "rx", "cts")
 ADDRESSES = range(0x08, 0x78)
@@ -44,7 +44,7 @@ class Bus:
     frequency: int
     timeout: int
     soft: bool
-    open: str = ""              # of a transfer byte by byte: "" none, "address" comes next, "write", "read", "nobody"
+    open: str = ""  # of a transfer byte by byte: "" none, "address" comes next, "write", "read", "nobody"
     target: Target | None = None
     address: int = 0
     written: bytes = b""
@@ -89,10 +89,21 @@ class Peripheral:
         self.buses: dict[str, Bus] = {}
         self.targets: list[tuple[Target, PinName | None, PinName | None]] = []
         self._rest = b""
-        self._asked, self._when = (), 0         # the last read with its answer
-        self.operations = {"i2c.init": self._init, "i2c.soft": self._soft, "i2c.show": self._show, "i2c.scan": self._scan,
-                           "i2c.write": self._write, "i2c.read": self._read, "i2c.mem": self._mem, "i2c.rest": lambda _: self._answer(self._rest),
-                           "i2c.start": self._start, "i2c.stop": self._stop, "i2c.out": self._out, "i2c.in": self._in}
+        self._asked, self._when = (), 0  # the last read with its answer
+        self.operations = {
+            "i2c.init": self._init,
+            "i2c.soft": self._soft,
+            "i2c.show": self._show,
+            "i2c.scan": self._scan,
+            "i2c.write": self._write,
+            "i2c.read": self._read,
+            "i2c.mem": self._mem,
+            "i2c.rest": lambda _: self._answer(self._rest),
+            "i2c.start": self._start,
+            "i2c.stop": self._stop,
+            "i2c.out": self._out,
+            "i2c.in": self._in,
+        }
 
     # --- for devices --------------------------------------------------------------------------------------------------
 
@@ -103,9 +114,15 @@ class Peripheral:
     def find(self, bus: Bus, address: int) -> Target | None:
         """The chip that answers: it hears the address, and the bus is on the pins that it is wired to."""
         if any(self.board.gpio.pin(pin).mode != "alt" for pin in (bus.scl, bus.sda)):
-            return None             # the program has made something else of the pin
-        return next((target for target, scl, sda in self.targets
-                     if scl in (None, bus.scl) and sda in (None, bus.sda) and target.hears(address)), None)
+            return None  # the program has made something else of the pin
+        return next(
+            (
+                target
+                for target, scl, sda in self.targets
+                if scl in (None, bus.scl) and sda in (None, bus.sda) and target.hears(address)
+            ),
+            None,
+        )
 
     # --- setting up ---------------------------------------------------------------------------------------------------
 
@@ -120,7 +137,9 @@ class Peripheral:
         kept = {"scl": str(before.scl), "sda": str(before.sda)} if before else {"scl": "", "sda": ""}
         pins = wires(self.board, f"i2c{number}", {"scl": scl or kept["scl"], "sda": sda or kept["sda"]})
         assert pins["scl"] is not None and pins["sda"] is not None, "each bus of a board has its default pins"
-        self.buses[number] = Bus(number, pins["scl"], pins["sda"], max(1, min(FASTEST, int(frequency))), int(timeout), soft=False)
+        self.buses[number] = Bus(
+            number, pins["scl"], pins["sda"], max(1, min(FASTEST, int(frequency))), int(timeout), soft=False
+        )
         self.board.advance(self.board.now + OVERHEAD)
         return number
 
@@ -131,7 +150,7 @@ class Peripheral:
         pins = wires(self.board, "", {"scl": scl, "sda": sda})
         assert pins["scl"] is not None and pins["sda"] is not None, "both were given"
         key = f"{pins['scl']}/{pins['sda']}"
-        half = max(1, min(500_000, 500_000 // max(1, int(frequency))))      # a bit's, microseconds
+        half = max(1, min(500_000, 500_000 // max(1, int(frequency))))  # a bit's, microseconds
         self.buses[key] = Bus(key, pins["scl"], pins["sda"], 500_000 // half, int(timeout), soft=True)
         self.board.advance(self.board.now + OVERHEAD)
         return key
@@ -243,7 +262,7 @@ class Peripheral:
     def _in(self, arguments: str) -> str:
         key, count = arguments.split(",")
         bus, count = self.buses[key], bytes_wanted(count)
-        if bus.open != "read":          # nobody pulls the line low
+        if bus.open != "read":  # nobody pulls the line low
             self._takes(bus, count - 1)
             return self._answer(b"\xff" * count)
         return self._fetch(bus, bus.address, count)

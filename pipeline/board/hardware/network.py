@@ -9,12 +9,12 @@ from fnmatch import fnmatch
 
 from pipeline.board.board import Board, Refused
 
-JOIN = 1_500_000            # microseconds: to join an access point, or to find that it cannot be done
-RETRY = 1_000_000           # after which an ESP32 tries again by itself
+JOIN = 1_500_000  # microseconds: to join an access point, or to find that it cannot be done
+RETRY = 1_000_000  # after which an ESP32 tries again by itself
 SCAN = 2_000_000
-START = 100_000             # of an interface
+START = 100_000  # of an interface
 ROUND_TRIP = 20_000
-EPERM = 1                   # numbers of OSError, as boards have them
+EPERM = 1  # numbers of OSError, as boards have them
 UNKNOWN_HOST = {"rp2": -2, "esp32": -202}
 NOWHERE = ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
 AT_HOME = ("192.168.1.42", "255.255.255.0", "192.168.1.1", "192.168.1.1")
@@ -25,6 +25,7 @@ NUMERIC = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 @dataclass(eq=False)
 class AccessPoint:
     """One that the board can see while it is `there`; with password "" it is open."""
+
     ssid: str
     password: str
     there: bool = False
@@ -32,7 +33,7 @@ class AccessPoint:
 
 @dataclass
 class Interface:
-    address: tuple[str, ...]        # its own, mask, gateway, name server
+    address: tuple[str, ...]  # its own, mask, gateway, name server
     settings: dict[str, str]
     active: bool = False
 
@@ -41,19 +42,39 @@ class Peripheral:
     def __init__(self, board: Board):
         self.board = board
         rp2 = board.spec.port == "rp2"
-        radio = {"security": "0", "hidden": "0", "txpower": "20", "pm": "10555714", "reconnects": "-1", "password": "", "max_clients": "4",
-                 "protocol": "7", "antenna": "0", "bandwidth": "1"}
+        radio = {
+            "security": "0",
+            "hidden": "0",
+            "txpower": "20",
+            "pm": "10555714",
+            "reconnects": "-1",
+            "password": "",
+            "max_clients": "4",
+            "protocol": "7",
+            "antenna": "0",
+            "bandwidth": "1",
+        }
         self.station = Interface(NOWHERE, {"mac": "28cdc10a1b2c", "ssid": "", "channel": "6", **radio})
-        self.own = Interface(OWN, {"mac": "28cdc10a1b2d", "ssid": "PICO0A1B2C" if rp2 else "ESP_0A1B2C", "channel": "3", **radio})
+        self.own = Interface(
+            OWN, {"mac": "28cdc10a1b2d", "ssid": "PICO0A1B2C" if rp2 else "ESP_0A1B2C", "channel": "3", **radio}
+        )
         self.names = {"hostname": "PicoW" if rp2 else "mpy-esp32", "country": "XX"}
         self.points: list[AccessPoint] = []
-        self.hosts: dict[str, str] = {}             # name or pattern -> address
-        self.status = "idle"                        # of the station: "connected", or why it is not
+        self.hosts: dict[str, str] = {}  # name or pattern -> address
+        self.status = "idle"  # of the station: "connected", or why it is not
         self.joined: AccessPoint | None = None
         self.attempt = 0
         self.operations = {
-            "net.active": self._active, "net.join": self._join, "net.leave": self._leave, "net.status": self._status, "net.address": self._address,
-            "net.scan": self._scan, "net.config": self._config, "net.name": self._name, "net.resolve": self.resolve}
+            "net.active": self._active,
+            "net.join": self._join,
+            "net.leave": self._leave,
+            "net.status": self._status,
+            "net.address": self._address,
+            "net.scan": self._scan,
+            "net.config": self._config,
+            "net.name": self._name,
+            "net.resolve": self.resolve,
+        }
 
     # --- for devices --------------------------------------------------------------------------------------------------
 
@@ -106,7 +127,9 @@ class Peripheral:
         if not self.station.active:
             raise Refused("OSError", "Wifi Not Started" if self.board.spec.port == "esp32" else EPERM)
         wanted = {"ssid": ssid, "password": password}
-        if self.status != "connecting" or not wanted.items() <= self.station.settings.items():      # else it is at it already
+        if (
+            self.status != "connecting" or not wanted.items() <= self.station.settings.items()
+        ):  # else it is at it already
             self._part("connecting")
             self.station.settings |= wanted
             self._try(ssid, password)
@@ -159,8 +182,10 @@ class Peripheral:
         if not self.station.active:
             raise Refused("OSError", "STA must be active" if self.board.spec.port == "esp32" else EPERM)
         self.board.advance(self.board.now + SCAN)
-        locked = 3 if self.board.spec.port == "esp32" else 5       # their numbers for WPA2
-        return ",".join(f"{point.ssid.encode().hex()}:{locked if point.password else 0}" for point in self.points if point.there)
+        locked = 3 if self.board.spec.port == "esp32" else 5  # their numbers for WPA2
+        return ",".join(
+            f"{point.ssid.encode().hex()}:{locked if point.password else 0}" for point in self.points if point.there
+        )
 
     def _config(self, arguments: str) -> str:
         name, key, *value = arguments.split(",", 2)

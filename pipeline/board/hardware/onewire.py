@@ -6,7 +6,7 @@ from pipeline.board.board import Board
 from pipeline.board.boards import Pin as PinName
 from pipeline.board.hardware.i2c import bytes_wanted
 
-RESET, SLOT = 960, 70               # microseconds of a reset and of a bit
+RESET, SLOT = 960, 70  # microseconds of a reset and of a bit
 READ_ROM, MATCH_ROM, SKIP_ROM, SEARCH_ROM = 0x33, 0x55, 0xCC, 0xF0
 
 
@@ -22,6 +22,7 @@ def crc8(data: bytes) -> int:
 
 class Target:
     """What devices derive from to be on the wire. `rom` is its code: family, six bytes of number, checksum."""
+
     rom: bytes
 
     def write(self, data: bytes) -> None:
@@ -45,9 +46,9 @@ class Wire:
     def __init__(self):
         self.targets: list[Target] = []
         self.selected: list[Target] = []
-        self.state = "idle"         # "rom": a ROM command comes, "match": a code, "function": what the selected ones understand, "read rom"
+        self.state = "idle"  # "rom": a ROM command comes, "match": a code, "function": what the selected ones understand, "read rom"
         self.code = b""
-        self.bits: list[int] = []   # of a byte that is written bit by bit
+        self.bits: list[int] = []  # of a byte that is written bit by bit
 
     def reset(self) -> bool:
         self.state, self.selected, self.code, self.bits = "rom", [], b"", []
@@ -97,8 +98,14 @@ class Peripheral:
     def __init__(self, board: Board):
         self.board = board
         self.wires: dict[PinName, Wire] = {}
-        self.operations = {"onewire.reset": self._reset, "onewire.write": self._write, "onewire.read": self._read, "onewire.scan": self._scan,
-                           "onewire.writebit": self._write_bit, "onewire.readbit": self._read_bit}
+        self.operations = {
+            "onewire.reset": self._reset,
+            "onewire.write": self._write,
+            "onewire.read": self._read,
+            "onewire.scan": self._scan,
+            "onewire.writebit": self._write_bit,
+            "onewire.readbit": self._read_bit,
+        }
 
     def wire(self, pin: PinName) -> Wire:
         return self.wires.setdefault(pin, Wire())
@@ -140,4 +147,6 @@ class Peripheral:
         wire.reset()
         self.board.sleep((RESET + 200 * SLOT) * max(1, len(wire.targets)))
         backwards = {target.rom: int.from_bytes(target.rom, "little") for target in wire.targets}
-        return "".join(rom.hex() for rom in sorted(backwards, key=lambda rom: f"{backwards[rom]:064b}"[::-1], reverse=True))
+        return "".join(
+            rom.hex() for rom in sorted(backwards, key=lambda rom: f"{backwards[rom]:064b}"[::-1], reverse=True)
+        )

@@ -2,7 +2,7 @@
 
 from pipeline.board.board import Board
 
-BIT = 1.25              # microseconds
+BIT = 1.25  # microseconds
 RESET = 50
 
 
@@ -17,6 +17,8 @@ class Peripheral:
         raw, width = bytes.fromhex(data), len(order)
         pin = self.board.gpio.regular(name)
         places = [order.index(colour) for colour in "rgbw"[:width]]
-        colours = tuple(tuple(raw[start + place] for place in places) for start in range(0, len(raw) - width + 1, width))
+        colours = tuple(
+            tuple(raw[start + place] for place in places) for start in range(0, len(raw) - width + 1, width)
+        )
         self.board.advance(self.board.now + round(len(raw) * 8 * BIT) + RESET)
         self.board.note("pixels", pin.name, colours)

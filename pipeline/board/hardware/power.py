@@ -9,13 +9,13 @@ from pipeline.board.board import Board, Refused
 from pipeline.board.boards import stubs_version
 from pipeline.board.wasi import Stop
 
-MEANT = RESET, DEEP_SLEEP = "it reset the board", "it went into deep sleep"     # ends that a program may well mean
+MEANT = RESET, DEEP_SLEEP = "it reset the board", "it went into deep sleep"  # ends that a program may well mean
 HERTZ = {"rp2": 125_000_000, "esp32": 160_000_000}
-ESP32 = (20, 40, 80, 160, 240)                                          # megahertz
-WAKING = {0, 2, 4, 12, 13, 14, 15, 25, 26, 27, *range(32, 40)}          # pins of an ESP32 that are awake while it sleeps
-CRYSTAL = 12_000                                                        # kilohertz, of an rp2
+ESP32 = (20, 40, 80, 160, 240)  # megahertz
+WAKING = {0, 2, 4, 12, 13, 14, 15, 25, 26, 27, *range(32, 40)}  # pins of an ESP32 that are awake while it sleeps
+CRYSTAL = 12_000  # kilohertz, of an rp2
 SERIAL = {"rp2": "e66164084329a62c", "esp32": "246f28a1b2c4"}
-FLASH = {"rp2": (4096, 212), "esp32": (4096, 512)}                      # block size and blocks of the file system
+FLASH = {"rp2": (4096, 212), "esp32": (4096, 512)}  # block size and blocks of the file system
 
 
 def rp2_can(kilohertz: int) -> bool:
@@ -28,9 +28,18 @@ class Peripheral:
     def __init__(self, board: Board):
         self.board = board
         self.hertz = HERTZ[board.spec.port]
-        self.waking: dict[str, tuple[tuple[int, ...], int]] = {}        # source -> (pins, level)
-        self.operations = {"sleep.light": self._light, "sleep.deep": self._deep, "wake": self._wake, "reset": self._reset, "irq.on": self._on,
-                           "freq": self._frequency, "serial": lambda _: SERIAL[board.spec.port], "uname": self._name, "flash": self._flash}
+        self.waking: dict[str, tuple[tuple[int, ...], int]] = {}  # source -> (pins, level)
+        self.operations = {
+            "sleep.light": self._light,
+            "sleep.deep": self._deep,
+            "wake": self._wake,
+            "reset": self._reset,
+            "irq.on": self._on,
+            "freq": self._frequency,
+            "serial": lambda _: SERIAL[board.spec.port],
+            "uname": self._name,
+            "flash": self._flash,
+        }
 
     def _light(self, milliseconds: str) -> None:
         """Without a time it sleeps until something wakes it, which is nothing here."""

@@ -10,27 +10,28 @@ from pipeline.board.board import Board, Refused
 from pipeline.board.boards import Pin as PinName
 from pipeline.board.boards import Range
 
-SECOND = 1_000_000_000          # nanoseconds
+SECOND = 1_000_000_000  # nanoseconds
 U16, U10, NS = "u16", "u10", "ns"
 
 
 @dataclass
 class Channel:
-    unit: str = ""              # what its duty was told in; "" before it was told
+    unit: str = ""  # what its duty was told in; "" before it was told
     told: int = 0
-    high: float = 0             # share of the time
+    high: float = 0  # share of the time
     inverted: bool = False
 
 
 @dataclass
 class Rp2:
     """A counter that wraps at `top`, clocked by the system clock divided by sixteenths of `divider`."""
+
     limits: Range
     clock: int = 125_000_000
     most = 65_534
     divider: int = 16
     top: int = 65_535
-    hertz: int = 0              # as it is read back
+    hertz: int = 0  # as it is read back
 
     def set(self, hertz: int) -> None:
         if hertz < self.limits.lowest or hertz > self.limits.highest:
@@ -48,7 +49,7 @@ class Rp2:
         return (16 * self.clock + self.divider // 2) // self.divider
 
     def check(self, unit: str, told: int) -> None:
-        pass                    # what is too much is cut, what is negative wraps around
+        pass  # what is too much is cut, what is negative wraps around
 
     def count(self, unit: str, told: int) -> int:
         if unit == NS:
@@ -68,13 +69,16 @@ class Rp2:
 @dataclass
 class Esp32:
     """A counter of as many bits as its frequency leaves, sixteen at most."""
+
     limits: Range
     hertz: int = 0
     bits: int = 16
 
     def set(self, hertz: int) -> None:
         if hertz < self.limits.lowest or hertz > self.limits.highest:
-            raise Refused("ValueError", f"frequency must be from {self.limits.lowest}Hz to {self.limits.highest // 1_000_000}MHz")
+            raise Refused(
+                "ValueError", f"frequency must be from {self.limits.lowest}Hz to {self.limits.highest // 1_000_000}MHz"
+            )
         source = 1_000_000 if hertz < 10 else 80_000_000
         self.hertz, self.bits = hertz, min(16, (source // hertz).bit_length() - 1)
 
@@ -113,6 +117,7 @@ class Esp32:
 @dataclass
 class Slice:
     """What has one frequency, and the channels on it by their key."""
+
     counter: Rp2 | Esp32
     on: bool = False
     channels: dict[int, Channel] = field(default_factory=dict)
@@ -123,10 +128,16 @@ class Peripheral:
         self.board = board
         self.rp2 = board.spec.port == "rp2"
         self.slices: dict[int, Slice] = {}
-        self.routed: set[int] = set()                                   # the pins that PWM drives
+        self.routed: set[int] = set()  # the pins that PWM drives
         self.logged: dict[PinName, tuple[int, float] | None] = {}
-        self.operations = {"pwm.new": self._new, "pwm.init": self._init, "pwm.freq": self._frequency, "pwm.duty": self._duty,
-                           "pwm.deinit": self._deinit, "pwm.show": self._show}
+        self.operations = {
+            "pwm.new": self._new,
+            "pwm.init": self._init,
+            "pwm.freq": self._frequency,
+            "pwm.duty": self._duty,
+            "pwm.deinit": self._deinit,
+            "pwm.show": self._show,
+        }
 
     # --- for devices and the other peripherals ------------------------------------------------------------------------
 
@@ -222,7 +233,9 @@ class Peripheral:
             self._room(name, int(frequency))
         if invert != "-":
             channel.inverted = invert == "1"
-        self._set(slice, channel, None if frequency == "-" else int(frequency), None if unit == "-" else (unit, int(duty)))
+        self._set(
+            slice, channel, None if frequency == "-" else int(frequency), None if unit == "-" else (unit, int(duty))
+        )
         if name not in self.routed:
             self.board.gpio.claim(name)
             self.routed.add(name)
@@ -274,4 +287,6 @@ class Peripheral:
             return f"PWM(Pin({name}))"
         what = {U10: "duty", NS: "duty_ns"}.get(channel.unit, "duty_u16")
         duty = slice.counter.read(channel.unit, channel)
-        return f"PWM(Pin({name}), freq={slice.counter.hertz}, {what}={duty}{', invert=True' if channel.inverted else ''})"
+        return (
+            f"PWM(Pin({name}), freq={slice.counter.hertz}, {what}={duty}{', invert=True' if channel.inverted else ''})"
+        )

@@ -15,18 +15,19 @@ from typing import Any, NamedTuple
 from pipeline.board.board import Board, Refused
 from pipeline.board.hardware.network import NUMERIC, ROUND_TRIP
 
-HANDSHAKE = 800_000         # microseconds of TLS's, which is hard work for such a board
-NO_ANSWER = 10_000_000      # until it gives up on an address where nobody is
-PIECE = 1460                # bytes of a packet
+HANDSHAKE = 800_000  # microseconds of TLS's, which is hard work for such a board
+NO_ANSWER = 10_000_000  # until it gives up on an address where nobody is
+PIECE = 1460  # bytes of a packet
 MAX_SOCKETS = 32
 POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16
-PEEK = 1                    # flag of recv
-VISITOR = "192.168.1.20"    # from where the program's own server is asked
+PEEK = 1  # flag of recv
+VISITOR = "192.168.1.20"  # from where the program's own server is asked
 LATER = "~"
 
 
 class Peer:
     """The other end of a connection of the program's. A device derives its protocol from it; `send` and `close` are its answers."""
+
     tls = False
     line: "Socket"
     board: Board
@@ -42,6 +43,7 @@ class Peer:
         def arrives():
             self.line.arrive(data)
             self.board.changed()
+
         self.board.after(ROUND_TRIP, arrives)
 
     def close(self) -> None:
@@ -52,16 +54,16 @@ class Peer:
 class Socket:
     number: str
     datagrams: bool = False
-    timeout: int | None = None          # microseconds; 0 does not wait
-    waits_since: int | None = None      # when its last operation began, if that is not done yet
+    timeout: int | None = None  # microseconds; 0 does not wait
+    waits_since: int | None = None  # when its last operation began, if that is not done yet
     peer: Peer | None = None
     opening: bool = False
     secure: bool = False
     incoming: bytearray = field(default_factory=bytearray)
-    ended: bool = False                 # the other end sends no more
-    error: str = ""                     # what broke it
+    ended: bool = False  # the other end sends no more
+    error: str = ""  # what broke it
     port: int = 0
-    backlog: int = 0                    # how many may wait for accept; 0 where it does not listen
+    backlog: int = 0  # how many may wait for accept; 0 where it does not listen
     visitors: deque["Socket"] = field(default_factory=deque)
     packets: deque[tuple[str, int, bytes]] = field(default_factory=lambda: deque(maxlen=8))
 
@@ -81,6 +83,7 @@ class Socket:
 
 class Server(NamedTuple):
     """A port in the scripted world."""
+
     device: Any
     answer: Callable[[], Peer | None]
     tls: bool
@@ -94,10 +97,22 @@ class Peripheral:
         self.sockets: dict[str, Socket] = {}
         self.made = 0
         self.operations = {
-            "wait": self._wait, "sock.new": self._new, "sock.bind": self._bind, "sock.listen": self._listen, "sock.poll": self._poll,
-            "sock.timeout": self._timeout, "sock.close": self._close, "sock.sendto": self._sendto, "sock.connect": self._once(self._connect),
-            "sock.tls": self._once(self._tls), "sock.accept": self._once(self._accept), "sock.send": self._once(self._send),
-            "sock.recv": self._once(self._recv), "sock.line": self._once(self._line), "sock.recvfrom": self._once(self._recvfrom)}
+            "wait": self._wait,
+            "sock.new": self._new,
+            "sock.bind": self._bind,
+            "sock.listen": self._listen,
+            "sock.poll": self._poll,
+            "sock.timeout": self._timeout,
+            "sock.close": self._close,
+            "sock.sendto": self._sendto,
+            "sock.connect": self._once(self._connect),
+            "sock.tls": self._once(self._tls),
+            "sock.accept": self._once(self._accept),
+            "sock.send": self._once(self._send),
+            "sock.recv": self._once(self._recv),
+            "sock.line": self._once(self._line),
+            "sock.recvfrom": self._once(self._recvfrom),
+        }
 
     # --- for devices --------------------------------------------------------------------------------------------------
 
@@ -117,7 +132,12 @@ class Peripheral:
     def visit(self, port: int, peer: Peer) -> bool:
         """Connects `peer` to the program's own server; False where it has none there, or none that could be reached."""
         server = next((each for each in self.sockets.values() if each.backlog and each.port == port), None)
-        if server is None or not self._reachable() or len(server.visitors) >= server.backlog or len(self.sockets) >= MAX_SOCKETS:
+        if (
+            server is None
+            or not self._reachable()
+            or len(server.visitors) >= server.backlog
+            or len(self.sockets) >= MAX_SOCKETS
+        ):
             return False
         visitor = self._make()
         self._attach(visitor, peer)
@@ -135,7 +155,7 @@ class Peripheral:
 
     def _wait(self, arguments: str) -> None:
         until = self.board.now + int(arguments) if arguments else None
-        self.board.poll()           # what is due at this very moment happens now
+        self.board.poll()  # what is due at this very moment happens now
         self._sleep(until)
 
     def _sleep(self, until: int | None) -> None:
@@ -147,6 +167,7 @@ class Peripheral:
 
     def _once(self, find: Callable[[Socket, str], str | None]) -> Callable[[str], str]:
         """An operation on a socket, given by its number first, that is done once `find` does not return None."""
+
         def operation(arguments: str) -> str:
             number, _, rest = arguments.partition(",")
             socket = self._of(number)
@@ -161,6 +182,7 @@ class Peripheral:
             socket.waits_since = since
             self._sleep(until)
             return LATER
+
         return operation
 
     def _reachable(self) -> bool:
@@ -212,7 +234,9 @@ class Peripheral:
                 self.board.after(ROUND_TRIP, socket.open)
             else:
                 known = any(host == address for address, _ in self.servers)
-                self.board.after(ROUND_TRIP if known else NO_ANSWER, lambda: socket.open("ECONNREFUSED" if known else "ETIMEDOUT"))
+                self.board.after(
+                    ROUND_TRIP if known else NO_ANSWER, lambda: socket.open("ECONNREFUSED" if known else "ETIMEDOUT")
+                )
             if socket.timeout == 0:
                 raise Refused("OSError", "EINPROGRESS")
         return None
@@ -247,9 +271,9 @@ class Peripheral:
             if not socket.ended:
                 self._usable(socket)
             return "" if socket.ended else None
-        data = bytes(socket.incoming[:min(count, PIECE)])
+        data = bytes(socket.incoming[: min(count, PIECE)])
         if not keep:
-            del socket.incoming[:len(data)]
+            del socket.incoming[: len(data)]
         return data.hex()
 
     def _recv(self, socket: Socket, arguments: str) -> str | None:
@@ -261,7 +285,14 @@ class Peripheral:
 
     def _line(self, socket: Socket, _: str) -> str | None:
         end = socket.incoming.find(b"\n") + 1
-        if not end and len(socket.incoming) < PIECE and socket.timeout != 0 and not socket.ended and not socket.error and socket.peer:
+        if (
+            not end
+            and len(socket.incoming) < PIECE
+            and socket.timeout != 0
+            and not socket.ended
+            and not socket.error
+            and socket.peer
+        ):
             return None
         return self._take(socket, end or PIECE)
 
@@ -328,4 +359,4 @@ class Peripheral:
         if not socket.packets:
             return None
         host, port, data = socket.packets.popleft()
-        return f"{host},{port},{data[:int(count)].hex()}"
+        return f"{host},{port},{data[: int(count)].hex()}"

@@ -10,9 +10,9 @@ from pipeline.board.board import Board, Refused
 from pipeline.board.boards import Pin as PinName
 from pipeline.board.hardware.i2c import ANSWER, bytes_wanted, wires
 
-OVERHEAD = 8            # microseconds that MicroPython takes for a transfer besides its bits
-FASTEST = 80_000_000    # hertz
-NOTHING = 0x00          # what is read where no chip drives the line
+OVERHEAD = 8  # microseconds that MicroPython takes for a transfer besides its bits
+FASTEST = 80_000_000  # hertz
+NOTHING = 0x00  # what is read where no chip drives the line
 SETTINGS = {"baudrate": 1_000_000, "polarity": 0, "phase": 0, "bits": 8, "order": "msb"}
 
 
@@ -44,7 +44,7 @@ class Bus:
 class Wired:
     target: Target
     select: PinName | None
-    pins: dict[str, PinName]    # of those that its script names
+    pins: dict[str, PinName]  # of those that its script names
 
 
 class Peripheral:
@@ -53,8 +53,15 @@ class Peripheral:
         self.buses: dict[str, Bus] = {}
         self.wired: list[Wired] = []
         self._rest = b""
-        self.operations = {"spi.init": self._init, "spi.show": self._show, "spi.deinit": self._deinit, "spi.write": self._write,
-                           "spi.read": self._read, "spi.both": self._both, "spi.rest": lambda _: self._answer(self._rest)}
+        self.operations = {
+            "spi.init": self._init,
+            "spi.show": self._show,
+            "spi.deinit": self._deinit,
+            "spi.write": self._write,
+            "spi.read": self._read,
+            "spi.both": self._both,
+            "spi.rest": lambda _: self._answer(self._rest),
+        }
 
     def attach(self, target: Target, select: PinName | None, pins: dict[str, PinName]) -> None:
         """Connects a chip, with its select pin (None: tied low), and where its script names them its pins sck, mosi and miso."""
@@ -66,18 +73,29 @@ class Peripheral:
 
     def _init(self, arguments: str) -> str:
         key, *rest = arguments.split(",")
-        values, given = dict(zip(SETTINGS, rest, strict=False)), dict(zip(("sck", "mosi", "miso"), rest[5:], strict=True))
+        values, given = (
+            dict(zip(SETTINGS, rest, strict=False)),
+            dict(zip(("sck", "mosi", "miso"), rest[5:], strict=True)),
+        )
         soft = not key.isdigit()
         if not soft and f"spi{key}" not in self.board.spec.buses:
             raise Refused("ValueError", f"SPI({key}) doesn't exist")
         if values["order"] == "lsb" and self.board.spec.port == "rp2" and not soft:
             raise Refused("NotImplementedError", "LSB")
         before = self.buses.get(key) or Bus(key, soft)
-        unused = {part for part, text in given.items() if text == "none" and (part == "miso" or self.board.spec.port != "rp2")}
+        unused = {
+            part for part, text in given.items() if text == "none" and (part == "miso" or self.board.spec.port != "rp2")
+        }
         kept = {part: str(pin) for part, pin in before.pins.items() if pin is not None}
-        wanted = {part: kept.get(part, "") if text in ("", "none") else text for part, text in given.items() if part not in unused}
+        wanted = {
+            part: kept.get(part, "") if text in ("", "none") else text
+            for part, text in given.items()
+            if part not in unused
+        }
         pins = dict.fromkeys(unused) | wires(self.board, "" if soft else f"spi{key}", wanted)
-        settings = before.settings | {name: text if name == "order" else int(text) for name, text in values.items() if text != ""}
+        settings = before.settings | {
+            name: text if name == "order" else int(text) for name, text in values.items() if text != ""
+        }
         bus = Bus(f"{pins['sck']}/{pins['mosi']}" if soft else key, soft, pins, settings)
         self.buses[bus.key] = bus
         self.board.advance(self.board.now + OVERHEAD)
@@ -89,10 +107,14 @@ class Peripheral:
         text = ", ".join(f"{name}={bus.settings[name]}" for name in ("baudrate", "polarity", "phase", "bits"))
         if bus.soft:
             return f"SoftSPI({text.rpartition(',')[0]}, firstbit=0, {pins})"
-        return f"SPI({key}, {text}, {pins})" if self.board.spec.port == "rp2" else f"SPI(id={key}, {text}, firstbit=0, {pins})"
+        return (
+            f"SPI({key}, {text}, {pins})"
+            if self.board.spec.port == "rp2"
+            else f"SPI(id={key}, {text}, firstbit=0, {pins})"
+        )
 
     def _deinit(self, key: str) -> None:
-        self.buses[key].open = self.board.spec.port == "rp2" or self.buses[key].soft     # where it changes nothing
+        self.buses[key].open = self.board.spec.port == "rp2" or self.buses[key].soft  # where it changes nothing
 
     # --- transfers ----------------------------------------------------------------------------------------------------
 

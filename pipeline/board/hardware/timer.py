@@ -5,22 +5,30 @@ from pipeline.board.board import Board, Refused
 from pipeline.board.wasi import Stop
 
 MICRO = 1_000_000
-OLD_NEWS = 1_000            # microseconds after a feed in which another one is not logged
+OLD_NEWS = 1_000  # microseconds after a feed in which another one is not logged
 BITTEN = "the watchdog was not fed and reset the board"
 
 
 class Peripheral:
     def __init__(self, board: Board):
         self.board = board
-        self.timers: dict[str, int] = {}        # name -> which of its settings is the living one
+        self.timers: dict[str, int] = {}  # name -> which of its settings is the living one
         self.started: dict[str, int] = {}
-        self.shift = 0                          # of the calendar, microseconds
-        self.memory = ""                        # of the ESP32's clock, as hex
-        self.patience = self.fed = 0            # of the watchdog, microseconds
+        self.shift = 0  # of the calendar, microseconds
+        self.memory = ""  # of the ESP32's clock, as hex
+        self.patience = self.fed = 0  # of the watchdog, microseconds
         self.told = -OLD_NEWS
-        self.operations = {"timer": self._timer, "timer.off": self._off, "timer.value": self._value,
-                           "schedule": lambda _: board.interrupt("schedule"), "rtc": self._rtc, "rtc.set": self._set,
-                           "rtc.memory": self._memory, "wdt": self._watchdog, "wdt.feed": self._feed}
+        self.operations = {
+            "timer": self._timer,
+            "timer.off": self._off,
+            "timer.value": self._value,
+            "schedule": lambda _: board.interrupt("schedule"),
+            "rtc": self._rtc,
+            "rtc.set": self._set,
+            "rtc.memory": self._memory,
+            "wdt": self._watchdog,
+            "wdt.feed": self._feed,
+        }
 
     # --- timers -------------------------------------------------------------------------------------------------------
 
@@ -41,6 +49,7 @@ class Peripheral:
                 self.started[name] = self.board.now
                 if periodic == "1":
                     self.board.at(start + (turn + 1) * period, lambda: fires(turn + 1))
+
         self.board.at(start + period, lambda: fires(1))
         self.board.advance(start + 2)
 
@@ -104,6 +113,7 @@ class Peripheral:
             if self.fed == fed:
                 self.board.note("watchdog", "bite", None)
                 raise Stop(BITTEN)
+
         self.board.after(self.patience, bites)
 
     def _feed(self, _: str) -> None:

@@ -11,21 +11,22 @@ from pipeline.board.board import Board, Refused
 from pipeline.board.boards import Pin as PinName
 from pipeline.board.hardware.i2c import wires
 
-FIFO = 32               # bytes that the hardware holds besides the buffers
+FIFO = 32  # bytes that the hardware holds besides the buffers
 BUFFER = 256
-STEP = 997              # microseconds between two looks of a read that waits ...
-STEPS = 20              # ... and how many it takes in one operation
-FASTEST = 5_000_000     # baud
+STEP = 997  # microseconds between two looks of a read that waits ...
+STEPS = 20  # ... and how many it takes in one operation
+FASTEST = 5_000_000  # baud
 MISSING = {"rp2": "doesn't exist", "esp32": "does not exist"}
-NEAR = 0.04             # baud rates that differ by less understand each other
+NEAR = 0.04  # baud rates that differ by less understand each other
 
 
 @dataclass(frozen=True)
 class Format:
     """How a byte stands on the line."""
+
     baudrate: int = 9_600
     bits: int = 8
-    parity: int | None = None           # 0 even, 1 odd
+    parity: int | None = None  # 0 even, 1 odd
     stop: int = 1
 
     @property
@@ -45,12 +46,14 @@ class Format:
 
 def heard(data: bytes, sent: Format, expected: Format) -> list[tuple[int, int]]:
     """(microseconds after the first bit, byte) of each that a receiver set to `expected` makes of `data`."""
-    pace = sent.baudrate / expected.baudrate            # bits of the sender in one of the receiver
+    pace = sent.baudrate / expected.baudrate  # bits of the sender in one of the receiver
     if abs(pace - 1) < NEAR and (sent.bits, sent.parity) == (expected.bits, expected.parity):
         return [(sent.time(number), byte) for number, byte in enumerate(data, 1)]
     line = [1, *[level for byte in data for level in sent.levels(byte)], 1]
     found, at = [], 1.0
-    while (start := next((n for n in range(ceil(at), len(line)) if line[n] == 0 and line[n - 1] == 1), None)) is not None:
+    while (
+        start := next((n for n in range(ceil(at), len(line)) if line[n] == 0 and line[n - 1] == 1), None)
+    ) is not None:
         samples = [int(start + (n + 0.5) * pace) for n in range(1, expected.bits + 1)]
         byte = sum((line[at] if at < len(line) else 1) << n for n, at in enumerate(samples))
         at = start + (expected.size - expected.stop + 0.5) * pace
@@ -60,6 +63,7 @@ def heard(data: bytes, sent: Format, expected: Format) -> list[tuple[int, int]]:
 
 class Peer:
     """What devices derive from to be at the other end."""
+
     format = Format()
 
     def receive(self, data: bytes) -> None:
@@ -69,23 +73,24 @@ class Peer:
 @dataclass
 class Bus:
     number: int
-    format: Format | None = None        # None while it is closed
+    format: Format | None = None  # None while it is closed
     tx: PinName | None = None
     rx: PinName | None = None
     room: int = BUFFER
-    timeout: int = 0                    # milliseconds for the first byte of a read
-    timeout_char: int = 0               # for each further one
+    timeout: int = 0  # milliseconds for the first byte of a read
+    timeout_char: int = 0  # for each further one
     received: bytearray = field(default_factory=bytearray)
-    arrived: int = 0                    # bytes in all
-    free: int = 0                       # when all is sent that was written
-    deadline: int = 0                   # of the read that waits
+    arrived: int = 0  # bytes in all
+    free: int = 0  # when all is sent that was written
+    deadline: int = 0  # of the read that waits
     triggers: frozenset[str] = frozenset()
-    told: int = 0                       # what `any` said last
+    told: int = 0  # what `any` said last
 
 
 @dataclass
 class Line:
     """The two wires between a peer and the board, named by the board's pins; None: whichever the program takes."""
+
     uart: "Peripheral"
     peer: Peer
     number: int | None
@@ -106,9 +111,19 @@ class Peripheral:
         self.board = board
         self.buses = {int(name[4:]): Bus(int(name[4:])) for name in board.spec.buses if name.startswith("uart")}
         self.lines: list[Line] = []
-        self.operations = {"uart.open": self._open, "uart.init": self._init, "uart.show": self._show, "uart.deinit": self._deinit,
-                           "uart.any": self._any, "uart.read": self._read, "uart.write": self._write, "uart.txdone": self._txdone,
-                           "uart.flush": self._flush, "uart.break": self._break, "uart.irq": self._irq}
+        self.operations = {
+            "uart.open": self._open,
+            "uart.init": self._init,
+            "uart.show": self._show,
+            "uart.deinit": self._deinit,
+            "uart.any": self._any,
+            "uart.read": self._read,
+            "uart.write": self._write,
+            "uart.txdone": self._txdone,
+            "uart.flush": self._flush,
+            "uart.break": self._break,
+            "uart.irq": self._irq,
+        }
 
     # --- for devices --------------------------------------------------------------------------------------------------
 
@@ -161,19 +176,25 @@ class Peripheral:
             raise Refused("ValueError", "invalid data bits, stop bits or baud rate")
         kept = {part: "" if pin is None else str(pin) for part, pin in (("tx", bus.tx), ("rx", bus.rx))}
         pins = wires(self.board, f"uart{number}", {"tx": tx or kept["tx"], "rx": rx or kept["rx"]})
-        bus.format = Format(int(baudrate or 0) or old.baudrate, int(bits or old.bits),
-                            old.parity if parity == "-1" else None if parity == "none" else int(parity) & 1, int(stop or old.stop))
+        bus.format = Format(
+            int(baudrate or 0) or old.baudrate,
+            int(bits or old.bits),
+            old.parity if parity == "-1" else None if parity == "none" else int(parity) & 1,
+            int(stop or old.stop),
+        )
         bus.tx, bus.rx = pins["tx"], pins["rx"]
         bus.room, bus.timeout = int(room or bus.room), int(timeout or bus.timeout)
         bus.timeout_char = int(timeout_char or bus.timeout_char)
-        if self.board.spec.port == "rp2":           # which waits for a whole character at least
+        if self.board.spec.port == "rp2":  # which waits for a whole character at least
             bus.timeout_char = max(bus.timeout_char, 13_000 // bus.format.baudrate + 1)
         self.board.advance(self.board.now + 100)
 
     def _show(self, number: str) -> str:
         bus, format = self.bus(number)
-        return (f"UART({number}, baudrate={format.baudrate}, bits={format.bits}, parity={format.parity}, stop={format.stop}, "
-                f"tx={bus.tx}, rx={bus.rx}, txbuf={BUFFER}, rxbuf={bus.room}, timeout={bus.timeout}, timeout_char={bus.timeout_char})")
+        return (
+            f"UART({number}, baudrate={format.baudrate}, bits={format.bits}, parity={format.parity}, stop={format.stop}, "
+            f"tx={bus.tx}, rx={bus.rx}, txbuf={BUFFER}, rxbuf={bus.room}, timeout={bus.timeout}, timeout_char={bus.timeout_char})"
+        )
 
     def _deinit(self, number: str) -> None:
         bus = self.buses[int(number)]
@@ -218,7 +239,7 @@ class Peripheral:
                 return data.hex()
             until = min(bus.deadline, board.now + STEP)
             board.advance(until, break_off=True)
-            if board.now < until:           # for an interrupt
+            if board.now < until:  # for an interrupt
                 break
         return data.hex() + "+"
 

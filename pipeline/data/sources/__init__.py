@@ -16,7 +16,7 @@ Files = Iterator[tuple[str, bytes, str | None]]
 
 
 class Kind(NamedTuple):
-    fetch: Callable[[Any], Path | None]         # None where there is nothing to fetch: the hub is read as it comes
+    fetch: Callable[[Any], Path | None]  # None where there is nothing to fetch: the hub is read as it comes
     files: Callable[[Any, Any, Callable[[str], bool], dict[str, str]], Files]
 
 
@@ -39,8 +39,10 @@ def git_files(source, place, wanted, left_out) -> Files:
         yield path, content, None
 
 
-KINDS = {"sdist": Kind(fetch_package, package_files),
-         "wheel": Kind(fetch_package, package_files),
-         "git": Kind(git.fetch, git_files),
-         "dataset": Kind(dataset.fetch, dataset.files),
-         "folder": Kind(lambda source: Path(source.path), own_files)}
+KINDS = {
+    "sdist": Kind(fetch_package, package_files),
+    "wheel": Kind(fetch_package, package_files),
+    "git": Kind(git.fetch, git_files),
+    "dataset": Kind(dataset.fetch, dataset.files),
+    "folder": Kind(lambda source: Path(source.path), own_files),
+}

@@ -14,7 +14,17 @@ from pipeline.data.sources import bounds
 from pipeline.data.sources.bounds import safe_path
 
 # What tarfile, zipfile and what they stand on raise for a damaged archive; RuntimeError stands for encryption and endless nesting.
-BROKEN = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError, LookupError, RuntimeError, struct.error)
+BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    struct.error,
+)
 
 
 class Bounded:
@@ -38,8 +48,8 @@ class Header(tarfile.TarInfo):
     def frombuf(cls, buf, encoding, errors):
         try:
             header = super().frombuf(buf, encoding, errors)
-        except tarfile.EOFHeaderError:              # ty: ignore[missing-attribute]    typeshed leaves it out
-            raise                                   # the two blocks of zeros that end every archive
+        except tarfile.EOFHeaderError:  # ty: ignore[missing-attribute]    typeshed leaves it out
+            raise  # the two blocks of zeros that end every archive
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"{error}: truncated or damaged") from error
         if not (header.isreg() or 0 <= header.size <= bounds.MAX_HEADER_BYTES):
@@ -49,16 +59,18 @@ class Header(tarfile.TarInfo):
 
 def tar_members(archive: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
     # a stream needs no more than `read`; typeshed asks for `tell` and `seek` as well
-    with (gzip.open(archive) as unzipped,
-          tarfile.open(fileobj=(whole := Bounded(unzipped, bounds.MAX_TOTAL_BYTES)), mode="r|", tarinfo=Header) as tar):       # ty: ignore[no-matching-overload]
+    with (
+        gzip.open(archive) as unzipped,
+        tarfile.open(fileobj=(whole := Bounded(unzipped, bounds.MAX_TOTAL_BYTES)), mode="r|", tarinfo=Header) as tar,
+    ):  # ty: ignore[no-matching-overload]
         for count, member in enumerate(tar, start=1):
             if count > bounds.MAX_FILES:
                 raise UserError(f"more than {bounds.MAX_FILES} files")
-            if not 0 <= member.size <= bounds.MAX_TOTAL_BYTES:     # tarfile would read on for as long, even past the end
+            if not 0 <= member.size <= bounds.MAX_TOTAL_BYTES:  # tarfile would read on for as long, even past the end
                 raise UserError(f"{member.name!r} claims {member.size} bytes")
             if member.isreg() and not member.issparse():
                 yield member.name, member.size, lambda member=member: tar.extractfile(member).read()
-        while whole.read(2**16):                    # at the end gzip compares the checksum
+        while whole.read(2**16):  # at the end gzip compares the checksum
             pass
 
 
@@ -76,13 +88,13 @@ def zip_members(archive: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]
                 raise UserError(f"{info.filename!r} is packed by a method other than deflate")
             with zipped.open(info) as file:
                 content = file.read(info.file_size)
-                file.read(1)                        # at the end zipfile compares the checksum
+                file.read(1)  # at the end zipfile compares the checksum
             if len(content) != info.file_size:
                 raise zipfile.BadZipFile(f"{info.filename!r} is shorter than it says")
             return content
 
         for info in members:
-            if info.header_offset < 0:              # zipfile would ask the system to seek there
+            if info.header_offset < 0:  # zipfile would ask the system to seek there
                 raise zipfile.BadZipFile(f"{info.filename!r} starts before the archive")
             kind = (info.external_attr >> 16) & 0o170000
             if not info.is_dir() and kind in (0, 0o100000):

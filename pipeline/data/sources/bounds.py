@@ -7,18 +7,19 @@ from pathlib import PurePosixPath
 from pipeline.core.errors import UserError
 from pipeline.core.paths import STATE
 
-DOWNLOADS = STATE / "downloads"     # what was fetched, by its hash
-ANSWER_SECONDS = (10, 60)           # to connect to a server, and between two pieces of what it sends
-MAX_FILES = 20_000                  # members of one archive, folders and links too; files in one folder
-MAX_FILE_BYTES = 4 * 2**20          # one file that the config asks for
-MAX_TOTAL_BYTES = 512 * 2**20       # one archive, unpacked
-MAX_HEADER_BYTES = 2**20            # a member's name and attributes
+DOWNLOADS = STATE / "downloads"  # what was fetched, by its hash
+ANSWER_SECONDS = (10, 60)  # to connect to a server, and between two pieces of what it sends
+MAX_FILES = 20_000  # members of one archive, folders and links too; files in one folder
+MAX_FILE_BYTES = 4 * 2**20  # one file that the config asks for
+MAX_TOTAL_BYTES = 512 * 2**20  # one archive, unpacked
+MAX_HEADER_BYTES = 2**20  # a member's name and attributes
 RESERVED = {"con", "prn", "aux", "nul", *(f"{n}{i}" for n in ("com", "lpt") for i in range(1, 10))}
 
 
 def matches(path: str, include: list[str], exclude: list[str]) -> bool:
     def any_of(patterns):
         return any(fnmatch.fnmatchcase(path, p) for p in patterns)
+
     return any_of(include) and not any_of(exclude)
 
 
@@ -30,9 +31,16 @@ def safe_path(name: str) -> PurePosixPath:
     """
     path = PurePosixPath(name)
     parts = path.parts
-    odd = (not parts or path.is_absolute() or len(name.encode("utf-8", "surrogatepass")) > 200
-           or any(not c.isprintable() or c in '\\:*?"<>|' for c in name)
-           or any(p in ("..", ".") or p != p.strip(" ") or p.endswith(".") or p.split(".")[0].lower() in RESERVED for p in parts))
+    odd = (
+        not parts
+        or path.is_absolute()
+        or len(name.encode("utf-8", "surrogatepass")) > 200
+        or any(not c.isprintable() or c in '\\:*?"<>|' for c in name)
+        or any(
+            p in ("..", ".") or p != p.strip(" ") or p.endswith(".") or p.split(".")[0].lower() in RESERVED
+            for p in parts
+        )
+    )
     if odd:
         raise UserError(f"unsafe file name {name!r}")
     return path

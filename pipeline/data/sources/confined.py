@@ -23,12 +23,21 @@ from pipeline.core.stage import follow, own_environment
 
 LIMITS = {resource.RLIMIT_DATA: 2 * 2**30, resource.RLIMIT_FSIZE: 2**30}
 # What would take memory beside the work: an arena of the allocator for each thread, and libraries that `datasets` imports if it can
-LEAN = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1", "USE_TORCH": "0", "USE_TF": "1", "USE_JAX": "0"}
+LEAN = {
+    "MALLOC_ARENA_MAX": "2",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "OPENBLAS_NUM_THREADS": "1",
+    "USE_TORCH": "0",
+    "USE_TF": "1",
+    "USE_JAX": "0",
+}
 START = "import sys; sys.path.insert(0, sys.argv[1]); from pipeline.data.sources.confined import serve; serve()"
 
 
 def too_much(where: str) -> UserError:
-    return UserError(f"{where}: unpacks to more than {LIMITS[resource.RLIMIT_DATA] // 2**30} GiB of memory: a bomb, or far too large")
+    return UserError(
+        f"{where}: unpacks to more than {LIMITS[resource.RLIMIT_DATA] // 2**30} GiB of memory: a bomb, or far too large"
+    )
 
 
 def out_of_memory(error: BaseException | None) -> bool:
@@ -40,11 +49,11 @@ def serve() -> None:
     """Does what comes in, one piece of work after the other, till the other side hangs up; each gives (True, item) and so on, then
     (False, the UserError that ended it, or None)."""
     follow()
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)       # so that writing too much is an error like others
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing too much is an error like others
     for what, most in LIMITS.items():
         resource.setrlimit(what, (most, most))
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)                                       # what a library prints is no answer
+    os.dup2(2, 1)  # what a library prints is no answer
 
     def send(more: bool, item) -> None:
         pickle.dump((more, item), out)
@@ -74,8 +83,12 @@ def confined(where: str) -> Generator[Callable]:
     Raises the UserError that it raises, and one that names `where` when it needs too much or crashes.
     """
     root = Path(pipeline.__file__).parent.parent
-    with subprocess.Popen([sys.executable, "-c", START, str(root)], env=own_environment() | LEAN,
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", START, str(root)],
+        env=own_environment() | LEAN,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
         assert child.stdin and child.stdout
         ask, answer = child.stdin, child.stdout
 
@@ -88,9 +101,12 @@ def confined(where: str) -> Generator[Callable]:
                     yield item
                     more, item = pickle.load(answer)
             except (EOFError, BrokenPipeError, pickle.UnpicklingError):
-                raise UserError(f"{where}: reading it ended in a crash (status {child.wait()}): a bomb, or far too large") from None
+                raise UserError(
+                    f"{where}: reading it ended in a crash (status {child.wait()}): a bomb, or far too large"
+                ) from None
             if item is not None:
                 raise item
+
         try:
             yield do
         finally:

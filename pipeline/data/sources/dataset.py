@@ -15,14 +15,26 @@ from pipeline.data.sources import bounds
 from pipeline.data.sources.bounds import safe_path
 from pipeline.data.sources.confined import confined, out_of_memory
 
-FORMATS = {".parquet": ("parquet", {"batch_size": 64}), ".jsonl": ("json", {"parse_agent_traces": False}), ".arrow": ("arrow", {})}
+FORMATS = {
+    ".parquet": ("parquet", {"batch_size": 64}),
+    ".jsonl": ("json", {"parse_agent_traces": False}),
+    ".arrow": ("arrow", {}),
+}
 MAX_ROWS = 1_000_000
-MAX_HUB_BYTES = 16 * 2**30          # of text from the hub
-MAX_RATIO = 100                     # of text to the files that hold it; what unpacks to more is a bomb
-UNREACHED = ("ConnectionError", "ConnectError", "ConnectTimeout", "ReadTimeout", "LocalEntryNotFoundError", "OfflineModeIsEnabled")
+MAX_HUB_BYTES = 16 * 2**30  # of text from the hub
+MAX_RATIO = 100  # of text to the files that hold it; what unpacks to more is a bomb
+UNREACHED = (
+    "ConnectionError",
+    "ConnectError",
+    "ConnectTimeout",
+    "ReadTimeout",
+    "LocalEntryNotFoundError",
+    "OfflineModeIsEnabled",
+)
 
 
 # --- in a process of its own ------------------------------------------------------------------------------------------
+
 
 def said(error: BaseException | None) -> list[BaseException]:
     """An error and those that it came of."""
@@ -34,7 +46,8 @@ def rows(where: str, name: str, arguments: dict, columns: list[str]) -> Iterator
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import datasets
     import pyarrow
-    pyarrow.set_cpu_count(2)        # each thread's stack counts
+
+    pyarrow.set_cpu_count(2)  # each thread's stack counts
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     datasets.disable_progress_bars()
     try:
@@ -47,19 +60,26 @@ def rows(where: str, name: str, arguments: dict, columns: list[str]) -> Iterator
             yield tuple(row.get(column) for column in columns)
     except UserError:
         raise
-    except Exception as error:      # datasets lets through whatever the libraries below it raise
+    except Exception as error:  # datasets lets through whatever the libraries below it raise
         if out_of_memory(error):
             raise MemoryError from None
         kinds = {kind.__name__ for each in said(error) for kind in type(each).__mro__}
-        told = f"{type(error).__name__}: {str(said(error)[-1]).splitlines()[0][:200]}" if str(said(error)[-1]) else type(error).__name__
+        told = (
+            f"{type(error).__name__}: {str(said(error)[-1]).splitlines()[0][:200]}"
+            if str(said(error)[-1])
+            else type(error).__name__
+        )
         if kinds.intersection(UNREACHED):
-            raise TemporaryError(f"{where}: the hub cannot be reached ({type(error).__name__}). Check the network and run again") from None
+            raise TemporaryError(
+                f"{where}: the hub cannot be reached ({type(error).__name__}). Check the network and run again"
+            ) from None
         raise UserError(f"{where}: cannot be read, or is damaged ({told})") from None
 
 
 def header(where: str, name: str, arguments: dict) -> Iterator[list[str]]:
     """The names of the columns."""
     import datasets
+
     try:
         loaded = datasets.load_dataset(name, streaming=True, **arguments)
         yield loaded.column_names or list(next(iter(loaded)))
@@ -68,6 +88,7 @@ def header(where: str, name: str, arguments: dict) -> Iterator[list[str]]:
 
 
 # --- here -------------------------------------------------------------------------------------------------------------
+
 
 def fetch(source) -> Path | None:
     """The file or folder of a DatasetSource; None for one on the hub, which is streamed."""
@@ -87,10 +108,16 @@ def local(path: Path) -> tuple[str, dict, int]:
     found = [each for each in found if each.suffix in FORMATS and each.is_file() and not each.is_symlink()]
     formats = {each.suffix for each in found}
     if len(formats) != 1:
-        raise UserError(f"{path}: {'holds several formats' if formats else 'no data file'}; a source is one file, or a folder of files, that "
-                        f"ends in one of {', '.join(FORMATS)}")
+        raise UserError(
+            f"{path}: {'holds several formats' if formats else 'no data file'}; a source is one file, or a folder of files, that "
+            f"ends in one of {', '.join(FORMATS)}"
+        )
     name, options = FORMATS[formats.pop()]
-    return name, {"data_files": [str(each) for each in found], "split": "train", **options}, sum(each.stat().st_size for each in found)
+    return (
+        name,
+        {"data_files": [str(each) for each in found], "split": "train", **options},
+        sum(each.stat().st_size for each in found),
+    )
 
 
 def columns(path: Path) -> list[str]:
@@ -109,14 +136,20 @@ def license_of(value) -> str:
     return licenses.joined(given)
 
 
-def files(source, path: Path | None, wanted: Callable[[str], bool], left_out: dict[str, str]) -> Iterator[tuple[str, bytes, str | None]]:
+def files(
+    source, path: Path | None, wanted: Callable[[str], bool], left_out: dict[str, str]
+) -> Iterator[tuple[str, bytes, str | None]]:
     """Yields (path, content, licence) of each row whose path is `wanted`: its number, with its own path where there is a column for it."""
     where, columns = source.hub or str(path), source.columns
     if path:
         name, arguments, size = local(path)
         most = max(bounds.MAX_TOTAL_BYTES, MAX_RATIO * size)
     else:
-        name, arguments, most = source.hub, {"revision": source.revision, "name": source.subset, "split": source.part}, MAX_HUB_BYTES
+        name, arguments, most = (
+            source.hub,
+            {"revision": source.revision, "name": source.subset, "split": source.part},
+            MAX_HUB_BYTES,
+        )
     named = {"text": columns.text, "license": columns.license, "path": columns.path}
     asked, total = {part: column for part, column in named.items() if column}, 0
     with confined(where) as do:
@@ -126,7 +159,9 @@ def files(source, path: Path | None, wanted: Callable[[str], bool], left_out: di
             row = dict(zip(asked, values, strict=True))
             text, license, file = row["text"], None, f"{number // 1000:04d}/{number:07d}.py"
             if text is not None and not isinstance(text, str):
-                raise UserError(f"{where}: row {number}: column {columns.text!r} holds {type(text).__name__}, and text is needed")
+                raise UserError(
+                    f"{where}: row {number}: column {columns.text!r} holds {type(text).__name__}, and text is needed"
+                )
             content = (text or "").encode("utf-8", "surrogatepass")
             total += len(content)
             if total > most:

@@ -15,11 +15,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-Piece = tuple[str, str]             # (prose before it, code)
+Piece = tuple[str, str]  # (prose before it, code)
 PYTHON = {"", "python", "py", "python3", "micropython", "circuitpython", "pycon", "default"}
-WIDTH = 88                          # of a comment
+WIDTH = 88  # of a comment
 PROMPT = re.compile(r"(>>>|\.\.\.)( |$)")
-MAGIC = re.compile(r"\s*[%!]")      # what IPython takes for itself
+MAGIC = re.compile(r"\s*[%!]")  # what IPython takes for itself
 DIRECTIVE = re.compile(r"(\s*)\.\. ([\w-]+)::\s*(.*)")
 ROLE = re.compile(r":[\w:.-]+:`~?([^`<]*?)(?:\s*<[^`]*>)?`|``?([^`]+)``?_{0,2}")
 UNDERLINE = re.compile(r"([=\-~^\"'#*+.`:_])\1{2,}\s*")
@@ -48,8 +48,14 @@ def program(pieces: Iterator[Piece]) -> str:
     for prose, code in pieces:
         code = typed(textwrap.dedent(code).strip("\n"))
         if is_python(code):
-            said = [line for paragraph in prose.split("\n") if paragraph.strip()
-                    for line in textwrap.wrap(" ".join(paragraph.split()), WIDTH, break_long_words=False, break_on_hyphens=False)]
+            said = [
+                line
+                for paragraph in prose.split("\n")
+                if paragraph.strip()
+                for line in textwrap.wrap(
+                    " ".join(paragraph.split()), WIDTH, break_long_words=False, break_on_hyphens=False
+                )
+            ]
             parts.append("".join(f"# {line}\n" for line in said) + code + "\n")
     return "\n".join(parts)
 
@@ -68,15 +74,18 @@ def notebook(text: str) -> Iterator[Piece]:
     prose = ""
     for kind, source in read:
         if kind == "markdown":
-            prose = "\n".join(line.strip().lstrip("#> ").replace("`", "").replace("**", "") for line in source.split("\n"))
+            prose = "\n".join(
+                line.strip().lstrip("#> ").replace("`", "").replace("**", "") for line in source.split("\n")
+            )
         elif kind == "code":
-            if not source.startswith("%%"):         # the whole cell is another language's
+            if not source.startswith("%%"):  # the whole cell is another language's
                 yield prose, "\n".join(line for line in source.split("\n") if not MAGIC.match(line))
             prose = ""
 
 
 def markdown(text: str) -> Iterator[Piece]:
     from markdown_it import MarkdownIt
+
     heading = last = opened = ""
     for token in MarkdownIt("commonmark").parse(text):
         if token.type in ("heading_open", "paragraph_open"):
@@ -97,7 +106,9 @@ def rst(text: str) -> Iterator[Piece]:
     while n < len(lines):
         line = lines[n]
         directive = DIRECTIVE.fullmatch(line)
-        language = directive[3].strip().lower() if directive and directive[2] in ("code-block", "code", "sourcecode") else None
+        language = (
+            directive[3].strip().lower() if directive and directive[2] in ("code-block", "code", "sourcecode") else None
+        )
         literal = not directive and line.rstrip().endswith("::")
         n += 1
         if n < len(lines) and line.strip() and UNDERLINE.fullmatch(lines[n]) and not line.startswith(" "):
@@ -110,10 +121,12 @@ def rst(text: str) -> Iterator[Piece]:
             while n < len(lines) and (not lines[n].strip() or len(lines[n]) - len(lines[n].lstrip()) > depth):
                 block.append(lines[n])
                 n += 1
-            while language is not None and block and re.match(r"\s+:[\w-]+:", block[0]):       # options such as :linenos:
+            while language is not None and block and re.match(r"\s+:[\w-]+:", block[0]):  # options such as :linenos:
                 del block[0]
             if (language or "") in PYTHON:
-                said = ROLE.sub(lambda match: match[1] or match[2], " ".join(" ".join(paragraph).split())).removesuffix(" :")
+                said = ROLE.sub(lambda match: match[1] or match[2], " ".join(" ".join(paragraph).split())).removesuffix(
+                    " :"
+                )
                 yield paragraphs(heading, said.removeprefix(":").strip()), "\n".join(block)
             heading, paragraph = "", []
         elif directive or line.lstrip().startswith(".. "):

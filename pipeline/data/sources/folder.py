@@ -11,7 +11,7 @@ from pipeline.core.errors import UserError
 from pipeline.data.sources import bounds
 from pipeline.data.sources.bounds import Names, safe_path
 
-LEAVINGS = (".#*", "#*#", "*~", ".*.sw?", "._*")       # what editors and Macs put beside a file; .dvcignore says the same
+LEAVINGS = (".#*", "#*#", "*~", ".*.sw?", "._*")  # what editors and Macs put beside a file; .dvcignore says the same
 
 
 def fault(path: Path) -> str:
@@ -34,7 +34,9 @@ def own_files(folder: Path) -> Iterator[Path]:
     closed = []
     for root, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         links = [name for name in folders if Path(root, name).is_symlink()]
-        yield from (Path(root, name) for name in files + links if not any(fnmatch.fnmatchcase(name, p) for p in LEAVINGS))
+        yield from (
+            Path(root, name) for name in files + links if not any(fnmatch.fnmatchcase(name, p) for p in LEAVINGS)
+        )
     yield from closed
 
 
@@ -47,15 +49,22 @@ def files(folder: Path, wanted: Callable[[str], bool], left_out: dict[str, str])
         raise UserError(f"{folder} is a link, and links are not followed: move the folder there")
     if not folder.is_dir():
         copy = ".dvc/tmp/exps" in Path.cwd().as_posix()
-        raise UserError(f"{folder}: no such folder" + (" in the copy that a queued run works in, which holds what git knows: "
-                                                       f"git add {folder}, and queue it again" if copy else ""))
+        raise UserError(
+            f"{folder}: no such folder"
+            + (
+                " in the copy that a queued run works in, which holds what git knows: "
+                f"git add {folder}, and queue it again"
+                if copy
+                else ""
+            )
+        )
     found = sorted(own_files(folder))
     if len(found) > bounds.MAX_FILES:
         raise UserError(f"more than {bounds.MAX_FILES} files")
     names = Names()
     for path in found:
         inside = path.relative_to(folder).as_posix()
-        if path.is_dir():               # closed, or a link: what is in it might have been wanted
+        if path.is_dir():  # closed, or a link: what is in it might have been wanted
             left_out[inside] = "a folder that cannot be read: chmod +rx" if not path.is_symlink() else fault(path)
         elif wanted(inside):
             try:

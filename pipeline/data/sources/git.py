@@ -29,6 +29,7 @@ ELSEWHERE = "a pointer to Git LFS, whose files lie elsewhere"
 
 # --- in a process of its own ------------------------------------------------------------------------------------------
 
+
 @contextlib.contextmanager
 def explained(where: str) -> Generator[None]:
     """What dulwich raises, as one message about the repository `where`."""
@@ -43,6 +44,7 @@ def explained(where: str) -> Generator[None]:
         WrongObjectException,
     )
     from urllib3.exceptions import HTTPError
+
     try:
         yield
     except UserError:
@@ -50,20 +52,39 @@ def explained(where: str) -> Generator[None]:
     except NotGitRepository:
         raise UserError(f"{where}: no git repository is there (any more)") from None
     except HTTPUnauthorized:
-        raise UserError(f"{where}: asks for a password, or is not there; clone what is not public, and name that folder as url") from None
+        raise UserError(
+            f"{where}: asks for a password, or is not there; clone what is not public, and name that folder as url"
+        ) from None
     except MemoryError:
         raise too_much(where) from None
     except (HangupException, HTTPError) as error:
         raise TemporaryError(f"{where}: cannot be reached, or broke off ({type(error).__name__}). Run again") from None
     except GitProtocolError as error:
         said = f"{type(error).__name__}: {error}".splitlines()[0]
-        kind = TemporaryError if any(word in said for word in ("Connection", "Max retries", "timed out", "unexpected http resp 5")) else UserError
+        kind = (
+            TemporaryError
+            if any(word in said for word in ("Connection", "Max retries", "timed out", "unexpected http resp 5"))
+            else UserError
+        )
         raise kind(f"{where}: cannot be read ({said[:200]})") from None
-    except (ApplyDeltaError, ChecksumMismatch, FileFormatException, WrongObjectException, zlib.error, struct.error, LookupError, AssertionError,
-            ValueError, EOFError, OSError) as error:
-        if "exceeds maximum size" in str(error):        # dulwich's own bound for an object that stands alone
+    except (
+        ApplyDeltaError,
+        ChecksumMismatch,
+        FileFormatException,
+        WrongObjectException,
+        zlib.error,
+        struct.error,
+        LookupError,
+        AssertionError,
+        ValueError,
+        EOFError,
+        OSError,
+    ) as error:
+        if "exceeds maximum size" in str(error):  # dulwich's own bound for an object that stands alone
             raise too_much(where) from None
-        raise UserError(f"{where}: damaged, cut off or incomplete ({type(error).__name__}: {str(error)[:100]})") from None
+        raise UserError(
+            f"{where}: damaged, cut off or incomplete ({type(error).__name__}: {str(error)[:100]})"
+        ) from None
 
 
 def bring(url: str, commit: str, into: str) -> Iterator:
@@ -73,6 +94,7 @@ def bring(url: str, commit: str, into: str) -> Iterator:
     from dulwich.errors import GitProtocolError
     from dulwich.objects import ObjectID
     from dulwich.repo import Repo
+
     wanted, config = ObjectID(commit.encode()), ConfigDict()
     config.set((b"http",), b"timeout", str(ANSWER_SECONDS[1]).encode())
     with explained(url), Repo.init_bare(into, mkdir=True) as repo:
@@ -91,6 +113,7 @@ def tip(where: str) -> Iterator[str]:
     """The commit that a repository's HEAD is at."""
     from dulwich.client import get_transport_and_path
     from dulwich.repo import Repo
+
     with explained(where):
         if remote(where):
             client, path = get_transport_and_path(where, quiet=True)
@@ -104,18 +127,26 @@ def tip(where: str) -> Iterator[str]:
 
 
 def heads(refs: dict) -> str:
-    named = [f"{name.decode(errors='replace').removeprefix('refs/heads/')} is at {at.decode()}" for name, at in sorted(refs.items())
-             if at and name.startswith(b"refs/heads/")]
+    named = [
+        f"{name.decode(errors='replace').removeprefix('refs/heads/')} is at {at.decode()}"
+        for name, at in sorted(refs.items())
+        if at and name.startswith(b"refs/heads/")
+    ]
     return f"its branches: {shortened(named)}" if named else "it has no branches"
 
 
 def raw(repo, name: bytes, kind: bytes) -> bytes:
     """An object's content, proven by its hash to be the one that was asked for."""
     from dulwich.objects import object_class
+
     number, content = repo.object_store.get_raw(name)
     known = object_class(number)
     found = known.type_name if known else b"thing of no kind that git knows"
-    hashed = hashlib.new("sha1" if len(name) == 40 else "sha256", b"%s %d\0" % (found, len(content)) + content).hexdigest().encode()
+    hashed = (
+        hashlib.new("sha1" if len(name) == 40 else "sha256", b"%s %d\0" % (found, len(content)) + content)
+        .hexdigest()
+        .encode()
+    )
     if hashed != name:
         raise UserError(f"{repo.path}: object {name.decode()} is damaged: its hash is {hashed.decode()}")
     if found != kind:
@@ -125,6 +156,7 @@ def raw(repo, name: bytes, kind: bytes) -> bytes:
 
 def entries(repo, tree: bytes) -> dict[str, tuple[int, bytes]]:
     from dulwich.objects import parse_tree
+
     found = parse_tree(raw(repo, tree, b"tree"), len(tree) // 2)
     return {entry[0].decode("utf-8", "surrogateescape"): (entry[1], entry[2]) for entry in found}
 
@@ -133,18 +165,27 @@ def listing(where: str, folder: str, commit: str, subfolder: str) -> Iterator[tu
     """(path, hash) of each file under `subfolder`, with the licence texts of the folders above it; of submodules (path, None)."""
     from dulwich.objects import Commit, ObjectID
     from dulwich.repo import Repo
+
     with explained(where), Repo(folder) as repo:
         if ObjectID(commit.encode()) not in repo.object_store:
             raise UserError(f"{where}: has no commit {commit}; {heads(repo.get_refs())}")
         tree = Commit.from_string(raw(repo, commit.encode(), b"commit")).tree
         for part in PurePosixPath(subfolder).parts:
             there = entries(repo, tree)
-            yield from ((name, at) for name, (mode, at) in there.items() if stat.S_ISREG(mode) and licences.TEXT.fullmatch(name))
+            yield from (
+                (name, at) for name, (mode, at) in there.items() if stat.S_ISREG(mode) and licences.TEXT.fullmatch(name)
+            )
             folders = sorted(name for name, (mode, _) in there.items() if stat.S_ISDIR(mode))
             if part not in folders:
                 close = closest(part, folders)
-                raise UserError(f"{where}: commit {commit} has no folder {subfolder!r}"
-                                + (f"; did you mean {close!r}?" if close else f"; folders there: {shortened(folders, 10) or 'none'}"))
+                raise UserError(
+                    f"{where}: commit {commit} has no folder {subfolder!r}"
+                    + (
+                        f"; did you mean {close!r}?"
+                        if close
+                        else f"; folders there: {shortened(folders, 10) or 'none'}"
+                    )
+                )
             tree = there[part][1]
         count, trees = 0, [("", tree)]
         while trees:
@@ -164,6 +205,7 @@ def listing(where: str, folder: str, commit: str, subfolder: str) -> Iterator[tu
 def contents(where: str, folder: str, names: list[bytes], most: int) -> Iterator[bytes | int]:
     """What each object holds; of one with more than `most` bytes, how many."""
     from dulwich.repo import Repo
+
     with explained(where), Repo(folder) as repo:
         for name in names:
             content = raw(repo, name, b"blob")
@@ -171,6 +213,7 @@ def contents(where: str, folder: str, names: list[bytes], most: int) -> Iterator
 
 
 # --- here -------------------------------------------------------------------------------------------------------------
+
 
 def newest(url: str) -> str:
     with confined(url) as do:
@@ -201,7 +244,9 @@ def fetch(source) -> Path:
     return kept
 
 
-def files(source, repository: Path, wanted: Callable[[str], bool], left_out: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+def files(
+    source, repository: Path, wanted: Callable[[str], bool], left_out: dict[str, str]
+) -> Iterator[tuple[str, bytes]]:
     """Yields (path inside the subfolder, content) of the files whose path is `wanted`. Links are passed over.
 
     Submodules and pointers to Git LFS go to `left_out`. Raises UserError for a repository that is damaged, too large or holds unsafe names.

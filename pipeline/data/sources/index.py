@@ -24,6 +24,7 @@ def client(about: str) -> Generator:
     """
     import pypi_simple
     import requests
+
     index = os.environ.get("PIP_INDEX_URL") or pypi_simple.PYPI_SIMPLE_ENDPOINT
     try:
         with pypi_simple.PyPISimple(index) as opened:
@@ -31,14 +32,29 @@ def client(about: str) -> Generator:
     except pypi_simple.NoSuchProjectError:
         raise UserError(f"{about.split()[0]}: the package index knows no such package") from None
     except requests.RequestException as error:
-        reason = ("no answer in time" if isinstance(error, requests.Timeout) else
-                  f"status {error.response.status_code}" if error.response is not None else type(error).__name__)
-        raise TemporaryError(f"{about}: the package index cannot be reached ({reason}). "
-                             "Check the network (or PIP_INDEX_URL) and run again; what was fetched before is kept") from error
+        reason = (
+            "no answer in time"
+            if isinstance(error, requests.Timeout)
+            else f"status {error.response.status_code}"
+            if error.response is not None
+            else type(error).__name__
+        )
+        raise TemporaryError(
+            f"{about}: the package index cannot be reached ({reason}). "
+            "Check the network (or PIP_INDEX_URL) and run again; what was fetched before is kept"
+        ) from error
     except UserError:
         raise
-    except (LookupError, TypeError, ValueError, pypi_simple.UnsupportedContentTypeError, pypi_simple.UnsupportedRepoVersionError) as error:
-        raise UserError(f"{about}: what answers is no package index ({type(error).__name__}). Check PIP_INDEX_URL") from error
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        pypi_simple.UnsupportedContentTypeError,
+        pypi_simple.UnsupportedRepoVersionError,
+    ) as error:
+        raise UserError(
+            f"{about}: what answers is no package index ({type(error).__name__}). Check PIP_INDEX_URL"
+        ) from error
 
 
 def fetch(name: str, version: str, digest: str, kind: str = "sdist", cache: Path = DOWNLOADS) -> Path:
@@ -57,16 +73,22 @@ def fetch(name: str, version: str, digest: str, kind: str = "sdist", cache: Path
             if not offered:
                 known = sorted({p.version for p in packages if p.package_type == kind and p.version})
                 others = sorted({p.package_type for p in packages if p.version == version and p.package_type in CALLED})
-                raise UserError(f"{name} {version}: the package index has no {CALLED[kind]} of this version"
-                                + (f", but there is `kind: {others[0]}`" if others else suggestion(version, known)))
+                raise UserError(
+                    f"{name} {version}: the package index has no {CALLED[kind]} of this version"
+                    + (f", but there is `kind: {others[0]}`" if others else suggestion(version, known))
+                )
             chosen = next((p for p in offered if p.digests.get("sha256") == digest), None)
             if chosen is None:
                 there = ", ".join(f"{p.filename} {p.digests.get('sha256', 'without a sha256')}" for p in offered)
-                raise UserError(f"{name} {version}: sha256 differs.\n  pinned:  {digest}\n  offered: {there}\n"
-                                "Somebody changed the file or the pin. Nothing was unpacked")
+                raise UserError(
+                    f"{name} {version}: sha256 differs.\n  pinned:  {digest}\n  offered: {there}\n"
+                    "Somebody changed the file or the pin. Nothing was unpacked"
+                )
             index.download_package(chosen, unfinished, verify=False, timeout=ANSWER_SECONDS)
         if (got := sha256(unfinished)) != digest:
-            raise UserError(f"{name} {version}: sha256 differs.\n  pinned:     {digest}\n  downloaded: {got}\nNothing was unpacked")
+            raise UserError(
+                f"{name} {version}: sha256 differs.\n  pinned:     {digest}\n  downloaded: {got}\nNothing was unpacked"
+            )
         os.replace(unfinished, kept)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -77,16 +99,21 @@ def newest(name: str, kind: str | None = None) -> dict:
     """kind, name, version and sha256 of a package's newest release that is no preview and not withdrawn: its source distribution, where there
     is one, else a wheel for all systems. Raises UserError where there is neither."""
     from packaging.version import InvalidVersion, Version
+
     with client(name) as index:
         packages = index.get_project_page(name, timeout=ANSWER_SECONDS).packages
         found = []
         for each in packages:
-            usable = each.package_type == "sdist" or (each.package_type == "wheel" and each.filename.endswith("-none-any.whl"))
+            usable = each.package_type == "sdist" or (
+                each.package_type == "wheel" and each.filename.endswith("-none-any.whl")
+            )
             if usable and kind in (None, each.package_type) and not each.is_yanked and "sha256" in each.digests:
                 with contextlib.suppress(InvalidVersion):
                     version = Version(each.version)
                     found.append(((not version.is_prerelease, version, each.package_type == "sdist"), each))
         if not found:
-            raise UserError(f"{name}: the package index has no {CALLED.get(kind, 'source distribution and no wheel for all systems')} with a sha256")
+            raise UserError(
+                f"{name}: the package index has no {CALLED.get(kind, 'source distribution and no wheel for all systems')} with a sha256"
+            )
         best = max(found, key=lambda item: item[0])[1]
         return {"kind": best.package_type, "name": name, "version": best.version, "sha256": best.digests["sha256"]}
