@@ -39,6 +39,7 @@ ollama: $(READY)
 
 # A PYTHONPATH that names this folder would hide what stands beside a script from ty.
 lint: $(READY)
+	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@env -u PYTHONPATH .venv/bin/ty check
 
