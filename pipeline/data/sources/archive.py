@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.data.sources import bounds
@@ -57,12 +58,16 @@ class Header(tarfile.TarInfo):
         return header
 
 
+def stream(unzipped) -> Any:
+    """What tarfile reads: typeshed asks for `tell` and `seek` as well, of which a stream has no need."""
+    return Bounded(unzipped, bounds.MAX_TOTAL_BYTES)
+
+
 def tar_members(archive: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
-    # a stream needs no more than `read`; typeshed asks for `tell` and `seek` as well
     with (
         gzip.open(archive) as unzipped,
-        tarfile.open(fileobj=(whole := Bounded(unzipped, bounds.MAX_TOTAL_BYTES)), mode="r|", tarinfo=Header) as tar,
-    ):  # ty: ignore[no-matching-overload]
+        tarfile.open(fileobj=(whole := stream(unzipped)), mode="r|", tarinfo=Header) as tar,
+    ):
         for count, member in enumerate(tar, start=1):
             if count > bounds.MAX_FILES:
                 raise UserError(f"more than {bounds.MAX_FILES} files")
