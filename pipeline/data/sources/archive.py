@@ -63,6 +63,12 @@ def stream(unzipped) -> Any:
     return Bounded(unzipped, bounds.MAX_TOTAL_BYTES)
 
 
+def content_of(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    assert file is not None, "a regular file"
+    return file.read()
+
+
 def tar_members(archive: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
     with (
         gzip.open(archive) as unzipped,
@@ -74,7 +80,7 @@ def tar_members(archive: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]
             if not 0 <= member.size <= bounds.MAX_TOTAL_BYTES:  # tarfile would read on for as long, even past the end
                 raise UserError(f"{member.name!r} claims {member.size} bytes")
             if member.isreg() and not member.issparse():
-                yield member.name, member.size, lambda member=member: tar.extractfile(member).read()
+                yield member.name, member.size, lambda member=member: content_of(tar, member)
         while whole.read(2**16):  # at the end gzip compares the checksum
             pass
 
