@@ -9,9 +9,18 @@ from ruamel.yaml import YAML
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 QUANTS = ["Q8_0", "Q4_K_M"]
+GATES = {
+    "max_val_loss": 2.0,
+    "max_bits_per_byte_rise": 1.0,
+    "max_quant_loss": 1.0,
+    "min_syntax_rate": 0.5,
+    "min_people_rate": 0.5,
+    "min_api_rate": 0.9,
+}
 STAGES = {
     "collect": ["data/raw"],
     "prepare": ["data/processed/train_corpus.jsonl", "data/processed/val_corpus.jsonl", "metrics/prepare.json"],
+    "curriculum": ["data/curriculum/train.jsonl", "metrics/curriculum.json"],
     "tokenizer": ["data/tokenizer"],
     "train": ["models/trained", "metrics/train.json", "metrics/train.csv"],
     "evaluate": ["metrics/evaluate.json", "reports/samples.md"],
@@ -40,7 +49,8 @@ def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, step
 
     shutil.copytree(REPOSITORY / "configs", root / "configs")
     shutil.copy(REPOSITORY / "params.yaml", root)
-    change_config(root, "params.yaml", quants=QUANTS)
+    change_config(root, "params.yaml", quants=QUANTS, serving="robo-micropython-256")
+    change_config(root, "configs/operations/robo-micropython.yaml", gates=GATES)
     shutil.copytree(tokenizer, root / "data/tokenizer")
     shutil.copytree(checkpoint, root / "models/trained")
     shutil.copytree(gguf, root / "models/gguf")
@@ -62,6 +72,8 @@ def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, step
         root / "data/processed/val_corpus.jsonl",
         '{"source": "lbutils-mp", "version": "0.2.4", "license": "MIT", "text": "import time\\n"}\n',
     )
+    write(root / "data/curriculum/train.jsonl", '{"request": "Blink", "program": "", "board": "pico"}\n')
+    write(root / "metrics/curriculum.json", {"pairs": 1})
     write(root / "metrics/prepare.json", {"files": {"train": 1, "val": 1}, "rejected": {"too short": 3}})
     write(root / "metrics/train.json", {"steps": steps, "parameters": 1_806_592, "loss": 2.5, "val_loss": 2.75})
     write(

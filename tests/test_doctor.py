@@ -28,9 +28,13 @@ stages:
     cmd: cp text data/processed/train_corpus.jsonl
     deps: [text, corpora]
     outs: [data/processed/train_corpus.jsonl]
+  curriculum:
+    cmd: mkdir -p data/curriculum && cp wishes data/curriculum/train.jsonl
+    deps: [wishes]
+    outs: [data/curriculum/train.jsonl]
   tokenizer:
     cmd: cp data/processed/train_corpus.jsonl data/tokenizer
-    deps: [data/processed/train_corpus.jsonl]
+    deps: [data/processed/train_corpus.jsonl, data/curriculum/train.jsonl]
     outs: [data/tokenizer]
 """
 
@@ -43,6 +47,7 @@ def made(tmp_path_factory):
         (root / name).symlink_to(REPOSITORY / name)
     (root / "dvc.yaml").write_text(STAGES)
     (root / "text").write_text("led")
+    (root / "wishes").write_text("blink")
     (root / "corpora").mkdir()
     (root / "corpora/blink.py").write_text("led.on()")
     (root / ".dvcignore").symlink_to(REPOSITORY / ".dvcignore")
@@ -197,9 +202,9 @@ def test_a_server_that_died(small):
 def test_a_mistake_in_a_config(small):
     os.remove("params.yaml")
     (small / "params.yaml").write_text(
-        (REPOSITORY / "params.yaml").read_text().replace("model: robo-nano-qwen3", "model: robo-nano-qwne3")
+        (REPOSITORY / "params.yaml").read_text().replace("model: robo-nano-512", "model: robo-nano-521")
     )
-    assert found("configs").how == "bad" and "robo-nano-qwne3" in found("configs").said
+    assert found("configs").how == "bad" and "robo-nano-521" in found("configs").said
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,13 @@ EVERYTHING = dict.fromkeys(["collect", "prepare", "train", "answer", "assess"], 
 
 @pytest.fixture
 def config():
-    """1,500 steps of 8 x 256 tokens, as by default."""
+    """2,200 steps of 4 x 512 tokens, as by default."""
     return Config(REPOSITORY)
 
 
 def rate(config, seconds: float) -> float:
     """Of a training that takes so long."""
-    return 1500 * 8 * 256 * sum(parameters(config).values()) / seconds
+    return 2200 * 4 * 512 * sum(parameters(config).values()) / seconds
 
 
 def test_a_first_run_knows_what_a_second_of_training_tells(config):
@@ -55,8 +55,8 @@ def test_later_runs_know_what_each_stage_took(config):
 @pytest.mark.parametrize(
     "changed, expected",
     [
-        ({"max_steps": 3000}, "training 10 min"),
-        ({"max_tokens": 1500 * 8 * 256 // 2}, "training 2 min"),
+        ({"max_steps": 4400}, "training 10 min"),
+        ({"max_tokens": 2200 * 4 * 512 // 2}, "training 2 min"),
         ({"accumulate_grad_batches": 4}, "training 20 min"),
         ({"max_time": "00:03:00"}, "training 3 min"),
     ],

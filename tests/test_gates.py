@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from project import as_older_code, change_config, commit, retrain, write
+from project import GATES, as_older_code, change_config, commit, retrain, write
 from tiny import DOCUMENTS
 
 from pipeline.core.config import Config
@@ -17,14 +17,7 @@ from pipeline.publish.judge import judge as judge_version
 from pipeline.publish.registry import facts, register
 
 NAME = "robo-micropython"
-LIMITS = Gates(
-    max_val_loss=2.0,
-    max_bits_per_byte_rise=1.0,
-    max_quant_loss=1.0,
-    min_syntax_rate=0.5,
-    min_people_rate=0.5,
-    min_api_rate=0.9,
-)
+LIMITS = Gates(**GATES)
 OFF = Gates(
     max_val_loss=None,
     max_bits_per_byte_rise=None,

@@ -114,7 +114,7 @@ def test_knob_vocab_size():
 
 def test_knob_d_model():
     c = {**MODEL, "d_model": 128, "d_ff": 512}
-    assert model(**c).count_parameters() == 512 * 128 + 64 * 128 + 12 * 128**2 + 13 * 128 + 2 * 128
+    assert model(**c).count_parameters() == 512 * 128 + 256 * 128 + 12 * 128**2 + 13 * 128 + 2 * 128
 
 
 def test_knob_n_layers():
@@ -147,11 +147,11 @@ def test_knob_d_ff():
 
 def test_knob_context_length():
     assert (
-        model(context_length=96).count_parameters() - model().count_parameters() == 32 * 64
+        model(context_length=288).count_parameters() - model().count_parameters() == 32 * 64
     )  # gpt2's learned positions
-    assert model(context_length=96)(torch.zeros(1, 96, dtype=torch.long)).shape == (1, 96, 512)
-    with pytest.raises(ValueError, match="65 tokens do not fit a context of 64"):
-        model()(torch.zeros(1, 65, dtype=torch.long))
+    assert model(context_length=288)(torch.zeros(1, 288, dtype=torch.long)).shape == (1, 288, 512)
+    with pytest.raises(ValueError, match="257 tokens do not fit a context of 256"):
+        model()(torch.zeros(1, 257, dtype=torch.long))
 
 
 @pytest.mark.parametrize("which", ["dropout", "emb_dropout", "attn_dropout", "resid_dropout"])

@@ -9,8 +9,10 @@ from project import REPOSITORY
 from real import find_ollama, free_port, start_ollama
 from tiny import SPECIAL, make_model, make_tokenizer
 
-from pipeline.core.config import Config
+from pipeline.core.config import parse
 from pipeline.core.errors import UserError
+from pipeline.core.prompt import as_served
+from pipeline.core.schema import Serving
 from pipeline.publish.serving import TRIAL, address, import_model, is_reachable, modelfile, parting
 
 LICENSE = (
@@ -23,7 +25,7 @@ PROMPT = "from machine import Pin\nimport time\n\nled = Pin("
 
 @pytest.fixture(scope="module")
 def serving():
-    return Config(REPOSITORY).serving
+    return parse(REPOSITORY / "configs/serving/robo-micropython-256.yaml", Serving)
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +71,11 @@ def test_import_once(serving, quantized, client, ollama):
     assert shown.template == serving.template and LICENSE in shown.license and first.digest in shown.license
     parameters = dict(line.split(maxsplit=1) for line in shown.parameters.splitlines())
     assert parameters == {
-        "temperature": "0.7",
+        "temperature": "0.2",
         "top_p": "0.9",
         "top_k": "40",
-        "repeat_penalty": "1.1",
-        "num_predict": "200",
+        "repeat_penalty": "1",
+        "num_predict": "128",
         "num_ctx": "256",
         "stop": '"<eos>"',
     }
@@ -88,11 +90,11 @@ def test_import_once(serving, quantized, client, ollama):
 @pytest.mark.parametrize(
     "key, value",
     [
-        ("temperature", 0.2),
+        ("temperature", 0.5),
         ("temperature", 0.0),
         ("top_k", 1),
         ("num_ctx", 128),
-        ("repeat_penalty", 1.0),
+        ("repeat_penalty", 1.3),
         ("stop", ["<eos>", "\n\n\n", 'a "quoted" \\ é']),
         ("num_predict", 4096),
     ],
@@ -123,7 +125,7 @@ def test_ollama_answers_as_llama_cpp(serving, quantized, client, ollama):
 
     import_model(serving, quantized, NAME, "", ollama)
     with LlamaFile(quantized) as file:
-        tokens = file.generate(file.encode(serving.smoke_prompt), 24)
+        tokens = file.generate(file.encode(as_served(serving.template, serving.smoke_prompt)), 24)
         expected = file.decode(tokens).decode("utf-8", "replace")
     answer = client.generate(
         NAME, serving.smoke_prompt, options={"temperature": 0, "repeat_penalty": 1.0, "num_predict": 24}
@@ -162,7 +164,8 @@ def test_ollama_can_insert_where_the_tokenizer_has_tokens_for_it(serving, client
     vocabulary = load_vocabulary(make_tokenizer(tmp_path / "tokenizer", special={**SPECIAL, **fim}))
     path = tmp_path / "fim.gguf"
     write_gguf(make_model(d_model=256), vocabulary, path, "f16")
-    filling = settled(serving, SpecialTokens(**SPECIAL, **fim), None)
+    plain = serving.model_copy(update={"template": "{{ .Prompt }}", "smoke_prompt": "from machine import Pin"})
+    filling = settled(plain, SpecialTokens(**SPECIAL, **fim), None)
     import_model(filling, path, NAME, LICENSE, ollama)
     assert "insert" in client.show(NAME).capabilities
     said = client.generate(

@@ -62,16 +62,22 @@ def make_packed(root: Path, tokenizer: Path, **changes) -> Path:
         },
     )
     for section, content in (
-        ("models", {**MODEL, "dropout": 0.1}),
+        ("models", {**MODEL, "context_length": 64, "dropout": 0.1}),
         ("training", {**TRAINING, "sample_prompts": [], **changes}),
         ("tokenizers", {**read_yaml(root / "configs/tokenizers/robo-code-8k.yaml"), "vocab_size": 512}),
         (
             "data",
-            {**read_yaml(root / "configs/data/robo-code-8k-256.yaml"), "block_size": 64, "stride": 64, "batch_size": 4},
+            {
+                **read_yaml(root / "configs/data/robo-code-8k-256.yaml"),
+                "block_size": 64,
+                "stride": 64,
+                "batch_size": 4,
+                "tasks_share": 0.0,
+            },
         ),
     ):
         write_yaml(root / f"configs/{section}/small.yaml", content)
-    edit(root, "configs/serving/robo-micropython.yaml", **{"parameters.num_ctx": 64, "parameters.num_predict": 16})
+    edit(root, "configs/serving/robo-micropython-256.yaml", **{"parameters.num_ctx": 64, "parameters.num_predict": 16})
     edit(
         root,
         "params.yaml",

@@ -700,7 +700,7 @@ def test_utilisation_counts_what_the_operators_do():
 
     for shape in (dict(tie_embeddings=False), dict(architecture="qwen3", n_kv_heads=1, d_ff=192)):
         network = model(**shape)
-        ids = torch.zeros(2, 64, dtype=torch.long)
+        ids = torch.zeros(2, network.config.context_length, dtype=torch.long)
         with (
             sdpa_kernel(SDPBackend.MATH),
             FlopCounterMode(display=False) as counter,

@@ -1,5 +1,4 @@
 """Blink the on-board LED once a second."""
-
 import time
 
 from machine import Pin

@@ -1,5 +1,4 @@
 """Count presses of a button in an interrupt, without bounce."""
-
 import time
 
 import micropython

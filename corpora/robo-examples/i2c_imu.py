@@ -1,5 +1,4 @@
 """Read acceleration and rotation from an MPU6050 over I2C."""
-
 import struct
 import time
 

@@ -1,5 +1,4 @@
 """Follow a line with two reflectance sensors and a PID controller."""
-
 import time
 
 from machine import ADC, Pin

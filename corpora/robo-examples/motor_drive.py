@@ -1,5 +1,4 @@
 """Drive two DC motors through an H-bridge: forward, turn, stop."""
-
 import time
 
 from machine import PWM, Pin

@@ -1,5 +1,4 @@
 """Sweep a hobby servo between its end stops."""
-
 import time
 
 from machine import PWM, Pin

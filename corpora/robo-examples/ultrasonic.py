@@ -1,5 +1,4 @@
 """Measure a distance with an HC-SR04 and stop before the wall."""
-
 import time
 
 from machine import Pin, time_pulse_us

@@ -1,5 +1,4 @@
 """Join a network and publish a temperature every ten seconds."""
-
 import time
 
 import network

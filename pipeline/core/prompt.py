@@ -4,6 +4,10 @@ import re
 
 OLLAMAS = re.compile(r"\{\{-?\s*\.Prompt\s*-?\}\}")  # where a template of Ollama's, which Go reads, takes the prompt
 
+INSERTION = re.compile(
+    r"^\{\{ if \.Suffix \}\}.*\{\{ else \}\}(.*)\{\{ end \}\}$", re.DOTALL
+)  # lineage.insertion makes it
+
 
 def as_prompt(template: str, request: str, board: str) -> str:
     """`template` with {request} in one line, since a comment ends where its line does, and {board} by the board's title."""
@@ -11,5 +15,5 @@ def as_prompt(template: str, request: str, board: str) -> str:
 
 
 def as_served(template: str, prompt: str) -> str:
-    """What a plain template of Ollama's makes of a prompt."""
-    return OLLAMAS.sub(lambda _: prompt, template)
+    """What a plain template of Ollama's, or one with a form for insertion, makes of a prompt with nothing after it."""
+    return OLLAMAS.sub(lambda _: prompt, INSERTION.sub(r"\1", template))

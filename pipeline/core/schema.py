@@ -140,8 +140,8 @@ class Export(File):
 
 
 class Curriculum(File):
-    draws: Annotated[int, Field(ge=1)]  # how often a pair is drawn
-    seed: int
+    draws: Count  # how often a pair is drawn
+    seed: Annotated[int, Field(ge=0, le=MOST)]
 
 
 class Quantize(File):
@@ -597,7 +597,7 @@ class Slurm(File):
     time: Annotated[str, Field(pattern=CLOCK)] | None = (
         None  # of one job; a training that takes longer goes on in the next
     )
-    cpus: Annotated[int, Field(ge=1)]  # of each device
+    cpus: Count  # of each device
     gpus: bool  # whether devices are GPUs, of which each job gets as many per node
     options: list[Annotated[str, Field(pattern=OPTION)]] = []  # more of srun's
 
