@@ -190,7 +190,9 @@ def make_chain(root: Path) -> Path:
         shutil.copy(root / f"configs/{section}/{file}.yaml", root / f"configs/{section}/small.yaml")
     edit(root, "configs/tokenizers/small.yaml", vocab_size=MODEL["vocab_size"])
     edit(root, "configs/data/small.yaml", block_size=256, stride=256, batch_size=2)
-    edit(root, "configs/serving/small.yaml", **{"parameters.num_ctx": 64, "parameters.num_predict": 16})
+    # so small a model goes on with code, and has no answer to a request
+    asked = {"template": "{{ .Prompt }}", "smoke_prompt": "from machine import Pin\nimport time\n\nled = Pin("}
+    edit(root, "configs/serving/small.yaml", **{"parameters.num_ctx": 64, "parameters.num_predict": 16}, **asked)
     edit(
         root,
         "params.yaml",
@@ -204,6 +206,7 @@ def make_chain(root: Path) -> Path:
         **{
             "curriculum.draws": 12,
             "evaluate.max_new_tokens": 8,
+            "exam.prompt": "{request}",
             "exam.max_new_tokens": 8,
             "exam.sets": ["people"],
             "exam.completions": 4,

@@ -130,8 +130,8 @@ def test_the_judge_measures_as_the_evaluate_stage_does(built):
         ("params.yaml", "assess.tokens", 256, {"assess", "exam", "release"}),
         ("params.yaml", "exam.max_new_tokens", 9, {"answer", "exam"}),  # the figures stay as they were
         ("configs/serving/small.yaml", "quant", "F16", {"exam", "release"} | NEW_VERSION),
-        ("configs/serving/small.yaml", "parameters.temperature", 0.2, {"release"} | NEW_VERSION),
-        ("params.yaml", "prepare.min_bytes", 3500, ALL - {"collect"} | NEW_VERSION),
+        ("configs/serving/small.yaml", "parameters.temperature", 0.3, {"release"} | NEW_VERSION),
+        ("params.yaml", "prepare.min_bytes", 3500, ALL - {"collect", "curriculum"} | NEW_VERSION),
     ],
     ids=["learning_rate", "quants", "assess", "exam", "quant", "temperature", "prepare"],
 )

@@ -133,7 +133,11 @@ def draw(rng: random.Random) -> dict[str, dict]:
             vocab_size=vocabulary, split_pattern=one("gpt-2", "llama-bpe", "qwen2", "qwen35")
         ),
         "data/robo-code-8k-256": dict(
-            block_size=context, stride=one(1, context), dtype=one("uint16", "uint32"), batch_size=one(1, 7, 300)
+            block_size=context,
+            stride=one(1, context),
+            dtype=one("uint16", "uint32"),
+            batch_size=one(1, 7, 300),
+            tasks_share=0.0,
         ),
         "training/cpu-minutes": dict(
             optimizer=optimizer,
@@ -156,7 +160,7 @@ def draw(rng: random.Random) -> dict[str, dict]:
             sample_prompts=one([], ["a"]),
             seed=one(0, 2**32 - 2),
         ),
-        "serving/robo-micropython": {
+        "serving/robo-micropython-256": {
             "parameters.num_ctx": one(8, context),
             "parameters.num_predict": one(1, 4096),
             "smoke_prompt": "a",
@@ -193,6 +197,9 @@ def prepared(root: Path) -> Path:
         path = root / f"data/processed/{split}_corpus.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (root / "data/curriculum").mkdir()
+    pair = {"request": "Blink", "program": "led.on()\n", "board": "pico", "intents": ["blink"], "made_of": "blink"}
+    (root / "data/curriculum/train.jsonl").write_text(json.dumps(pair) + "\n")
     (root / "data/raw").mkdir()
     (root / "data/raw/licenses.jsonl").write_text("")
     return root
