@@ -49,7 +49,8 @@ def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, step
 
     shutil.copytree(REPOSITORY / "configs", root / "configs")
     shutil.copy(REPOSITORY / "params.yaml", root)
-    change_config(root, "params.yaml", quants=QUANTS, serving="robo-micropython-256")
+    change_config(root, "params.yaml", quants=QUANTS)
+    shutil.copy(root / "configs/serving/robo-micropython-256.yaml", root / "configs/serving/robo-micropython.yaml")
     change_config(root, "configs/operations/robo-micropython.yaml", gates=GATES)
     shutil.copytree(tokenizer, root / "data/tokenizer")
     shutil.copytree(checkpoint, root / "models/trained")
@@ -162,7 +163,7 @@ def register_versions(root: Path, uri: str, count: int) -> None:
     for number in range(1, count + 1):
         settings = Config(root).serving.parameters.model_dump()
         change_config(
-            root, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": number / 10}
+            root, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": number / 10 + 0.3}
         )
         assert register(Config(root), uri).version == number
 
