@@ -163,7 +163,7 @@ def register_versions(root: Path, uri: str, count: int) -> None:
     for number in range(1, count + 1):
         settings = Config(root).serving.parameters.model_dump()
         change_config(
-            root, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": number / 10 + 0.3}
+            root, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": number / 10}
         )
         assert register(Config(root), uri).version == number
 

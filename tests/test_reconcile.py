@@ -131,7 +131,7 @@ def test_in_the_page_and_back(checked, client, ollama, tmp_path):
         ):
             took = {"first": promote_in_page(page, uri, client, 1, tmp_path)}
             settings = Config(checked).serving.parameters.model_dump()
-            change_config(checked, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": 0.5})
+            change_config(checked, "configs/serving/robo-micropython.yaml", parameters={**settings, "temperature": 0.2})
             from pipeline.publish.registry import register
 
             assert register(Config(checked), uri).version == 2
