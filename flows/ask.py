@@ -74,20 +74,19 @@ def ask(arguments) -> None:
         raise UserError(f"--samples: {arguments.samples} must be from 1 to 100")
     who, model = chosen(arguments.model, arguments.max_tokens, False)
     prompt = as_prompt(config.params.exam.prompt, request, boards.load(board).title)
-    best, found, asked = "", [], 0
+    best, found, asked, good = "", [], 0, False
     for program in answers(model, prompt, arguments.samples):
         asked += 1
         if said := plausible.refusal(program):
             print(said, file=sys.stderr)
             sys.exit(3)
         findings = plausible.findings(request, program, board)
-        if not best or sum(f.fault is None for f in findings) > sum(f.fault is None for f in found):
+        good = not any(finding.fault for finding in findings)
+        if good or not best or sum(f.fault is None for f in findings) > sum(f.fault is None for f in found):
             best, found = program, findings
-        if not any(finding.fault for finding in findings):
-            best, found = program, findings
+        if good:
             break
     print(best, end="")
-    good = not any(finding.fault for finding in found)
     print(
         f"{who}, answer {asked} of at most {arguments.samples}, tried on a simulated {board}; whether it does what you want was not checked:"
         if good

@@ -4,11 +4,12 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from flows.console import say, show_tables
-from pipeline.core.config import Config, load
+from pipeline.core.config import Config, load, parse
 from pipeline.core.errors import UserError, shortened, suggestion
 from pipeline.core.files import read_jsonl
 from pipeline.core.paths import PROCESSED, REJECTED, SPLITS
-from pipeline.data import propose
+from pipeline.core.schema import Corpus
+from pipeline.data import entries, propose
 
 GIVEN = ("name", "license", "split", "include", "exclude")
 
@@ -29,9 +30,9 @@ def add(config: Config, arguments) -> None:
     for line in propose.in_words(found, config.params.prepare.max_overlap):
         say(f"  {line}")
     if arguments.dry_run:
-        say(f"would be written to {config.paths['corpus']}:\n  {propose.scalar(said)}")
+        say(f"would be written to {config.paths['corpus']}:\n  {entries.scalar(said)}")
         return
-    line = propose.append(config.root / config.paths["corpus"], config.corpus, said)
+    line = entries.append(config.root / config.paths["corpus"], config.corpus, said)
     say(f"written to {config.paths['corpus']}:\n{line}\n`robo run` takes it up")
 
 
@@ -48,7 +49,7 @@ def update(config: Config, arguments) -> None:
                 news += 1
                 say(f"{source.name}: {said}")
                 if not arguments.dry_run:
-                    propose.repin(path, propose.parse(path, propose.Corpus), source, pins)
+                    entries.repin(path, parse(path, Corpus), source, pins)
         except UserError as error:
             faults.append(f"{source.name}: {error}")
     say(

@@ -241,10 +241,10 @@ def cluster(config: Config) -> Iterator[Finding]:
     """What Slurm has, where the training is a job, and whether it would take one."""
     from pipeline.training import slurm
 
-    settings, t, where = config.operations.slurm, config.training, f"{config.paths['operations']}: slurm"
+    settings, t = config.operations.slurm, config.training
     assert settings is not None
     try:
-        slurm.check(slurm.options(settings, t.num_nodes, t.devices), where)
+        slurm.check_config(config)
     except UserError as error:
         yield Finding(
             "slurm",

@@ -14,7 +14,7 @@ from pipeline.core.stage import own_environment
 from pipeline.core.timings import TRAINING, read_timings
 from pipeline.plan import FASTER, parameters
 from pipeline.training.clock import seconds as of_clock
-from pipeline.training.train import number_of_steps
+from pipeline.training.train import number_of_steps, tokens_per_step
 
 PACE = STATE / "pace.json"
 PATIENCE = 2  # seconds that a run waits for the measurement, once everything else is ready
@@ -65,9 +65,9 @@ def measured() -> float | None:
 
 def training(config: Config, rate: float | None, eager: float | None) -> tuple[float, float, str] | None:
     """(seconds at least, at most, how they are known); None where they are not. With max_time it ends there."""
-    d, t = config.data, config.training
+    t = config.training
     if rate:
-        per_step = d.batch_size * d.block_size * t.accumulate_grad_batches * t.devices * t.num_nodes
+        per_step = tokens_per_step(config.data.model_dump(), t.model_dump())
         most = number_of_steps(t.model_dump(), per_step) * per_step * sum(parameters(config).values()) / rate
         low, why = most, "at the speed of the training before"
     elif eager:

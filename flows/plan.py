@@ -14,7 +14,7 @@ from pipeline.advice import advice, check_machine
 from pipeline.core.config import Config
 from pipeline.core.files import read_json
 from pipeline.core.paths import METRICS, SIDECAR
-from pipeline.training.train import epochs, number_of_steps
+from pipeline.training.train import epochs, number_of_steps, tokens_per_step
 
 
 def reading(tokens: int, tasks_share: float, stages: dict[str, str]) -> tuple[int | None, str]:
@@ -70,7 +70,7 @@ def show(config: Config, measured: bool) -> None:
         ]
     )
 
-    per_step = d.batch_size * d.block_size * t.accumulate_grad_batches * t.devices * t.num_nodes
+    per_step = tokens_per_step(d.model_dump(), t.model_dump())
     steps = number_of_steps(t.model_dump(), per_step)
     tokens = steps * per_step
     packed, read = reading(tokens, d.tasks_share, stages)

@@ -151,9 +151,7 @@ def check_machine(config: Config) -> None:
     if config.operations.slurm:
         from pipeline.training import slurm
 
-        slurm.check(
-            slurm.options(config.operations.slurm, t.num_nodes, t.devices), f"{config.paths['operations']}: slurm"
-        )
+        slurm.check_config(config)
         return
     check_memory(config)
     if t.precision in ("auto", "32-true") and t.devices == 1:  # every machine can; torch takes seconds to import

@@ -190,7 +190,7 @@ def eager_seconds(config: Config) -> float | None:
     import torch
 
     from pipeline.training.optimizer import make_optimizer
-    from pipeline.training.train import number_of_steps
+    from pipeline.training.train import number_of_steps, tokens_per_step
 
     if torch.cuda.is_available():
         return None
@@ -200,8 +200,9 @@ def eager_seconds(config: Config) -> float | None:
     optimizer = make_optimizer(model, t.model_dump(), torch.float32)
     ids = torch.randint(config.model.vocab_size, (1, d.block_size + 1))
     row = least(lambda: model.loss(ids[:, :-1], ids[:, 1:]).backward())
-    rows = d.batch_size * t.accumulate_grad_batches * t.devices * t.num_nodes
-    return number_of_steps(t.model_dump(), rows * d.block_size) * (rows * row + least(optimizer.step)) / cores
+    per_step = tokens_per_step(d.model_dump(), t.model_dump())
+    steps = number_of_steps(t.model_dump(), per_step)
+    return steps * (per_step // d.block_size * row + least(optimizer.step)) / cores
 
 
 def reference(config: Config, tokens: int) -> list[Advice]:

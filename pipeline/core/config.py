@@ -306,7 +306,7 @@ def rules(c: Config) -> list[str]:
         *(
             (
                 licenses.passes(source.license, c.params.prepare.licenses),
-                f"{at['corpus']}: sources.{i}.license: {source.license} is of the category {' and '.join(licenses.categories(source.license))}, and "
+                f"{at['corpus']}: sources.{i}.license: {source.license} is {licenses.of_category(source.license)}, and "
                 f"params.yaml: prepare.licenses lets pass only {', '.join(c.params.prepare.licenses)}; leave this source out",
             )
             for i, source in enumerate(c.corpus.sources)

@@ -100,6 +100,11 @@ def categories(expression: str) -> list[str]:
     return sorted({known().get(key, UNSTATED) for key in keys(expression)})
 
 
+def of_category(expression: str) -> str:
+    """What a licence that does not pass is, in words."""
+    return f"of the category {' and '.join(categories(expression))}"
+
+
 def passes(expression: str, categories: Sequence[str]) -> bool:
     """Whether the categories hold every licence that an expression asks to keep: all of AND, one of OR. An exception (WITH) only loosens."""
 

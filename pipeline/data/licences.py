@@ -334,7 +334,7 @@ def judge(
     `claim` is the config's word for the source, `shipped` the source's licence files by path, `metadata` what declared() found.
     """
     if not licenses.passes(claim, categories):  # of a row of a data set; a source's own is refused before anything runs
-        return claim, f"licence: {claim} is of the category {' and '.join(licenses.categories(claim))}"
+        return claim, f"licence: {claim} is {licenses.of_category(claim)}"
     own = by_the_file(text) + beside(path, shipped)
     above = nearest(path, shipped)
     package = [Found(metadata, "the package's metadata")] if metadata else []

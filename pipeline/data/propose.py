@@ -1,11 +1,8 @@
-"""What `robo corpus` does: proposes a source, says what it would bring, moves pins, and writes both into the corpus config as a person would.
+"""What `robo corpus` finds out: what a source would bring, and what its newest pins would change.
 
-A proposal is read for real, by the stage's own code, into a folder that goes again; so what is said of it is what a run will do. The config
-is changed as text: an entry is one line at the end of its list, a pin is replaced where it stands, and what people wrote around them stays.
-Whatever would no longer be a right config is not written.
+A proposal is read for real, by the stage's own code, into a folder that goes again; so what is said of it is what a run will do.
 """
 
-import json
 import re
 import shutil
 import tempfile
@@ -13,19 +10,17 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from pipeline.core import licenses
-from pipeline.core.config import Config, explain, parse
+from pipeline.core.config import Config
 from pipeline.core.errors import UserError, shortened, suggestion
-from pipeline.core.files import read_jsonl, write_text
+from pipeline.core.files import read_jsonl
 from pipeline.core.paths import LICENSES, PROCESSED, SPLITS, TOKENIZER
-from pipeline.core.schema import Corpus, package
+from pipeline.core.schema import package
 from pipeline.data import licences, prepare
 from pipeline.data.collect import collect
+from pipeline.data.entries import as_source
 from pipeline.data.sources import dataset, folder, git, index
 
 INCLUDE = ["*.py"]
@@ -53,7 +48,6 @@ IMPORTS = {
     dialect: re.compile(rf"^\s*(?:from|import)\s+(?:{modules})\b", re.MULTILINE)
     for dialect, modules in DIALECTS.items()
 }
-PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off)$)[A-Za-z][\w./-]*", re.IGNORECASE)
 UNREAD = "MIT"  # what a proposal is read under, before its licence is known
 
 
@@ -135,16 +129,6 @@ def entry(given: str, subfolder: str = ".", text: str | None = None) -> dict:
             f"or folder of a git repository, a folder, or a file that ends in one of {', '.join(dataset.FORMATS)}"
         )
     return index.newest(given) | {"include": INCLUDE, "exclude": SUPPORT}
-
-
-def as_source(said: dict):
-    """Raises UserError naming the key that is wrong."""
-    try:
-        return Corpus.model_validate({"sources": [said]}).sources[0]
-    except ValidationError as error:
-        raise UserError(
-            "; ".join(explain(Corpus, fault).removeprefix("sources.0.") for fault in error.errors())
-        ) from None
 
 
 # --- what it would bring ----------------------------------------------------------------------------------------------
@@ -263,66 +247,6 @@ def in_words(found: Preview, max_overlap: float) -> list[str]:
     return said
 
 
-# --- writing ----------------------------------------------------------------------------------------------------------
-
-
-def scalar(value) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(scalar, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {scalar(each)}' for key, each in value.items())}}}"
-    return value if PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
-
-
-def changed(path: Path, text: str, wanted: list[dict]) -> None:
-    """Writes a config's new text, where it then holds the sources that are wanted, and all rules; else raises UserError."""
-    with tempfile.TemporaryDirectory() as kept:
-        tried = Path(kept, path.name)
-        write_text(tried, text)
-        try:
-            read_back = parse(tried, Corpus)
-        except UserError as error:
-            raise UserError(
-                f"{path}: cannot be changed by itself: {str(error).replace(str(tried), 'it')}\nWrite it there yourself"
-            ) from None
-    if [source.model_dump() for source in read_back.sources] != wanted:
-        raise UserError(
-            f"{path}: cannot be changed by itself, since its sources are not one list of entries. Write it there yourself"
-        )
-    faults = [fault for good, fault in read_back.rules() if not good]
-    if faults:
-        raise UserError("\n".join(f"{path}: {fault}" for fault in faults))
-    write_text(path, text)
-
-
-def append(path: Path, corpus: Corpus, said: dict) -> str:
-    """Adds an entry as the last of the list; returns its line."""
-    text = path.read_text(encoding="utf-8").rstrip("\n")
-    indent = re.findall(r"^( *)- ", text[text.find("sources:") :], re.MULTILINE)
-    line = f"{indent[0] if indent else '  '}- {scalar(said)}"
-    changed(path, f"{text}\n{line}\n", [source.model_dump() for source in (*corpus.sources, as_source(said))])
-    return line
-
-
-def repin(path: Path, corpus: Corpus, old, pins: dict[str, str]) -> None:
-    """Puts new pins in the place of a source's old ones."""
-    text = path.read_text(encoding="utf-8")
-    starts = [match.start() for match in re.finditer(r"^ *- ", text, re.MULTILINE)] + [len(text)]
-    mark = old.commit if old.kind == "git" else old.sha256
-    for start, end in pairwise(starts):
-        if mark in (part := text[start:end]):
-            for key, value in pins.items():
-                part = re.sub(
-                    rf"(\b{key}:\s*[\"']?){re.escape(getattr(old, key))}\b",
-                    lambda match, value=value: match[1] + value,
-                    part,
-                    count=1,
-                )
-            text = text[:start] + part + text[end:]
-            break
-    changed(path, text, [source.model_dump() | (pins if source == old else {}) for source in corpus.sources])
-
-
 # --- the commands -----------------------------------------------------------------------------------------------------
 
 
@@ -353,7 +277,7 @@ def propose(
             )
         if not licenses.passes(license, config.params.prepare.licenses):
             raise UserError(
-                f"{given}: is under {license}, of the category {' and '.join(licenses.categories(license))}, and params.yaml: "
+                f"{given}: is under {license}, {licenses.of_category(license)}, and params.yaml: "
                 f"prepare.licenses lets pass only {', '.join(config.params.prepare.licenses)}"
             )
         if not found.texts:

@@ -15,6 +15,7 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
+from pipeline.core.config import Config
 from pipeline.core.errors import TemporaryError, UserError, shortened
 from pipeline.core.progress import columns, is_live
 from pipeline.core.schema import Slurm
@@ -116,6 +117,13 @@ def check(asked: list[str], where: str) -> None:
     if answer.returncode:
         kind = TemporaryError if "Unable to contact slurm controller" in answer.stdout else UserError
         raise kind(f"{where}: Slurm refuses the job: {refusal(answer.stdout)}")
+
+
+def check_config(config: Config) -> None:
+    """The same for the job that the configs ask for."""
+    assert config.operations.slurm, "who asks has seen to it"
+    t = config.training
+    check(options(config.operations.slurm, t.num_nodes, t.devices), f"{config.paths['operations']}: slurm")
 
 
 def say(text: str) -> None:

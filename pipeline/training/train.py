@@ -44,6 +44,11 @@ def check_packed(model: dict, data: dict, sidecar: dict) -> None:
             )
 
 
+def tokens_per_step(data: dict, t: dict) -> int:
+    """Of all devices together."""
+    return data["batch_size"] * data["block_size"] * t["accumulate_grad_batches"] * t["devices"] * t["num_nodes"]
+
+
 def number_of_steps(t: dict, tokens_per_step: int) -> int:
     """The steps that max_steps and max_tokens allow. Raises UserError where that is not even one."""
     if t["max_tokens"] is None:
@@ -115,8 +120,8 @@ def train(
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")  # about loggers and workers that we leave out on purpose
     world = t["devices"] * t["num_nodes"]
-    tokens_per_step = data["batch_size"] * data["block_size"] * t["accumulate_grad_batches"] * world
-    t = {**t, "max_steps": number_of_steps(t, tokens_per_step)}
+    per_step = tokens_per_step(data, t)
+    t = {**t, "max_steps": number_of_steps(t, per_step)}
     devices.check(t["devices"])
     precision, why = choose(t["precision"], t["force_precision"])
     on_gpu = torch.cuda.is_available()
@@ -157,7 +162,7 @@ def train(
     folder = resume_from / resume.run_key(*decides)
     checkpoint, damaged = resume.last(folder)
     peak = utilisation.peak(torch.cuda.get_device_name(), precision) if on_gpu else None
-    metrics = Metrics(t, tokens_per_step, stop, clock, complete if t["sample_prompts"] else None, peak and peak * world)
+    metrics = Metrics(t, per_step, stop, clock, complete if t["sample_prompts"] else None, peak and peak * world)
     keeper = Checkpoints(folder, t["checkpoint_every"], stop)
     if t["devices"] > 1:
         os.environ.pop(SAFE_PATH, None)  # the other devices' processes, which Lightning starts, run this module
@@ -188,7 +193,7 @@ def train(
     say(
         f"{model.count_parameters():,} parameters{' from ' + t['init_from'] if t['init_from'] else ''} on {'GPU' if on_gpu else 'CPU'}"
         f"{f' x {world}' if world > 1 else ''}, precision {precision} ({why}), {t['optimizer']}, {'at most ' if clock.limit else ''}{t['max_steps']} "
-        f"steps of {tokens_per_step:,} tokens = {epochs(t['max_steps'] * tokens_per_step, data['tasks_share'], sidecar)}"
+        f"steps of {per_step:,} tokens = {epochs(t['max_steps'] * per_step, data['tasks_share'], sidecar)}"
         + (", compiling the first step" if t["compile"] else "")
     )
     if trouble:
@@ -249,14 +254,14 @@ def train(
         )
     figures = {
         "steps": steps,
-        "tokens": steps * tokens_per_step,
-        "tokens_per_step": tokens_per_step,
+        "tokens": steps * per_step,
+        "tokens_per_step": per_step,
         "parameters": result.count_parameters(),
         "loss": float(metrics.rows[kept - 1][2]),
         "val_loss": float(metrics.rows[kept - 1][-1]),
         "kept_step": kept,
         "ended": metrics.ended
-        or ("max_tokens" if t["max_tokens"] and (steps + 1) * tokens_per_step > t["max_tokens"] else "max_steps"),
+        or ("max_tokens" if t["max_tokens"] and (steps + 1) * per_step > t["max_tokens"] else "max_steps"),
         "overfitting_since": overfitting(metrics.val_losses),
     }
     speed = {"tokens_per_second": round(metrics.tokens_per_second or 0), "precision": precision}
