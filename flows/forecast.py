@@ -23,18 +23,19 @@ _measuring: list[subprocess.Popen] = []
 
 
 def recall() -> dict:
-    """Stage -> seconds that it took here the last time; `train` -> its rate, weights x tokens/s."""
+    """Stage -> seconds that it took here the last time; `train` -> its rate, weights x tokens/s, also of one that `dvc repro` ran."""
     try:
-        return read_json(PACE)
+        found = read_json(PACE)
     except (OSError, ValueError):  # never yet, or cut short
-        return {}
+        found = {}
+    if speed := read_timings(TRAINING):  # of the weights that are here
+        found["train"] = speed["tokens_per_second"] * read_json(METRICS / "train.json")["parameters"]
+    return found
 
 
 def remember(seconds: dict[str, float]) -> None:
-    """Notes what the stages that were executed took. Of a training it is the rate, as far as it is known of the weights that are here."""
+    """Notes what the stages that were executed took."""
     found = {stage: round(took, 1) for stage, took in seconds.items() if stage != "train"}
-    if speed := read_timings(TRAINING):
-        found["train"] = speed["tokens_per_second"] * read_json(METRICS / "train.json")["parameters"]
     write_json(PACE, {**recall(), **found})
 
 
