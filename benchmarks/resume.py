@@ -15,6 +15,7 @@ import random
 import signal
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -61,9 +62,23 @@ TRAINING = dict(
     num_nodes=1,
 )
 DATA = dict(
-    train_path="train.bin", val_path="val.bin", block_size=32, stride=32, dtype="uint16", batch_size=4, num_workers=2
+    train_path="train.bin",
+    val_path="val.bin",
+    block_size=32,
+    stride=32,
+    dtype="uint16",
+    batch_size=4,
+    num_workers=2,
+    tasks_share=0.5,
+    tasks_loss="answer",
 )
-SIDECAR = {"train": {"tokens": 8000}, "tokenizer_sha256": "none", "eos": 1}
+PAIRS, PAIR, REQUEST = 300, 12, 5  # pairs, and tokens of one and of its request
+SIDECAR = {
+    "train": {"tokens": 8000},
+    "tasks": {"tokens": PAIRS * PAIR},
+    "tokenizer_sha256": "none",
+    "eos": 1,
+}
 RESULTS = ("models/trained/model.safetensors", "metrics/train.csv", "metrics/train.json")
 
 
@@ -111,6 +126,8 @@ def run(folder: Path, training: dict, kill_at: tuple[str, int] | None = None) ->
         with Stop() as stop:
             train(MODEL, training, DATA, SIDECAR, stop)
         status = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(status)
@@ -121,6 +138,10 @@ def prepare(folder: Path) -> Path:
     tokens = (np.cumsum(np.random.default_rng(3).integers(1, 4, 8000)) % 512).astype("<u2")
     tokens.tofile(folder / "train.bin")
     tokens[: VAL_BATCHES * 4 * 32 + 1].tofile(folder / "val.bin")
+    (folder / "data/processed").mkdir(parents=True)
+    tokens[: PAIRS * PAIR].tofile(folder / "data/processed/tasks.bin")
+    pairs = [(PAIR * number, REQUEST, PAIR) for number in range(PAIRS)]
+    np.array(pairs, dtype="<i8").tofile(folder / "data/processed/tasks.idx")
     return folder
 
 

@@ -154,7 +154,7 @@ def test_the_release_is_whole(tmp_path, ollama):
         transformers.AutoModelForCausalLM.from_pretrained(
             release / "huggingface", local_files_only=True
         ).num_parameters()
-        == 86_976
+        == 99_264
     )
     assert (root / "reports/quantization.svg").read_text().startswith("<?xml")
     if program := find_ollama():

@@ -383,7 +383,7 @@ def prepare_run(folder: Path, **changes) -> Path:
         tasks_share=0.0,
         tasks_loss="answer",
     )
-    sidecar = {"train": {"tokens": 20_000}, "tokenizer_sha256": "none"}
+    sidecar = {"train": {"tokens": 20_000}, "tokenizer_sha256": "none", "eos": 1}
     t = {**TRAINING, "max_steps": 24, "eval_every": 8, "checkpoint_every": 1, "sample_prompts": [], **changes}
     (folder / "run.json").write_text(json.dumps([{**MODEL, "dropout": 0.1}, t, data, sidecar]))
     return folder

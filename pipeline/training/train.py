@@ -154,7 +154,7 @@ def train(
             "precision": precision,
             "init": initial,
             "torch": torch.__version__,
-            "eos": sidecar.get("eos"),
+            "eos": sidecar["eos"],
             "tokenizer": sidecar["tokenizer_sha256"],
             **{f"text of {path}": sha256(path) for path in read},
         },
