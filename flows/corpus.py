@@ -1,22 +1,22 @@
-"""`robo corpus`: a source is added by one command that pins it, reads its licence and says what it would bring; pins are moved by another."""
+"""`robo corpus`: a source is added by one command that pins it, reads its licence and says what it would bring. Others pin what a person wrote
+into a config, move pins, and report."""
 
 from collections import Counter, defaultdict
 from pathlib import Path
 
 from flows.console import say, show_tables
-from pipeline.core.config import Config, load, parse
+from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError, shortened, suggestion
 from pipeline.core.files import read_jsonl
 from pipeline.core.paths import PROCESSED, REJECTED, SPLITS
-from pipeline.core.schema import Corpus
 from pipeline.data import entries, propose
 
 GIVEN = ("name", "license", "split", "include", "exclude")
 
 
 def corpus(arguments) -> None:
-    config = load()
-    {"add": add, "update": update, "audit": audit}[arguments.action](config, arguments)
+    config = load(pinned=False)
+    {"add": add, "lock": lock, "update": update, "audit": audit}[arguments.action](config, arguments)
 
 
 def add(config: Config, arguments) -> None:
@@ -30,30 +30,61 @@ def add(config: Config, arguments) -> None:
     for line in propose.in_words(found, config.params.prepare.max_overlap):
         say(f"  {line}")
     if arguments.dry_run:
+        said = entries.shortest(said, config.corpus.defaults)
         say(f"would be written to {config.paths['corpus']}:\n  {entries.scalar(said)}")
         return
     line = entries.append(config.root / config.paths["corpus"], config.corpus, said)
     say(f"written to {config.paths['corpus']}:\n{line}\n`robo run` takes it up")
 
 
-def update(config: Config, arguments) -> None:
+def chosen(config: Config, what: list[str]) -> dict[str, str | None]:
+    """Names of sources, all where none is named, with the version that is asked for by NAME==VERSION."""
     names = [source.name for source in config.corpus.sources]
-    for name in arguments.what:
+    asked = {name: version or None for name, _, version in (given.partition("==") for given in what)}
+    for name in asked:
         if name not in names:
             raise UserError(f"{config.paths['corpus']}: has no source {name!r}{suggestion(name, names)}")
-    chosen, path, faults, news = set(arguments.what or names), config.root / config.paths["corpus"], [], 0
-    for source in [source for source in config.corpus.sources if source.name in chosen]:
+    return asked or dict.fromkeys(names)
+
+
+def lock(config: Config, arguments) -> None:
+    """Pins what has no pin yet, and nothing else moves."""
+    sources, faults = [], []
+    for source in config.corpus.sources:
+        if source.pin is None:
+            try:
+                source = source.model_copy(update=propose.newest(source))
+                say(f"{source.name}: {source.pinned}")
+            except UserError as error:
+                faults.append(str(error))
+        sources.append(source)
+    gone = sorted(config.pins.pins().keys() - {source.name for source in sources if source.pin})
+    if gone:
+        say(f"no source of {config.paths['corpus']} any more: {shortened(gone, 10)}")
+    if arguments.dry_run:
+        say("nothing was written")
+    else:
+        entries.write_lock(config.root / config.paths["corpus"], sources)
+    if faults:
+        raise UserError("these have no pin yet:\n  " + "\n  ".join(faults))
+
+
+def update(config: Config, arguments) -> None:
+    asked, sources, faults, news = chosen(config, arguments.what), list(config.corpus.sources), [], 0
+    for number, source in enumerate(sources):
+        if source.name not in asked:
+            continue
         try:
-            if change := propose.moved(source, config.params.prepare.model_dump()):
-                pins, said = change
+            if change := propose.moved(source, config.params.prepare.model_dump(), asked[source.name]):
+                sources[number], said = change
                 news += 1
                 say(f"{source.name}: {said}")
-                if not arguments.dry_run:
-                    entries.repin(path, parse(path, Corpus), source, pins)
+                if not arguments.dry_run:  # each at once: the next may take long
+                    entries.write_lock(config.root / config.paths["corpus"], sources)
         except UserError as error:
             faults.append(f"{source.name}: {error}")
     say(
-        f"{news} of {len(chosen)} sources have something newer"
+        f"{news} of {len(asked)} sources have something newer"
         + (", nothing was written" if arguments.dry_run and news else "")
     )
     if faults:

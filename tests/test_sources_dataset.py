@@ -201,16 +201,15 @@ def test_the_hub_without_a_network(monkeypatch):
 
 def test_what_no_config_may_say():
     for wrong in (
-        {"path": None, "hub": "code", "revision": "0" * 40},
+        {"path": None, "hub": "code"},
         {"path": "rows.parquet"},
-        {"path": None, "hub": "a/b", "revision": "main"},
         {"columns": {}},
         {"columns": {"text": "code", "licence": "x"}},
     ):
         with pytest.raises(ValidationError):
             source(**wrong) if "columns" not in wrong else DatasetSource(**(source().model_dump() | wrong))
-    both = {"hub": "a/b", "revision": "0" * 40}
+    hub = {"hub": "a/b"}
     held = FolderSource(kind="folder", name="mine", path="corpora/mine", license="MIT", split="auto", include=["*.py"])
-    for more in ({}, both, {"path": None, **both}, {"path": None, "hub": "a/b"}, {"path": None}):
+    for more in ({}, hub, {"path": None, **hub}, {"path": None}):
         faults = [fault for good, fault in Corpus(sources=[source(**more), held]).rules() if not good]
-        assert bool(faults) == (more not in ({}, {"path": None, **both})), more
+        assert bool(faults) == (more not in ({}, {"path": None, **hub})), more
