@@ -92,6 +92,8 @@ Text = Annotated[str, Field(pattern=WORDS)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]  # of learning; a step of 1 is larger than any weight
 Count = Annotated[int, Field(ge=1, le=MOST)]
+Sha256 = Annotated[str, Field(pattern=SHA256)]
+Commit = Annotated[str, Field(pattern=COMMIT)]
 
 
 def minutes(clock: str) -> int:
@@ -224,9 +226,9 @@ class Pin(File):
     """What a source is, to the byte: of a package version and hash, of a repository the commit, of a data set of the hub the revision."""
 
     version: Text | None = None
-    sha256: Annotated[str, Field(pattern=SHA256)] | None = None
-    commit: Annotated[str, Field(pattern=COMMIT)] | None = None
-    revision: Annotated[str, Field(pattern=COMMIT)] | None = None
+    sha256: Sha256 | None = None
+    commit: Commit | None = None
+    revision: Commit | None = None
 
 
 PIN_KEYS = tuple(Pin.model_fields)
@@ -269,8 +271,8 @@ class Source(File):
 
 class PackageSource(Source):
     kind: Literal["sdist", "wheel"]
-    version: str | None = None
-    sha256: str | None = None
+    version: Text | None = None
+    sha256: Sha256 | None = None
 
     @property
     def pin_keys(self) -> tuple[str, ...]:
@@ -280,7 +282,7 @@ class PackageSource(Source):
 class GitSource(Source):
     kind: Literal["git"]
     url: Annotated[str, Field(pattern=REPOSITORY)]
-    commit: str | None = None
+    commit: Commit | None = None
     subfolder: Annotated[str, Field(pattern=SUBFOLDER)] = (
         "."  # whose files are the source's; licences of the folders above are read too
     )
@@ -310,7 +312,7 @@ class DatasetSource(Source):
         None  # .parquet, .jsonl, .arrow, or a folder of one
     )
     hub: Annotated[str, Field(pattern=HUB)] | None = None
-    revision: str | None = None
+    revision: Commit | None = None
     subset: Text | None = None  # which the hub calls a configuration
     part: Text = "train"  # of those that the data set was divided into by others
 
