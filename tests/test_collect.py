@@ -320,7 +320,7 @@ def test_no_such_version(index, before):
         "sources.0 (robo)",
         "robo 1.1",
         "no source distribution of this version",
-        "'1.0'",
+        "(`robo corpus update robo` moves the pin); did you mean '1.0'?",
     )
 
 

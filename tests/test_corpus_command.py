@@ -288,7 +288,17 @@ def test_update_moves_pins_where_they_stand_and_says_what_changes(index, tmp_pat
     assert LOCK.read_text() == pins, "back to where they were"
     fails(["update", "led==0.1"], "led 0.1: the package index has no source distribution with a sha256; did you mean")
     fails(["update", "robot==main"], "robot: commit: must be the whole hash of a commit")
-    fails(["update", f"robot=={'0' * 40}"], "robot: ", "0" * 40)
+
+
+def test_update_gets_past_a_release_that_its_author_took_back(index, capsys):
+    index.add("led", sdist())
+    robo("add", "led")
+    index.files["led"].clear()
+    shutil.rmtree(".state")
+    digest = index.add("led", sdist(version="1.1"), "1.1")
+    robo("update", "led")
+    assert "led: 1.0 -> 1.1: 1 file; what it was cannot be had any more" in capsys.readouterr().out
+    assert f'led: {{version: "1.1", sha256: "{digest}"}}' in LOCK.read_text()
 
 
 # --- lock -------------------------------------------------------------------------------------------------------------

@@ -341,10 +341,14 @@ def moved(source, dials: dict, version: str | None = None) -> tuple[Any, str] | 
         raise UserError(
             f"says {new.license} now, and its licence here is {source.license}; decide, and write it yourself"
         )
-    now = source.model_copy(update=new_source.pin)
+    now, count = source.model_copy(update=new_source.pin), files(len(new.rows))
     if source.pin is None:
-        return now, f"{now.pinned}: {files(len(new.rows))}"
-    before, after = ({row["path"]: row["sha256"] for row in rows} for rows in (read(source, dials).rows, new.rows))
+        return now, f"{now.pinned}: {count}"
+    try:
+        old = read(source, dials)
+    except UserError:  # taken back by its author, or the kind is another now
+        return now, f"{source.pinned} -> {now.pinned}: {count}; what it was cannot be had any more"
+    before, after = ({row["path"]: row["sha256"] for row in each.rows} for each in (old, new))
     differ = sum(before[path] != after[path] for path in before.keys() & after.keys())
     return now, (
         f"{source.pinned} -> {now.pinned}: {files(len(after.keys() - before.keys()))} new, "

@@ -75,6 +75,7 @@ def fetch(name: str, version: str, digest: str, kind: str = "sdist", cache: Path
                 others = sorted({p.package_type for p in packages if p.version == version and p.package_type in CALLED})
                 raise UserError(
                     f"{name} {version}: the package index has no {CALLED[kind]} of this version"
+                    + f" (`robo corpus update {name}` moves the pin)" * (not others)
                     + (f", but there is `kind: {others[0]}`" if others else suggestion(version, known))
                 )
             chosen = next((p for p in offered if p.digests.get("sha256") == digest), None)
@@ -82,7 +83,7 @@ def fetch(name: str, version: str, digest: str, kind: str = "sdist", cache: Path
                 there = ", ".join(f"{p.filename} {p.digests.get('sha256', 'without a sha256')}" for p in offered)
                 raise UserError(
                     f"{name} {version}: sha256 differs.\n  pinned:  {digest}\n  offered: {there}\n"
-                    "Somebody changed the file or the pin. Nothing was unpacked"
+                    "Somebody changed the file, or the pin in the lock beside the config. Nothing was unpacked"
                 )
             index.download_package(chosen, unfinished, verify=False, timeout=ANSWER_SECONDS)
         if (got := sha256(unfinished)) != digest:
