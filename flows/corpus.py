@@ -34,7 +34,7 @@ def add(config: Config, arguments) -> None:
         say(f"would be written to {config.paths['corpus']}:\n  {entries.scalar(said)}")
         return
     line = entries.append(config.root / config.paths["corpus"], config.corpus, said)
-    say(f"written to {config.paths['corpus']}:\n{line}\n`robo run` takes it up")
+    say(f"written to {config.paths['corpus']} and its lock:\n{line}\n`robo run` takes it up")
 
 
 def chosen(config: Config, what: list[str]) -> dict[str, str | None]:
