@@ -277,13 +277,13 @@ def make_parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "action",
                 choices=("add", "lock", "update", "audit"),
-                help="lock pins what has no pin yet; update moves the pins of the named sources, or of all",
+                help="lock pins what has no pin yet, update moves pins; of the named sources, or of all",
             )
             command.add_argument(
                 "what",
                 nargs="*",
                 help="add: a package, the https address or folder of a git repository, a folder, or a file that "
-                "ends in .parquet, .jsonl or .arrow; update: names of sources. NAME==VERSION pins that version, or commit",
+                "ends in .parquet, .jsonl or .arrow; lock, update: names of sources. NAME==VERSION pins that version, or commit",
             )
             command.add_argument("--name", help="of the source; by default the package's, folder's or file's")
             command.add_argument(

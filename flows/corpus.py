@@ -47,16 +47,20 @@ def chosen(config: Config, what: list[str]) -> dict[str, str | None]:
     return asked or dict.fromkeys(names)
 
 
+def fault(source, error: UserError) -> str:
+    return str(error) if str(error).startswith(source.name) else f"{source.name}: {error}"
+
+
 def lock(config: Config, arguments) -> None:
     """Pins what has no pin yet, and nothing else moves."""
-    sources, faults = [], []
+    asked, sources, faults = chosen(config, arguments.what), [], []
     for source in config.corpus.sources:
-        if source.pin is None:
+        if source.pin is None and source.name in asked:
             try:
-                source = source.model_copy(update=propose.newest(source))
+                source = propose.at_newest(source, asked[source.name])
                 say(f"{source.name}: {source.pinned}")
             except UserError as error:
-                faults.append(str(error))
+                faults.append(fault(source, error))
         sources.append(source)
     gone = sorted(config.pins.pins().keys() - {source.name for source in sources if source.pin})
     if gone:
@@ -82,7 +86,7 @@ def update(config: Config, arguments) -> None:
                 if not arguments.dry_run:  # each at once: the next may take long
                     entries.write_lock(config.root / config.paths["corpus"], sources)
         except UserError as error:
-            faults.append(f"{source.name}: {error}")
+            faults.append(fault(source, error))
     say(
         f"{news} of {len(asked)} sources have something newer"
         + (", nothing was written" if arguments.dry_run and news else "")

@@ -360,7 +360,7 @@ WRONG = {
     "a pin in the config": (
         CORPUS,
         only_source(kind="git", path=DROP, url="https://host/a/b", commit="0" * 40),
-        ["sources.1: commit: pins stand in the .lock beside this file", "`robo corpus update val==VERSION`"],
+        ["sources.1: commit: pins stand in the .lock beside this file", "`robo corpus lock val==VERSION`"],
     ),
     "a key missing that may be a default": (
         CORPUS,

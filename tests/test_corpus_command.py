@@ -346,6 +346,18 @@ def test_lock_names_what_it_cannot_pin_and_pins_the_rest(index):
     assert f'led: {{version: "1.0", sha256: "{digest}"}}' in LOCK.read_text()
 
 
+def test_lock_pins_the_version_that_is_asked_for(index, tmp_path, capsys):
+    for version in ("0.9", "1.0"):
+        index.add("led", sdist(version=version), version)
+    with open(CONFIG, "a") as config:
+        config.write("  - led\n  - {kind: git, name: robot, url: ../robot}\n")
+    fails(["lock", "robot==main"], "robot: commit: must be the whole hash of a commit")
+    fails(["lock", "lad"], "has no source 'lad'; did you mean 'led'?")
+    robo("lock", "led==0.9", f"robot=={'5' * 40}")
+    assert capsys.readouterr().out.endswith(f"led: 0.9\nrobot: {'5' * 40}\n")
+    assert added()["commit"] == "5" * 40 and load()
+
+
 def test_a_corpus_of_ones_own_text_has_an_empty_lock():
     CONFIG.write_text(
         "sources:\n  - {kind: folder, name: mine, path: corpora/robo-examples, license: MIT, split: auto, include: ['*.py']}\n"

@@ -2,9 +2,10 @@
 
 Every key must stand in its file, so that what a training depends on can be read there. Keys that may be left out mean "none", but for two
 of a model that the reference's profiles do not have; these mean what the reference means, and DVC notices where that changes, since every
-stage depends on pipeline/core. What a key alone cannot show is a rule of its model, which is asked once every file could be read, so
-that all faults are told at once; rules over two files stand in config.py. Here is refused what cannot work or cannot be meant; what is
-only unusual is a note of pipeline/advice.py.
+stage depends on pipeline/core. What a source of a corpus leaves out stands under `defaults` of the same file, and its pin in the lock beside
+it. What a key alone cannot show is a rule of its model, which is asked once every file could be read, so that all faults are told at once;
+rules over two files stand in config.py. Here is refused what cannot work or cannot be meant; what is only unusual is a note of
+pipeline/advice.py.
 """
 
 import re
@@ -349,7 +350,7 @@ def filled(source, info: ValidationInfo):
     if pins := [key for key in PIN_KEYS if key in source]:
         raise ValueError(
             f"{', '.join(pins)}: pins stand in the .lock beside this file, by the name of the source; take them out here. "
-            f"`robo corpus lock` pins the newest, `robo corpus update {source.get('name', 'NAME')}==VERSION` another"
+            f"`robo corpus lock` pins the newest, `robo corpus lock {source.get('name', 'NAME')}==VERSION` another"
         )
     # faults of the defaults are told once, not at each source
     defaults = info.data.get("defaults", Defaults(license="MIT", split="train", include=["*"]))

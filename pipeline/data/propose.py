@@ -330,10 +330,15 @@ def newest(source, version: str | None = None) -> dict[str, str]:
     }
 
 
+def at_newest(source, version: str | None = None):
+    """The source with its newest pin, or with the one that is asked for."""
+    return as_source(source.model_dump(exclude_none=True) | newest(source, version))
+
+
 def moved(source, dials: dict, version: str | None = None) -> tuple[Any, str] | None:
     """(a source with its newest pin, or the one that is asked for, what that changes), None where it has it. Raises UserError where its
     licence changed."""
-    new_source = as_source(source.model_dump(exclude_none=True) | newest(source, version) | {"license": UNREAD})
+    new_source = at_newest(source.model_copy(update={"license": UNREAD}), version)
     if new_source.pin == source.pin:
         return None
     new = read(new_source, dials)
