@@ -20,7 +20,7 @@ GATES = {
 STAGES = {
     "collect": ["data/raw"],
     "prepare": ["data/processed/train_corpus.jsonl", "data/processed/val_corpus.jsonl", "metrics/prepare.json"],
-    "report": ["reports/corpus.md", "reports/corpus.html", "data/processed/croissant.json", "metrics/corpus.json"],
+    "report": ["reports/corpus.md", "data/processed/croissant.json", "metrics/corpus.json"],
     "curriculum": ["data/curriculum/train.jsonl", "metrics/curriculum.json"],
     "tokenizer": ["data/tokenizer"],
     "train": ["models/trained", "metrics/train.json", "metrics/train.csv"],
@@ -75,7 +75,6 @@ def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, step
         '{"source": "lbutils-mp", "version": "0.2.4", "license": "MIT", "text": "import time\\n"}\n',
     )
     write(root / "reports/corpus.md", "# The corpus\n")
-    write(root / "reports/corpus.html", "<h1>The corpus</h1>")
     write(root / "data/processed/croissant.json", {})
     write(root / "metrics/corpus.json", {"sources": 2, "licenses": {"MIT": 14}})
     write(root / "data/curriculum/train.jsonl", '{"request": "Blink", "program": "", "board": "pico"}\n')

@@ -34,6 +34,6 @@ RELEASE = Path("models/release")
 
 METRICS = Path("metrics")
 REPORTS = Path("reports")
-CORPUS_PAGE = REPORTS / "corpus.html"  # what the corpus holds, as MLflow shows it
+CORPUS_REPORT = REPORTS / "corpus.md"  # what the corpus holds; MLflow shows it as a page
 
 STATE = Path(".state")  # what is neither input nor output: downloads, checkpoints, databases, logs

@@ -1,5 +1,5 @@
-"""The report stage: what the corpus holds and what was left out of it. For people reports/corpus.md, and the same as a page that MLflow shows;
-for machines croissant.json beside the text (croissant.py), and the counts as metrics, by which two corpora are compared.
+"""The report stage: what the corpus holds and what was left out of it. For people reports/corpus.md, which MLflow shows as a page; for
+machines croissant.json beside the text (croissant.py), and the counts as metrics, by which two corpora are compared.
 
 It is read back from the files that prepare wrote, in one pass, so it says what is there. Of a rejected file only its path and the reason are
 told, never its text. Growth since the champion stands on a candidate's page (publish/judge.py): which one that is, only a server knows.
@@ -14,22 +14,14 @@ from pipeline.core import licenses
 from pipeline.core.errors import shortened
 from pipeline.core.files import read_json, read_jsonl, write_json, write_text
 from pipeline.core.markdown import code, table
-from pipeline.core.paths import CORPUS_PAGE, METRICS, PROCESSED, REJECTED, REPORTS, SPLITS
+from pipeline.core.paths import CORPUS_REPORT, METRICS, PROCESSED, REJECTED, SPLITS
 from pipeline.data import croissant
 from pipeline.data.languages import NAMES, UNTOLD, language
 
-REPORT = REPORTS / "corpus.md"
 EXAMPLES = 3  # rejected files that are named for each reason, of different sources
 MOST_COPIED = 20  # files that are named with their copies
 
 COPY = re.compile(r"(near )?duplicate of (.+?)(?:: .*)?", re.DOTALL)
-STYLE = (
-    "body{font:15px/1.45 system-ui,sans-serif;max-width:72rem;margin:1.5rem auto;padding:0 1rem;color:#1b1f24}"
-    "h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}h3{font-size:1rem;margin-bottom:.2rem}"
-    "table{border-collapse:collapse}th,td{padding:.2rem .7rem;border-bottom:1px solid #d8dee4;vertical-align:top}"
-    "th{text-align:left;background:#f6f8fa}code{font-size:.9em;overflow-wrap:anywhere}"
-)
-
 Table = tuple[str, list[str], list[list[str]]]  # title, headings, rows
 
 
@@ -183,14 +175,24 @@ def markdown(found: Holdings, name: str, replaced: dict[str, int]) -> str:
                 *splits,
                 f"- left out: {counted(files, 'file')}, {size:,} bytes as they were collected",
                 "- replaced by placeholders: "
-                + (", ".join(f"{kind} {number:,}" for kind, number in replaced.items()) or "nothing"),
+                + (", ".join(f"{kind} ({number:,})" for kind, number in replaced.items()) or "nothing"),
             ]
         ),
     ]
     for title, headings, rows in kept(found):
         parts += [f"## {title}", table(headings, rows)]
     title, headings, rows = rejected(found)
-    parts += [f"## {title}", table(headings[:3], [row[:3] for row in rows]) if rows else "Nothing."]
+    parts += [
+        f"## {title}",
+        *(
+            [
+                f"Each of these files stands in `{REJECTED}` with its reason.",
+                table(headings[:3], [row[:3] for row in rows]),
+            ]
+            if rows
+            else ["Nothing."]
+        ),
+    ]
     for why, *_ in rows:
         named = [f"- {code(path)}" + (f": {code(said)}" if said else "") for path, said in found.examples[why].values()]
         more = found.reasons[why]["files"] - len(named)
@@ -205,14 +207,6 @@ def markdown(found: Holdings, name: str, replaced: dict[str, int]) -> str:
     title, headings, rows = by_source(found)
     parts += [f"## {title}", table(headings, rows, words=4)]
     return "\n\n".join(parts) + "\n"
-
-
-def page(title: str, text: str) -> str:
-    """Markdown as a page of its own; what looks like HTML in it stays text."""
-    from markdown_it import MarkdownIt
-
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    return f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style></head>\n<body>\n{body}</body></html>\n'
 
 
 def figures(found: Holdings) -> dict:
@@ -233,9 +227,7 @@ def figures(found: Holdings) -> dict:
 
 def main(config) -> None:
     found, replaced = holdings(), read_json(METRICS / "prepare.json")["replaced"]
-    text = markdown(found, config.params.corpus, replaced)
-    write_text(REPORT, text)
-    write_text(CORPUS_PAGE, page(f"The corpus {config.params.corpus}", text))
+    write_text(CORPUS_REPORT, markdown(found, config.params.corpus, replaced))
     write_json(METRICS / "corpus.json", figures(found))
     sources, languages = (
         {name for name, *_ in found.sources},
@@ -246,7 +238,7 @@ def main(config) -> None:
     )
     print(
         f"report: {counted(len(found.licenses), 'licence')}, {counted(len(found.languages.keys() - {UNTOLD}), 'language')} of comments, "
-        f"{sum(count['files'] for count in found.reasons.values())} files left out; see {REPORT}"
+        f"{sum(count['files'] for count in found.reasons.values())} files left out; see {CORPUS_REPORT}"
     )
 
 

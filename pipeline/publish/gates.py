@@ -37,9 +37,9 @@ CORPUS = {
     "rejected": "files left out",
 }
 KINDS = {
-    "corpus.licenses.": "of it under {}, bytes",
-    "corpus.dialects.": "of it in {}, bytes",
-    "corpus.languages.": "of it with comments in {}, bytes",
+    "corpus.licenses.": "text under {}, bytes",
+    "corpus.dialects.": "text in {}, bytes",
+    "corpus.languages.": "text with comments in {}, bytes",
 }
 
 

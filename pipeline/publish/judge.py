@@ -21,7 +21,7 @@ from pathlib import Path
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json
-from pipeline.core.paths import CORPUS_PAGE, SPECIAL_TOKENS, TOKENIZER, TRAINED, VALIDATION
+from pipeline.core.paths import CORPUS_REPORT, SPECIAL_TOKENS, TOKENIZER, TRAINED, VALIDATION
 from pipeline.publish import gates, lineage, promotion, registry
 from pipeline.publish.gates import VERDICT, Figures, percent
 from pipeline.publish.registry import CHAMPION, HELD_OUT, facts, note
@@ -181,7 +181,7 @@ def judge(config: Config, uri: str) -> Judged:
             first, _, figures_measured = run.tags.get(DESCRIPTION, "").partition("\n")
             # MLflow's table of versions shows the first words only.
             stated = "Passes" if good else f"Fails {', '.join(each.gate for each in verdicts if each.state == 'fail')}"
-            page = artifact(client, version.run_id, CORPUS_PAGE)
+            page = artifact(client, version.run_id, CORPUS_REPORT)
             link = (
                 f"[What the corpus holds and what was left out]({page})\n\n" if "corpus.sources" in run.metrics else ""
             )
