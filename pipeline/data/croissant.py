@@ -56,7 +56,7 @@ def metadata(
 
     hashes = {file: sha256(folder / file) for file in FILES}
     content = hashlib.sha256("".join(hashes.values()).encode()).hexdigest()
-    files = [
+    files: list[mlc.FileObject | mlc.FileSet] = [
         mlc.FileObject(
             id=file,
             name=file,
@@ -89,12 +89,15 @@ def metadata(
     sets = [records(split, f"{split}_corpus.jsonl", DOCUMENT | (DIALECT if tagged else {})) for split in SPLITS]
     if (folder / REJECTED.name).stat().st_size:
         sets.append(records("rejected", REJECTED.name, PROVENANCE | REASON))
+    asked: list[str | mlc.CreativeWork] = [
+        *sorted({address(key) for expression in said for key in licenses.keys(expression)})
+    ]
     return mlc.Metadata(
         name=name,
         description=f"Programs in MicroPython and its relatives from {sources} sources, cleaned and deduplicated, split by source; every document "
         "keeps its authors' licence and says where it comes from.",
         version=f"{LAYOUT}+{content[:12]}",
-        license=sorted({address(key) for expression in said for key in licenses.keys(expression)}),
+        license=asked,
         cite_as=f"The corpus {name}, {content[:12]}: programs of {sources} sources, which each document names with version, path and licence",
         in_language=sorted(languages),
         keywords=["MicroPython", "source code", "microcontrollers"],
