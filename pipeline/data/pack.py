@@ -8,6 +8,7 @@ file holds (bits per byte need both) and which tokenizer made them.
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -61,39 +62,45 @@ def encoded(start: int, corpus: Path, tokenizer: Path, digest: str, eos: int, dt
     }
 
 
-def pack(corpus: Path, out: Path, tokenizer: Path, eos: int, dtype: str) -> dict:
+def begun(mark: Path, made_of: dict) -> tuple[int, dict[str, int]]:
+    """How many bytes of the corpus were packed before a kill, and the counts of them: none, where that was another corpus or tokenizer."""
+    if mark.exists() and (said := read_json(mark))["made_of"] == made_of:
+        return said["read"], said["counts"]
+    return 0, {"documents": 0, "tokens": 0, "bytes": 0}
+
+
+def pack(corpus: Path, out: Path, tokenizer: Path, eos: int, dtype: str) -> dict[str, int]:
     """Writes the ids of all documents, little-endian, each followed by eos; returns counts of documents, tokens and raw bytes.
 
     Raises UserError when an id does not fit the dtype, or is not what tokenizers gives.
     """
     if (vocabulary := load_tokenizer(tokenizer).get_vocab_size()) - 1 > np.iinfo(dtype).max:
         raise UserError(f"{TOKENIZER}: {vocabulary} token ids do not fit dtype {dtype} of the data config; use uint32")
-    width, length = np.dtype(dtype).itemsize, corpus.stat().st_size
-    how = {"tokenizer": tokenizer, "digest": sha256(tokenizer), "eos": eos, "dtype": dtype, "size": BATCH_BYTES}
-    made_of = how | {"tokenizer": str(tokenizer), "corpus": sha256(corpus)}
+    width, length, digest = np.dtype(dtype).itemsize, corpus.stat().st_size, sha256(tokenizer)
+    made_of = {"corpus": sha256(corpus), "tokenizer": digest, "eos": eos, "dtype": dtype, "size": BATCH_BYTES}
+    work = partial(encoded, corpus=corpus, tokenizer=tokenizer, digest=digest, eos=eos, dtype=dtype, size=BATCH_BYTES)
     mark = out.with_name(f".{out.name}.mark")
-    with atomic(out) as unfinished:
-        try:
-            marked = read_json(mark) if mark.exists() and unfinished.exists() else {}
-            if marked.get("made_of") != made_of:
-                marked = {"made_of": made_of, "read": 0, "counts": {"documents": 0, "tokens": 0, "bytes": 0}}
-            read, counts = marked["read"], marked["counts"]
-            with open(unfinished, "ab") as file, bar(length, f"pack {out.stem}", "B", initial=read) as progress:
-                file.truncate(counts["tokens"] * width)
-                starts = range(read, length, BATCH_BYTES)
-                run = each if len(starts) > 1 else map  # another process is not worth its start
-                for n, part in enumerate(run(partial(encoded, corpus=corpus, **how), starts), 1):
-                    file.write(part["ids"])
-                    counts["documents"] += part["documents"]
-                    counts["tokens"] += len(part["ids"]) // width
-                    counts["bytes"] += part["bytes"]
-                    progress.update(min(read + n * BATCH_BYTES, length) - progress.n)
-                    if n % MARK_EVERY == 0:
-                        file.flush()
-                        flush(unfinished)
-                        write_json(mark, marked | {"read": read + n * BATCH_BYTES})
-        finally:
+    with ExitStack() as stack:
+        stack.callback(mark.unlink, missing_ok=True)  # but not after a kill
+        unfinished = stack.enter_context(atomic(out))
+        if not unfinished.exists():
             mark.unlink(missing_ok=True)
+        read, counts = begun(mark, made_of)
+        file = stack.enter_context(open(unfinished, "ab"))
+        file.truncate(counts["tokens"] * width)
+        progress = stack.enter_context(bar(length, f"pack {out.stem}", "B", initial=read))
+        starts = range(read, length, BATCH_BYTES)
+        run = each if len(starts) > 1 else map  # for one batch, another process is not worth its start
+        for n, part in enumerate(run(work, starts), 1):
+            file.write(part["ids"])
+            counts["documents"] += part["documents"]
+            counts["tokens"] += len(part["ids"]) // width
+            counts["bytes"] += part["bytes"]
+            progress.update(min(read + n * BATCH_BYTES, length) - progress.n)
+            if n % MARK_EVERY == 0:
+                file.flush()
+                flush(unfinished)
+                write_json(mark, {"made_of": made_of, "read": read + n * BATCH_BYTES, "counts": counts})
     return counts
 
 
