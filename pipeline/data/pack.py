@@ -79,7 +79,7 @@ def pack(corpus: Path, out: Path, tokenizer: Path, eos: int, dtype: str) -> dict
     width, length, digest = np.dtype(dtype).itemsize, corpus.stat().st_size, sha256(tokenizer)
     made_of = {"corpus": sha256(corpus), "tokenizer": digest, "eos": eos, "dtype": dtype, "size": BATCH_BYTES}
     work = partial(encoded, corpus=corpus, tokenizer=tokenizer, digest=digest, eos=eos, dtype=dtype, size=BATCH_BYTES)
-    mark = out.with_name(f".{out.name}.mark")
+    mark = out.with_name(f".{out.name}.unfinished.json")
     with ExitStack() as stack:
         stack.callback(mark.unlink, missing_ok=True)  # but not after a kill
         unfinished = stack.enter_context(atomic(out))
