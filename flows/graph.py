@@ -122,7 +122,7 @@ def reproduce(stage: str, logger) -> str:
     Raises StageFailed with the stage's own message.
     """
     child = subprocess.Popen(
-        [sys.executable, "-m", "flows.dvc_child", "repro", "--single-item", stage],
+        [sys.executable, "-m", "flows.dvc_child", "--wait-for-lock", "repro", "--single-item", stage],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=child_environment(),
