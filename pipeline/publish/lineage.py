@@ -72,6 +72,7 @@ def locked(config: Config) -> dict[str, dict[str, str]]:
     wanted = [
         "collect",
         "prepare",
+        "report",
         *MAKES_MODEL,
         "evaluate",
         "answer",
