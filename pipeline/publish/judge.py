@@ -85,7 +85,7 @@ def bits_per_byte(root: Path, corpus: Path) -> float:
     eos = tokenizer.token_to_id(read_json(root / SPECIAL_TOKENS)["eos"])
     with tempfile.TemporaryDirectory() as scratch:
         packed = Path(scratch, "held-out.bin")
-        counts = pack(corpus, packed, tokenizer, eos, "uint32")
+        counts = pack(corpus, packed, root / TOKENIZER, eos, "uint32")
         tokens = np.fromfile(packed, dtype="<u4")
     return round(
         nats(load_model(root / TOKENIZER, root / TRAINED), tokens, eos, "champion's text")
