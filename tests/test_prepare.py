@@ -20,6 +20,8 @@ DIALS = {
     "max_long_share": 0.25,
     "max_data_share": 0.5,
     "max_overlap": 0.5,
+    "max_alike": 0.85,
+    "exact_bytes": 10**6,
     "licenses": ["Permissive", "Public Domain"],
 }
 SPLIT_OF = {"lib": "train", "more": "train", "held": "val", "last": "test", "mine": "auto"}

@@ -24,7 +24,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.core import licenses
 from pipeline.core.errors import UserError, suggestion
-from pipeline.core.paths import PROCESSED
+from pipeline.core.paths import PROCESSED, REMOVED
 from pipeline.core.prompt import as_served
 from pipeline.core.schema import (
     BLOCK,
@@ -37,6 +37,7 @@ from pipeline.core.schema import (
     Model,
     Operations,
     Params,
+    Removed,
     Serving,
     Tokenizer,
     Training,
@@ -371,10 +372,23 @@ def rules(c: Config) -> list[str]:
     return [fault for good, fault in within + across if not good]
 
 
+def read_removed(root: Path = Path(".")) -> Removed:
+    """configs/removed.yaml. Raises UserError with all that is wrong in it."""
+    removed = parse(root / REMOVED, Removed)
+    if faults := [f"{REMOVED}: {fault}" for good, fault in removed.rules() if not good]:
+        raise UserError("\n".join(faults))
+    return removed
+
+
 def load(root: Path = Path(".")) -> Config:
     """Reads and checks everything under `root`. Raises UserError with every fault found."""
     config = Config(Path(root))
-    if faults := rules(config):
+    faults = rules(config)
+    try:
+        read_removed(config.root)
+    except UserError as error:
+        faults.append(str(error))
+    if faults:
         raise UserError("\n".join(faults))
     return config
 
