@@ -16,7 +16,7 @@ from stages import REPOSITORY, copy_configs
 from pipeline.board.boards import BoardSpec
 from pipeline.core.config import FOLDERS, StageConfig, load, parse, read_yaml
 from pipeline.core.errors import UserError
-from pipeline.core.schema import Gates, Model, Params
+from pipeline.core.schema import Gates, Model, Params, Removed
 
 YAML_FILES = subprocess.run(
     ["git", "ls-files", "*.yaml", "*.yml"], cwd=REPOSITORY, capture_output=True, text=True, check=True
@@ -26,6 +26,7 @@ SCHEMAS = {"params.yaml": Params} | {
     for folder, schema in FOLDERS.values()
     for file in (REPOSITORY / "configs" / folder).glob("*.yaml")
 }
+SCHEMAS["configs/removed.yaml"] = Removed
 SCHEMAS |= {f"configs/boards/{file.name}": BoardSpec for file in (REPOSITORY / "configs/boards").glob("*.yaml")}
 CONFIGS = {
     section: sorted(p.stem for p in (REPOSITORY / "configs" / folder).glob("*.yaml"))
