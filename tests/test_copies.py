@@ -8,7 +8,7 @@ import pytest
 from stages import copy_configs, run_stage
 from test_prepare import BASE, DIALS, raw_files
 
-from pipeline.core.config import load
+from pipeline.core.config import read_removed
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl
 from pipeline.core.shingles import hashed, runs
@@ -280,12 +280,12 @@ def test_a_hash_means_the_content(tmp_path):
         ({"packages": ["a", "a"]}, ["packages: a: stands there twice"]),
     ],
 )
-def test_a_wrong_list_is_told_before_anything_runs(tmp_path, content, said):
+def test_a_wrong_list_is_told(tmp_path, content, said):
     root = copy_configs(tmp_path)
     whole = {key: value for key, value in NOTHING.items() if not (key == "packages" and "package" in content)}
     (root / "configs/removed.yaml").write_text(json.dumps(whole | content))
     with pytest.raises(UserError) as error:
-        load(root)
+        read_removed(root)
     assert all(f"configs/removed.yaml: {each}" in str(error.value) or each in str(error.value) for each in said)
     assert "configs/removed.yaml: " in str(error.value)
 

@@ -48,7 +48,7 @@ class Copy(NamedTuple):
     alike: float
 
 
-def measured(text: str) -> tuple[np.ndarray, np.ndarray]:
+def measured(text: str) -> tuple[np.ndarray, ...]:
     """(lines, runs of tokens) of a file, as numbers; empty where there are too few to tell."""
     bare = COMMENT.sub(lambda match: "" if match[1] else match[0], text).replace("'", '"')
     lines = (line for line in map(str.strip, bare.split("\n")) if len(line) >= SHORT)
@@ -123,13 +123,13 @@ class Bands:
     """Who shares a band with whom: of each band the first in the order, and whoever that one is a copy of."""
 
     def __init__(self, signatures: np.ndarray, order: Sequence[int], kept: dict[int, Copy]):
-        self.kept, self.pairs, order = kept, defaultdict(set), np.asarray(order)
+        self.kept, self.pairs, turns = kept, defaultdict(set), np.asarray(order)
         for band in signatures.T:
-            mine = band[order]
+            mine = band[turns]
             _, first, back = np.unique(mine, return_index=True, return_inverse=True)
-            later = np.flatnonzero((first[back] != np.arange(len(order))) & (mine != 0))
+            later = np.flatnonzero((first[back] != np.arange(len(turns))) & (mine != 0))
             for place in later.tolist():
-                self.pairs[int(order[place])].add(int(order[first[back[place]]]))
+                self.pairs[int(turns[place])].add(int(turns[first[back[place]]]))
 
     def candidates(self, number: int) -> set[int]:
         others = self.pairs.get(number, ())
