@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import yaml
 from chain import REPOSITORY
+from test_dialects import ON_A_DESKTOP
 from test_licences import GNU, MIT, comment
 from test_secrets import ADAFRUIT, AMAZON, GITHUB, GOOGLE, HEX, OPENAI, PEM, SLACK
 
-from pipeline.data import contamination, copies, licences, secrets
+from pipeline.data import contamination, copies, dialects, licences, quality, secrets
 
 OPEN = ["Permissive", "Public Domain"]
 SECRETS = [  # kind, the secret, a line of code or a comment with it
@@ -189,3 +190,17 @@ def test_leaks_among_clean_files(code):
     ]
     said = contamination.said(texts, rows, dict.fromkeys(range(len(texts)), ""), tasks, [MIT])
     assert set(said) == set(range(len(texts) - 10, len(texts))), "all ten, and no other"
+
+
+def test_desktop_programs_among_clean_programs(clean):
+    """A desktop program may say what it likes above what it needs; the clean ones are for boards, and nobody's test, table or machine's work."""
+    draw = random.Random(16)
+    found = [
+        module
+        for module, text in ON_A_DESKTOP
+        if (dialects.desktop(f"{draw.choice(SAYINGS)}\n{text}") or "").count(module)
+    ]
+    assert found == [module for module, _ in ON_A_DESKTOP] and len(found) == 10
+    assert [program for program in clean if dialects.desktop(program)] == []
+    assert [program for program in clean if any(each(program, {}) for each in quality.FILTERS)] == []
+    assert {dialects.told(program) for program in clean} <= {"MicroPython", ""}

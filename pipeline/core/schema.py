@@ -136,6 +136,7 @@ class Prepare(File):
         float, Field(ge=0.7, le=1)
     ]  # of two files' lines or code in common; from there on one of them is a copy. MinHash misses what is below 0.7
     exact_bytes: Annotated[int, Field(ge=0, le=MOST)]  # of text up to which all that could be copies is compared
+    dialect_line: bool  # begin each document with its dialect as a comment
 
 
 class Removed(File):

@@ -28,7 +28,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_jsonl, write_json
 from pipeline.core.paths import EXAM, LEFT_OUT, LICENSES, METRICS, PROCESSED, RAW, REJECTED, SPLITS
 from pipeline.core.progress import is_live
-from pipeline.data import contamination, copies, licences, removal, secrets
+from pipeline.core.prompt import in_dialect
+from pipeline.data import contamination, copies, dialects, licences, quality, removal, secrets
 from pipeline.data.copies import SHORT
 
 LONG = 400  # characters; nobody reads a longer line, and few write one
@@ -101,7 +102,7 @@ def mostly_data(text, dials):
     return "data, not code" if data_share(text) > dials["max_data_share"] else None
 
 
-FILTERS = (too_short, too_long, long_lines, not_text, is_json, not_micropython, mostly_data)
+FILTERS = (too_short, too_long, long_lines, not_text, is_json, not_micropython, mostly_data, *quality.FILTERS)
 
 
 def lines(text: str) -> list[str]:
@@ -220,15 +221,24 @@ def shipped(raw: str) -> dict[str, dict[str, str]]:
     return files
 
 
+@cache
+def brought(raw: str) -> dict[str, set[str]]:
+    """What a program of each source may import from its source."""
+    modules = defaultdict(set)
+    for row in read_jsonl(Path(raw) / "provenance.jsonl"):
+        modules[row["source"]].update(part.split(".")[0] for part in PurePosixPath(row["path"]).parts)
+    return modules
+
+
 def judge(row: dict, raw: str, dials: dict, removed: dict[str, list[str]] | None = None) -> dict:
-    """Adds `text`, `reason` (empty when the document is good) and `replaced` (secrets by kind) to a row of provenance; `license` becomes that
-    of the file itself."""
-    replaced, license = Counter(), row["license"]
+    """Adds `text`, `reason` (empty when the document is good), `dialect` (empty where its imports do not tell) and `replaced` (secrets by
+    kind) to a row of provenance; `license` becomes that of the file itself."""
+    replaced, license, own = Counter(), row["license"], brought(raw)[row["source"]]
     content = (Path(raw) / row["source"] / row["path"]).read_bytes()
     gone = removed and removal.reason(row, content.decode("utf-8", "replace"), shipped(raw)[row["source"]], removed)
     try:
         text, replaced = secrets.replaced(clean(content.decode("utf-8")))
-        reason = gone or next((r for f in FILTERS if (r := f(text, dials))), "")
+        reason = gone or next((r for f in FILTERS if (r := f(text, dials))), "") or dialects.desktop(text, own) or ""
     except UnicodeDecodeError:
         text, reason = "", gone or "not UTF-8"
     if not reason:
@@ -239,6 +249,7 @@ def judge(row: dict, raw: str, dials: dict, removed: dict[str, list[str]] | None
         "text": text,
         "license": license,
         "reason": reason,
+        "dialect": "" if reason else dialects.told(text, own),
         "replaced": {kind: replaced[kind] for kind in secrets.KINDS},
     }
 
@@ -296,7 +307,9 @@ def prepare(
     licence_texts = (row["text"] for row in read_jsonl(raw / LICENSES.name))
     reasons |= contamination.said(texts, rows, reasons, contamination.asked(exam), licence_texts)
     counts = {split: Counter() for split in SPLITS}
-    rejections, replaced = Counter(), Counter()
+    rejections, replaced, by_dialect = Counter(), Counter(), defaultdict(Counter)
+    judgements = zip(rows, documents["dialect"], documents["reason"], strict=True)
+    usual = dialects.majority((row["source"], dialect) for row, dialect, reason in judgements if not reason)
     out.mkdir(parents=True, exist_ok=True)
     with (
         atomic(out / "train_corpus.jsonl") as train,
@@ -317,8 +330,12 @@ def prepare(
                 rejected_file.write(json.dumps({**document, "reason": reason}, ensure_ascii=False) + "\n")
                 continue
             replaced.update({kind: number for kind, number in judged["replaced"].items() if number})
-            counts[document["split"]].update(documents=1, bytes=len(text.encode()))
-            files[document["split"]].write(json.dumps({**document, "text": text}, ensure_ascii=False) + "\n")
+            dialect = judged["dialect"] or usual[document["source"]]
+            text = in_dialect(dialect, text) if dials["dialect_line"] else text
+            for count in (counts[document["split"]], by_dialect[dialect]):
+                count.update(documents=1, bytes=len(text.encode()))
+            row = {**document, "dialect": dialect, "text": text}
+            files[document["split"]].write(json.dumps(row, ensure_ascii=False) + "\n")
         for row in read_jsonl(raw / LEFT_OUT.name) if (raw / LEFT_OUT.name).exists() else ():
             rejections["left out by collect"] += 1
             rejected_file.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -336,6 +353,7 @@ def prepare(
     )
     return {
         **{split: dict(counts[split]) for split in SPLITS},
+        "dialects": {dialect: dict(count) for dialect, count in sorted(by_dialect.items())},
         "rejected": dict(sorted(rejections.items())),
         "replaced": dict(sorted(replaced.items())),
         **groups,
