@@ -1,15 +1,11 @@
 """`robo corpus`: a source is added by one command that pins it, reads its licence and says what it would bring; pins are moved by another."""
 
-from collections import Counter, defaultdict
-from pathlib import Path
-
 from flows.console import say, show_tables
 from pipeline.core.config import Config, load, parse
 from pipeline.core.errors import UserError, shortened, suggestion
-from pipeline.core.files import read_jsonl
 from pipeline.core.paths import PROCESSED, REJECTED, SPLITS
 from pipeline.core.schema import Corpus
-from pipeline.data import entries, propose
+from pipeline.data import entries, propose, report
 
 GIVEN = ("name", "license", "split", "include", "exclude")
 
@@ -61,57 +57,15 @@ def update(config: Config, arguments) -> None:
 
 
 def audit(config: Config, arguments) -> None:
-    files = {split: PROCESSED / f"{split}_corpus.jsonl" for split in SPLITS}
-    if missing := [path for path in (*files.values(), REJECTED) if not Path(path).exists()]:
+    read = [*(PROCESSED / f"{split}_corpus.jsonl" for split in SPLITS), REJECTED]
+    if missing := [path for path in read if not path.exists()]:
         raise UserError(f"{missing[0]}: no such file; `dvc repro prepare` builds the text that is reported on")
-    kept, by_license, dialects, total = defaultdict(Counter), defaultdict(Counter), Counter(), 0
-    for split, path in files.items():
-        for document in read_jsonl(path):
-            size = len(document["text"].encode())
-            kept[document["source"], split].update(files=1, bytes=size)
-            by_license[document["license"]].update(files=1, bytes=size)
-            dialects[document.get("dialect", "not told yet: built before")] += 1
-            total += size
-    rejected, reasons, examples = Counter(), Counter(), {}
-    for row in read_jsonl(REJECTED):
-        reason = row["reason"].split(":")[0].split(" of ")[0]
-        rejected[row["source"]] += 1
-        reasons[reason] += 1
-        examples.setdefault(reason, []).append(f"{row['source']}/{row['path']}")
-    silent = sorted({source.name for source in config.corpus.sources} - {source for source, _ in kept})
-
-    def shares(counts: dict) -> list[list[str]]:
-        return [
-            [
-                *([key] if isinstance(key, str) else key),
-                str(count["files"]),
-                f"{count['bytes']:,}",
-                f"{count['bytes'] / total:.1%}",
-            ]
-            for key, count in sorted(counts.items(), key=lambda item: -item[1]["bytes"])
-        ]
-
-    tables = [
-        (
-            "By source",
-            ["source", "split", "files", "bytes", "share", "rejected"],
-            [[*row, str(rejected[row[0]])] for row in shares(kept)],
-        ),
-        ("By licence", ["licence", "files", "bytes", "share"], shares(by_license)),
-        (
-            "By dialect",
-            ["dialect", "files"],
-            [[name, str(count)] for name, count in dialects.most_common()],
-        ),
-    ]
-    if reasons:
-        tables.append(
-            (
-                "Rejected",
-                ["why", "files", "such as"],
-                [[reason, str(count), shortened(examples[reason], 2)] for reason, count in reasons.most_common()],
-            )
-        )
-    show_tables(tables)
+    found = report.holdings()
+    title, headings, rows = report.by_source(found)  # without what would make a terminal's table a list
+    narrow = [n for n, heading in enumerate(headings) if heading not in ("version", "licence")]
+    sources = title, [headings[n] for n in narrow], [[row[n] for n in narrow] for row in rows]
+    tables = [sources, *report.kept(found), report.rejected(found), report.copied(found)]
+    show_tables([table for table in tables if table[2]])
+    silent = sorted({source.name for source in config.corpus.sources} - {source for source, *_ in found.sources})
     if silent:
         say(f"sources that give nothing: {shortened(silent, 10)}")

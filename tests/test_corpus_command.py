@@ -280,18 +280,20 @@ def test_audit_counts_what_was_built(capsys):
     fails(["audit"], "data/processed/train_corpus.jsonl: no such file", "dvc repro prepare")
     Path("data/processed").mkdir(parents=True)
     rows = {
-        "train": ("led", "MicroPython", LED),
-        "val": ("lamp", "CircuitPython", b"import board\n"),
-        "test": ("lamp", "CircuitPython", b"import board\n" * 2),
-        "rejected": ("led", "", b""),
+        "train": ("led", LED, "MicroPython"),
+        "val": ("lamp", b"import board\n", "CircuitPython"),
+        "test": ("lamp", b"import board\n" * 2, "CircuitPython"),
+        "rejected": ("led", b"", None),
     }
-    for name, (source, dialect, text) in rows.items():
+    for name, (source, text, dialect) in rows.items():
         path = Path("data/processed", f"{name}_corpus.jsonl" if name != "rejected" else "rejected.jsonl")
-        row = {"source": source, "path": "a.py", "license": "MIT", "dialect": dialect}
-        path.write_text(json.dumps(row | {"text": text.decode(), "reason": "not UTF-8"}) + "\n")
+        row = {"source": source, "version": "1.0", "path": "a.py", "license": "MIT", "sha256": "0", "bytes": 7}
+        row |= {"reason": "not UTF-8"} if name == "rejected" else {"text": text.decode(), "dialect": dialect}
+        path.write_text(json.dumps(row) + "\n")
     robo("audit")
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     size = len(LED) + 3 * len(b"import board\n")
     assert f"led train 1 {len(LED)} {len(LED) / size:.1%} 1" in lines and f"MIT 3 {size} 100.0%" in lines
-    assert "CircuitPython 2" in lines and "not UTF-8 1 led/a.py" in lines
+    assert f"CircuitPython 2 39 {39 / size:.1%}" in lines and "not UTF-8 1 7 led/a.py" in lines
+    assert not any(line.startswith("Duplicates") for line in lines)
     assert any(line.startswith("sources that give nothing: ") for line in lines)

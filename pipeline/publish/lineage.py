@@ -73,6 +73,7 @@ def locked(config: Config) -> dict[str, dict[str, str]]:
     wanted = [
         "collect",
         "prepare",
+        "report",
         *MAKES_MODEL,
         "evaluate",
         "answer",
