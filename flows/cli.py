@@ -85,11 +85,15 @@ def import_(arguments) -> None:
 def trace(arguments) -> None:
     """print the way back from a model (a GGUF file, a name in Ollama, a registered version) to the packages it was trained on"""
     from pipeline.core.config import load
+    from pipeline.publish.removed import held
     from pipeline.publish.trace import trace
     from pipeline.tracking import default_tracking_uri
 
     config = load()
-    print(trace(arguments.model, config, default_tracking_uri(config.root)))
+    if bool(arguments.model) == arguments.removed:
+        raise UserError("robo trace: name a model, or ask for --removed")
+    uri = default_tracking_uri(config.root)
+    print(held(config, uri) if arguments.removed else trace(arguments.model, config, uri))
 
 
 def serve(arguments) -> None:
@@ -200,7 +204,13 @@ def make_parser() -> argparse.ArgumentParser:
         if name == "trace":
             command.add_argument(
                 "model",
+                nargs="?",
                 help="models/quantized/Q4_K_M.gguf, robo-micropython:candidate, robo-micropython/3, 3 or candidate",
+            )
+            command.add_argument(
+                "--removed",
+                action="store_true",
+                help="say which registered and served versions still hold what configs/removed.yaml lists",
             )
         if name == "board":
             command.add_argument("program", nargs="?", help="its file; - reads standard input")

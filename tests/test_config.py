@@ -17,7 +17,7 @@ from stages import REPOSITORY, copy_configs
 from pipeline.board.boards import BoardSpec
 from pipeline.core.config import FOLDERS, StageConfig, load, parse, read_yaml
 from pipeline.core.errors import UserError
-from pipeline.core.schema import Gates, Model, Params
+from pipeline.core.schema import Gates, Model, Params, Removed
 from pipeline.data.entries import lock_text
 
 YAML_FILES = subprocess.run(
@@ -28,6 +28,7 @@ SCHEMAS = {"params.yaml": Params} | {
     for folder, schema in FOLDERS.values()
     for file in (REPOSITORY / "configs" / folder).glob("*.yaml")
 }
+SCHEMAS["configs/removed.yaml"] = Removed
 SCHEMAS |= {f"configs/boards/{file.name}": BoardSpec for file in (REPOSITORY / "configs/boards").glob("*.yaml")}
 CONFIGS = {
     section: sorted(p.stem for p in (REPOSITORY / "configs" / folder).glob("*.yaml"))

@@ -5,8 +5,10 @@ The clean ones are the exam's solutions, each under a line that looks like a fau
 
 import ast
 import random
+import re
 from collections import Counter
 
+import numpy as np
 import pytest
 import yaml
 from chain import REPOSITORY
@@ -14,7 +16,7 @@ from test_dialects import ON_A_DESKTOP
 from test_licences import GNU, MIT, comment
 from test_secrets import ADAFRUIT, AMAZON, GITHUB, GOOGLE, HEX, OPENAI, PEM, SLACK
 
-from pipeline.data import dialects, licences, quality, secrets
+from pipeline.data import contamination, copies, dialects, licences, quality, secrets
 
 OPEN = ["Permissive", "Public Domain"]
 SECRETS = [  # kind, the secret, a line of code or a comment with it
@@ -121,6 +123,73 @@ def test_licences_among_clean_programs(clean):
     silent = [program for program in clean if not licences.by_the_file(program)]
     missed = [case for case in LICENCES if not reason(f"{case[0]}\n{draw.choice(silent)}", *case[1:])]
     assert not missed and len(LICENCES) == 20
+
+
+# --- copies and leaks -------------------------------------------------------------------------------------------------
+
+VARIANTS = {  # what somebody did to a file that he took over
+    "a header": lambda text: comment(MIT) + "\n" + text,
+    "no comments": lambda text: "\n".join(line for line in text.split("\n") if not line.strip().startswith("#")),
+    "comments of his own": lambda text: re.sub(r"^( *)(\w)", r"\1# mine\n\1\2", text, flags=re.MULTILINE),
+    "tabs and line ends": lambda text: text.replace("    ", "\t").replace("\n", "\r\n"),
+    "other quotation marks": lambda text: text.replace('"', "'"),
+    "one line more for each argument": lambda text: re.sub(r", (?=\w+[,=)])", ",\n        ", text),
+    "a class by another name": lambda text: (
+        (found := re.search(r"def (\w+)", text)) and re.sub(rf"\b{found[1]}\b", "mine", text)
+    ),
+    "other numbers": lambda text: re.sub(r"\b[1-9]\d\b", "77", text),
+    "a function more": lambda text: text + "\n\ndef more(pin):\n    pin.on()\n    return pin\n",
+    "an older version": lambda text: text[: int(len(text) * 0.93)],
+}
+
+
+@pytest.fixture(scope="module")
+def code() -> list[str]:
+    """Files that nobody copied: of this repository, and the solutions of the people's set."""
+    files = [
+        path for room in ("pipeline", "corpora", "benchmarks") for path in sorted((REPOSITORY / room).rglob("*.py"))
+    ]
+    solutions = [task.solution for task in contamination.asked(REPOSITORY / "exam") if task.set == "people"]
+    texts = [path.read_text() for path in files] + solutions
+    assert len(texts) >= 450
+    return texts[:500]
+
+
+def test_copies_among_clean_files(code):
+    originals = random.Random(16).sample([n for n, text in enumerate(code) if 3000 < len(text) < 20000], 40)
+    texts = [*code, *(variant(code[n]) for n, variant in zip(originals, [*VARIANTS.values()] * 4, strict=True))]
+    for signatures in (None, np.array([copies.bands(text)["bands"] for text in texts])):
+        found = copies.copies(texts, range(len(texts)), set(), 0.85, signatures)
+        missed = [
+            kind
+            for n, kind in enumerate([*VARIANTS] * 4, len(code))
+            if n not in found or found[n].of != originals[n - len(code)]
+        ]
+        assert not missed and len(found) == 40, "and no false alarm"
+
+
+def test_leaks_among_clean_files(code):
+    tasks = [task for task in contamination.asked(REPOSITORY / "exam") if task.set == "people"]
+    long = [task for task in tasks if len(contamination.words(task.solution).words) >= contamination.SOLUTION_WORDS]
+    code = [text for text in code if text not in {task.solution for task in tasks}]
+    draw = random.Random(16)
+    held_out = draw.sample([text for text in code if len(text) > 6000], 8)
+    clean = [text for text in code if text not in held_out]
+    requests = [task.request for task in draw.sample([task for task in tasks if len(task.request.split()) >= 12], 4)]
+    passages = [" ".join(contamination.WORD.findall(text)[200:260]) for text in held_out[:4]]
+    leaks = [
+        *(f"# {request}" for request in requests[:2]),
+        *(f'"""{request.upper().replace(" THE ", " A ", 1)}"""' for request in requests[2:]),
+        *(task.solution for task in draw.sample(long, 2)),
+        *(f"# {passage}" for passage in passages),
+    ]
+    texts = [*held_out, *clean, *(f"{draw.choice(clean)}\n{leak}\n" for leak in leaks)]
+    rows = [
+        {"source": "some", "path": f"{n}.py", "split": "train" if n >= len(held_out) else "val"}
+        for n in range(len(texts))
+    ]
+    said = contamination.said(texts, rows, dict.fromkeys(range(len(texts)), ""), tasks, [MIT])
+    assert set(said) == set(range(len(texts) - 10, len(texts))), "all ten, and no other"
 
 
 def test_desktop_programs_among_clean_programs(clean):

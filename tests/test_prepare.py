@@ -20,6 +20,8 @@ DIALS = {
     "max_long_share": 0.25,
     "max_data_share": 0.5,
     "max_overlap": 0.5,
+    "max_alike": 0.85,
+    "exact_bytes": 10**6,
     "dialect_line": False,
     "licenses": ["Permissive", "Public Domain"],
 }
@@ -412,7 +414,10 @@ def test_one_folder_is_divided_without_a_leak(tmp_path):
         for m, name in enumerate("abc")
     }
     scripts = {f"mine/script{n}.py": register(1000 + 7 * n, 1010 + 7 * n) for n in range(20)}
-    copies = {f"mine/copy{n}.py": scripts[f"mine/script{n}.py"] + "# the other board\n" for n in range(20)}
+    copies = {
+        f"mine/copy{n}.py": text + register(5000 + 9 * n, 5004 + 9 * n)
+        for n, text in enumerate(scripts.values())  # near, but no copies
+    }
     raw = raw_files(tmp_path / "raw", project | scripts | copies | {"mine/bad.py": "no code here, I fear\n"})
     counts = prepare(DIALS, raw, tmp_path / "out")
     rows = [row for split in ("train", "val", "test") for row in read_jsonl(tmp_path / f"out/{split}_corpus.jsonl")]

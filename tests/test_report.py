@@ -91,7 +91,7 @@ def test_it_counts_what_prepare_left(built):
     assert cells(text, "more")[:3] == ["1.0", "train", "ISC"] and cells(text, "duplicate")[0] == "1"
     assert "- `lib/gpl.py`: `claimed MIT, found GPL-3.0-only (line 1: " in text
     assert "1 file equal to another and 1 near to one are left out; 2 files stay in their place." in text
-    assert cells(text, "`lib/a.py`")[:2] == ["1", "0"] and cells(text, "`more`")[:2] == ["0", "1"]
+    assert cells(text, "`lib/a.py`")[:2] == ["1", "0"] and cells(text, "`more/b.py`")[:2] == ["0", "1"]
     assert (
         f"- train: {counts['train']['documents']} files, {counts['train']['bytes']:,} bytes of text from 2 sources"
         in text

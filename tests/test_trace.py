@@ -1,10 +1,11 @@
 """From a file, a name in Ollama or a registered version back to git, DVC and the packages."""
 
+import json
 import shutil
 import subprocess
 
 import pytest
-from project import as_older_code, change_config, commit
+from project import as_older_code, change_config, commit, retrain, write
 
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
@@ -15,8 +16,11 @@ from pipeline.export.quantize import run_llama_cpp
 from pipeline.export.tokenization import load_vocabulary
 from pipeline.model.checkpoint import load_model
 from pipeline.publish import lineage
+from pipeline.publish.promotion import served_file
 from pipeline.publish.registry import facts, register
+from pipeline.publish.removed import held
 from pipeline.publish.trace import trace
+from pipeline.tracking import connected
 
 FIGURES = {"val": {"bits_per_byte": 1.25}}
 
@@ -95,9 +99,6 @@ def test_the_registered_copy_says_commit_and_run(told, tmp_path):
     """And is the same model: the tensors are the same bytes."""
     import gguf
 
-    from pipeline.publish.promotion import served_file
-    from pipeline.tracking import connected
-
     config, uri = Config(told), f"sqlite:///{tmp_path}/mlflow.db"
     run = register(config, uri).run_id
     with connected(uri) as client:
@@ -138,3 +139,93 @@ def test_what_leads_nowhere_says_so(told, tmp_path, tiny_gguf):
     with pytest.raises(UserError, match=r"half.gguf: a damaged GGUF file"):
         trace("half.gguf", config, uri, nowhere)
     change_config(told, "params.yaml", quants=["Q8_0", "Q4_K_M"])
+
+
+# --- what was removed -------------------------------------------------------------------------------------------------
+
+NOTHING = {"packages": [], "authors": [], "files": [], "hashes": []}
+
+
+def corpus_of(project, *documents: tuple[str, str, str]) -> None:
+    """Writes a training text of these documents: source, path, sha256."""
+    write(
+        project / "data/processed/train_corpus.jsonl",
+        "".join(
+            json.dumps({"source": s, "version": "1.0", "path": path, "sha256": digest, "license": "MIT", "text": "x"})
+            + "\n"
+            for s, path, digest in documents
+        ),
+    )
+
+
+def test_which_versions_still_hold_what_was_removed(project, uri, tmp_path, ollama):
+    import ollama as package
+
+    from pipeline.publish.serving import import_model
+
+    def said(**removed) -> str:
+        write(project / "configs/removed.yaml", {**NOTHING, **removed})
+        return held(Config(project), uri, ollama)
+
+    corpus_of(project, ("periph", "a.py", "a" * 64), ("periph", "b.py", "b" * 64), ("upyutils", "wifi.py", "c" * 64))
+    commit(project)
+    assert register(Config(project), uri).version == 1
+    corpus_of(project, ("periph", "b.py", "d" * 64))
+    retrain(project)
+    assert register(Config(project), uri).version == 2
+    assert said(packages=["upyutils"]) == "robo-micropython/1\n  packages.0: upyutils/wifi.py"
+    assert said(files=["periph/b.py"]).split("\n") == [
+        "robo-micropython/1",
+        "  files.0: periph/b.py",
+        "robo-micropython/2 (alias candidate)",
+        "  files.0: periph/b.py",
+    ]
+    assert said(hashes=["b" * 64, "e" * 64]) == "robo-micropython/1\n  hashes.0: periph/b.py"
+    assert "lbutils-mp" in (project / "data/processed/val_corpus.jsonl").read_text()
+    assert "  packages.0: lbutils-mp/None (held-out text)" in said(packages=["lbutils-mp"]), "a run keeps that too"
+    assert said(packages=["periphery"]) == (
+        "none of the 2 versions of robo-micropython holds anything that configs/removed.yaml lists"
+    )
+    with pytest.raises(UserError, match="lists nothing, so there is nothing to look for"):
+        said()
+
+    # whom an author's entry means, and what is a copy, prepare found out
+    rows = [
+        {
+            "source": "periph",
+            "path": "a.py",
+            "sha256": "a" * 64,
+            "reason": "removed: authors.0 of configs/removed.yaml",
+        },
+        {"source": "other", "path": "its.py", "sha256": "c" * 64, "reason": "removed: a copy of periph/a.py"},
+        {"source": "periph", "path": "b.py", "sha256": "d" * 64, "reason": "near duplicate of periph/a.py"},
+    ]
+    write(project / "data/processed/rejected.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    author = "robo-micropython/1\n  a copy of periph/a.py: upyutils/wifi.py\n  authors.0: periph/a.py"
+    assert said(authors=["Anna Beispiel"]) == author
+
+    # a name in Ollama
+    config = Config(project)
+    with connected(uri) as client:
+        version = client.get_model_version("robo-micropython", "2")
+        import_model(
+            config.serving,
+            served_file(version, facts(client, version), tmp_path),
+            "robo-micropython:v2",
+            "text",
+            ollama,
+        )
+    try:
+        assert "robo-micropython/2 (alias candidate, served as robo-micropython:v2)" in said(files=["periph/b.py"])
+    finally:
+        package.Client(ollama).delete("robo-micropython:v2")
+
+
+def test_of_older_versions_the_sources_alone_are_known(project, uri):
+    register(Config(project), uri)
+    shutil.rmtree(next((project / ".state/mlartifacts").rglob("documents.jsonl")).parent)
+    write(project / "configs/removed.yaml", {**NOTHING, "packages": ["upyutils"], "files": ["periph/a.py"]})
+    assert held(Config(project), uri, "127.0.0.1:9").split("\n") == [
+        "robo-micropython/1 (alias candidate)",
+        "  files.0: perhaps periph/a.py: it was registered before lists were kept",
+    ]

@@ -24,7 +24,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.core import licenses
 from pipeline.core.errors import UserError, shortened, suggestion
-from pipeline.core.paths import PROCESSED
+from pipeline.core.paths import PROCESSED, REMOVED
 from pipeline.core.prompt import as_served
 from pipeline.core.schema import (
     BLOCK,
@@ -39,6 +39,7 @@ from pipeline.core.schema import (
     Model,
     Operations,
     Params,
+    Removed,
     Serving,
     Tokenizer,
     Training,
@@ -405,6 +406,14 @@ def pin_faults(c: Config) -> list[str]:
         if source.pin is None
     ]
     return [f"{c.lock}: {shortened(unpinned)}: missing; {mend}"] if unpinned else []
+
+
+def read_removed(root: Path = Path(".")) -> Removed:
+    """configs/removed.yaml, which is read apart: it changes one stage alone. Raises UserError with all that is wrong in it."""
+    removed = parse(root / REMOVED, Removed)
+    if faults := [f"{REMOVED}: {fault}" for good, fault in removed.rules() if not good]:
+        raise UserError("\n".join(faults))
+    return removed
 
 
 def load(root: Path = Path("."), pinned: bool = True) -> Config:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 SPLITS = ("train", "val", "test")
 
+REMOVED = Path("configs/removed.yaml")  # what must be in no text from now on
+
 RAW = Path("data/raw")
 LICENSES = RAW / "licenses.jsonl"  # the licence texts that the sources ship
 LEFT_OUT = RAW / "left_out.jsonl"  # files of one's own folders that could not be taken, where there are any

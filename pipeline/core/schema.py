@@ -68,6 +68,8 @@ HUB = r"^[\w.-]+/[\w.-]+$"
 SUBFOLDER = r"^(\.|[^/.][^/]*(/[^/.][^/]*)*)$"
 BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 CHECKPOINT = r"^(checkpoints/[^/.][^/]*|(models:/)?[a-zA-Z0-9][a-zA-Z0-9._-]*/[0-9]+)$"
+INSIDE = r"^[^/]+/[^/].*$"
+PERSON = r"^\s*(\S+@\S+\.\S+|\S+(\s+\S+)+)\s*$"
 OPTION = r"^--[a-z][a-z-]*(=\S+)?$"
 CLOCK = r"^[0-9]{2,6}:[0-5][0-9]:[0-5][0-9]$"
 IN_WORDS = {
@@ -84,6 +86,8 @@ IN_WORDS = {
     CHECKPOINT: "must be a folder like models/trained directly under checkpoints/, the only one that dvc.yaml watches, "
     "or a registered version such as robo-micropython/3",
     BLOCK: "must be a Prefect block as TYPE/NAME, such as slack-webhook/team; a URL is a secret and goes into ROBO_NOTIFY_URL",
+    INSIDE: "must be a file as SOURCE/PATH, such as upyutils/upyutils/wifi.py; rejected.jsonl and provenance.jsonl name them so",
+    PERSON: "must be a name of at least two words, as licences have it, or an e-mail address: one word stands in everybody's code",
     OPTION: "must be an option of srun in its long form, such as --mem=64G",
     CLOCK: 'must be hours, minutes and seconds such as "00:05:00"',
 }
@@ -132,7 +136,26 @@ class Prepare(File):
     max_overlap: Annotated[
         float, Field(gt=0, le=1)
     ]  # of a held-out file's lines in one training package; more is a near duplicate
+    max_alike: Annotated[
+        float, Field(ge=0.7, le=1)
+    ]  # of two files' lines or code in common; from there on one of them is a copy. MinHash misses what is below 0.7
+    exact_bytes: Annotated[int, Field(ge=0, le=MOST)]  # of text up to which all that could be copies is compared
     dialect_line: bool  # begin each document with its dialect as a comment
+
+
+class Removed(File):
+    """configs/removed.yaml: what must be in no text from now on. Not a part of Config, whose keys go to MLflow, since it names people."""
+
+    packages: list[Name]  # sources
+    authors: list[Annotated[str, Field(pattern=PERSON)]]
+    files: list[Annotated[str, Field(pattern=INSIDE)]]
+    hashes: list[Annotated[str, Field(pattern=SHA256)]]  # of files as they were collected
+
+    def rules(self) -> list[tuple[bool, str]]:
+        return [
+            (not (both := twice(listed)), f"{key}: {', '.join(both)}: stands there twice")
+            for key, listed in self.model_dump().items()
+        ]
 
 
 class Evaluate(File):

@@ -19,18 +19,20 @@ import os
 import re
 import shutil
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 
 from pipeline.board.compiler import refusal
+from pipeline.core.config import read_removed
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_jsonl, write_json
-from pipeline.core.paths import LEFT_OUT, LICENSES, METRICS, PROCESSED, RAW, SPLITS
+from pipeline.core.paths import EXAM, LEFT_OUT, LICENSES, METRICS, PROCESSED, RAW, REJECTED, SPLITS
 from pipeline.core.progress import is_live
 from pipeline.core.prompt import in_dialect
-from pipeline.data import dialects, licences, quality, secrets
+from pipeline.data import contamination, copies, dialects, licences, quality, removal, secrets
+from pipeline.data.copies import SHORT
 
-SHORT = 12  # characters; a shorter line is everybody's
 LONG = 400  # characters; nobody reads a longer line, and few write one
 HELD_OUT = 0.1  # share of the text of folders with `split: auto` that val and test get each
 
@@ -229,15 +231,17 @@ def brought(raw: str) -> dict[str, set[str]]:
     return modules
 
 
-def judge(row: dict, raw: str, dials: dict) -> dict:
+def judge(row: dict, raw: str, dials: dict, removed: dict[str, list[str]] | None = None) -> dict:
     """Adds `text`, `reason` (empty when the document is good), `dialect` (empty where its imports do not tell) and `replaced` (secrets by
     kind) to a row of provenance; `license` becomes that of the file itself."""
     replaced, license, own = Counter(), row["license"], brought(raw)[row["source"]]
+    content = (Path(raw) / row["source"] / row["path"]).read_bytes()
+    gone = removed and removal.reason(row, content.decode("utf-8", "replace"), shipped(raw)[row["source"]], removed)
     try:
-        text, replaced = secrets.replaced(clean((Path(raw) / row["source"] / row["path"]).read_bytes().decode("utf-8")))
-        reason = next((r for f in FILTERS if (r := f(text, dials))), "") or dialects.desktop(text, own) or ""
+        text, replaced = secrets.replaced(clean(content.decode("utf-8")))
+        reason = gone or next((r for f in FILTERS if (r := f(text, dials))), "") or dialects.desktop(text, own) or ""
     except UnicodeDecodeError:
-        text, reason = "", "not UTF-8"
+        text, reason = "", gone or "not UTF-8"
     if not reason:
         license, reason = licences.judge(
             row["path"], text, license, shipped(raw)[row["source"]], row["declared"], dials["licenses"]
@@ -256,8 +260,21 @@ def order(row: dict) -> tuple:
     return (*SPLITS, "auto").index(row["split"]), row["source"], row["path"]
 
 
-def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
-    """Writes {train,val,test}_corpus.jsonl and rejected.jsonl to `out`; returns counts.
+def ports(texts: Sequence[str], rows: list[dict], reasons: dict[int, str], dials: dict) -> dict[int, str]:
+    """A reason for each held-out document that stands in a training package, by their numbers."""
+    held_out = [n for n, row in enumerate(rows) if row["split"] != "train" and not reasons[n]]
+    taught = {line: set() for n in held_out for line in lines(texts[n])}
+    for n, row in enumerate(rows):
+        if row["split"] == "train" and not reasons[n]:
+            for line in taught.keys() & set(lines(texts[n])):
+                taught[line].add(row.get("group", row["source"]))
+    return {n: reason for n in held_out if (reason := near_duplicate(texts[n], taught, dials))}
+
+
+def prepare(
+    dials: dict, raw: Path = RAW, out: Path = PROCESSED, removed: dict[str, list[str]] | None = None, exam: Path = EXAM
+) -> dict:
+    """Writes {train,val,test}_corpus.jsonl and rejected.jsonl to `out`; returns counts. `removed` is the list of what must not be there.
 
     Raises UserError when a split is left without a document.
     """
@@ -275,7 +292,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     try:
         documents = datasets.Dataset.from_list(rows).map(
             judge,
-            fn_kwargs={"raw": str(raw), "dials": dials},
+            fn_kwargs={"raw": str(raw), "dials": dials, "removed": removed},
             num_proc=min(os.cpu_count() or 1, len(rows)),
             desc="prepare",
             cache_file_name=str(judged / "documents.arrow"),
@@ -283,6 +300,8 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
         )
     finally:
         shutil.rmtree(judged)
+    texts, reasons = documents["text"], dict(enumerate(documents["reason"]))
+    reasons |= copies.said(documents, rows, reasons, dials)
     divided = [n for n, row in enumerate(rows) if row["split"] == "auto"]
     if divided:
         packages = {
@@ -291,16 +310,16 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
             if rows[n]["path"].endswith("__init__.py")
         }
         # from here on it is as if the config had said so of each
-        good = [n for n, reason in zip(divided, documents.select(divided)["reason"], strict=True) if not reason]
+        good = [n for n in divided if not reasons[n]]
         for n, found in zip(good, split_folders(list(documents.select(good)), packages, dials), strict=True):
             rows[n] |= found
-    held_out = documents.select([n for n, row in enumerate(rows) if row["split"] != "train"])
-    taught = {line: set() for text in held_out["text"] for line in lines(text)}
+    reasons |= ports(texts, rows, reasons, dials)
+    licence_texts = (row["text"] for row in read_jsonl(raw / LICENSES.name))
+    reasons |= contamination.said(texts, rows, reasons, contamination.asked(exam), licence_texts)
     counts = {split: Counter() for split in SPLITS}
-    reasons, replaced, seen = Counter(), Counter(), {}
+    rejections, replaced, by_dialect = Counter(), Counter(), defaultdict(Counter)
     judgements = zip(rows, documents["dialect"], documents["reason"], strict=True)
     usual = dialects.majority((row["source"], dialect) for row, dialect, reason in judgements if not reason)
-    by_dialect = defaultdict(Counter)
     out.mkdir(parents=True, exist_ok=True)
     with (
         atomic(out / "train_corpus.jsonl") as train,
@@ -315,22 +334,12 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
         files = {"train": train_file, "val": val_file, "test": test_file}
         turns = sorted(range(len(rows)), key=lambda n: order(rows[n]))
         for n, judged in zip(turns, documents.select(turns), strict=True):
-            document, text, reason = rows[n] | {"license": judged["license"]}, judged["text"], judged["reason"]
-            name = f"{document['source']}/{document['path']}"
-            digest = hashlib.sha256(text.encode()).digest()
-            if not reason and digest in seen:
-                reason = f"duplicate of {seen[digest]}"
-            elif not reason and document["split"] != "train":
-                reason = near_duplicate(text, taught, dials)
+            document, text, reason = rows[n] | {"license": judged["license"]}, judged["text"], reasons[n]
             if reason:
-                reasons[reason.split(":")[0].split(" of ")[0]] += 1
+                rejections[reason.split(":")[0].split(" of ")[0]] += 1
                 rejected_file.write(json.dumps({**document, "reason": reason}, ensure_ascii=False) + "\n")
                 continue
-            seen[digest] = name
             replaced.update({kind: number for kind, number in judged["replaced"].items() if number})
-            if document["split"] == "train":
-                for line in taught.keys() & set(lines(text)):
-                    taught[line].add(document.get("group", document["source"]))
             dialect = judged["dialect"] or usual[document["source"]]
             text = in_dialect(dialect, text) if dials["dialect_line"] else text
             for count in (counts[document["split"]], by_dialect[dialect]):
@@ -338,11 +347,11 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
             row = {**document, "dialect": dialect, "text": text}
             files[document["split"]].write(json.dumps(row, ensure_ascii=False) + "\n")
         for row in read_jsonl(raw / LEFT_OUT.name) if (raw / LEFT_OUT.name).exists() else ():
-            reasons["left out by collect"] += 1
+            rejections["left out by collect"] += 1
             rejected_file.write(json.dumps(row, ensure_ascii=False) + "\n")
         empty = [split for split in SPLITS if not counts[split]]
         if empty:
-            why = "; ".join(f"{n} {reason}" for reason, n in reasons.most_common()) or "nothing was collected"
+            why = "; ".join(f"{n} {reason}" for reason, n in rejections.most_common()) or "nothing was collected"
             raise UserError(
                 f"no usable file for {' and '.join(empty)} (rejected: {why}). Add sources to the corpus config, or loosen "
                 "params.yaml: prepare"
@@ -355,14 +364,15 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     return {
         **{split: dict(counts[split]) for split in SPLITS},
         "dialects": {dialect: dict(count) for dialect, count in sorted(by_dialect.items())},
-        "rejected": dict(sorted(reasons.items())),
+        "rejected": dict(sorted(rejections.items())),
         "replaced": dict(sorted(replaced.items())),
         **groups,
     }
 
 
 def main(config) -> None:
-    counts = prepare(config.params.prepare.model_dump())
+    removed = read_removed()
+    counts = prepare(config.params.prepare.model_dump(), removed=removed.model_dump())
     write_json(METRICS / "prepare.json", counts)
     print(
         "prepare: "
@@ -371,9 +381,10 @@ def main(config) -> None:
     )
     if counts["replaced"]:
         print(
-            "replaced by placeholders: "
-            + ", ".join(f"{number} {kind}{'s' * (number > 1)}" for kind, number in counts["replaced"].items())
+            "replaced by placeholders: " + ", ".join(f"{number} {kind}" for kind, number in counts["replaced"].items())
         )
+    if idle := removal.unmatched(removed, (row["reason"] for row in read_jsonl(REJECTED))):
+        print(idle)
     if groups := counts.get("groups"):
         print(
             f"split: auto: {sum(groups.values())} groups of files (a subfolder, or files that share most of their lines): "

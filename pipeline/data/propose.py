@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core import licenses
-from pipeline.core.config import Config
+from pipeline.core.config import Config, read_removed
 from pipeline.core.errors import UserError, shortened, suggestion
 from pipeline.core.files import read_jsonl
 from pipeline.core.paths import LICENSES, PROCESSED, SPLITS, TOKENIZER
@@ -163,10 +163,10 @@ def read(source, dials: dict) -> Preview:
             raise type(error)(str(error).removeprefix(f"sources.0 ({source.name}): ")) from None
         said = {row["path"]: row["text"] for row in read_jsonl(raw / LICENSES.name)}
         found = Preview(license_said(rows[0]["declared"], said) if source.license == UNREAD else None, rows)
-        claim = found.license or source.license
+        claim, removed = found.license or source.license, read_removed().model_dump()
         for row in rows:
             judged = prepare.judge(
-                row | {"license": claim if row["license"] == UNREAD else row["license"]}, str(raw), dials
+                row | {"license": claim if row["license"] == UNREAD else row["license"]}, str(raw), dials, removed
             )
             found.replaced.update(judged["replaced"])
             (found.rejected if judged["reason"] else found.texts)[row["path"]] = judged["reason"] or judged["text"]

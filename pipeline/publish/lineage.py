@@ -24,6 +24,7 @@ from pipeline.export.origin import corpus_sources, source_line
 
 MEASUREMENTS = ("metrics", "reports")  # folders of outs that say how it went, not what came out
 SOURCES_TAG = "corpus.sources"
+DOCUMENTS = "corpus/documents.jsonl"  # artifact of a version's run; see documents()
 MAKES_MODEL = ("tokenizer", "train", "export")  # and quantize@TYPE
 
 
@@ -251,6 +252,14 @@ def tags(config: Config) -> dict[str, str]:
             for key in ("bytes", "bits_per_weight")
         }
     return found
+
+
+def documents(root: Path) -> Iterator[str]:
+    """A line of JSON for each document that the version was trained on, or measured by and so keeps: what removed.py looks into."""
+    for split, file in (("train", TRAINING), ("val", VALIDATION)):
+        for row in read_jsonl(root / file):
+            said = {key: row.get(key) for key in ("source", "version", "path", "sha256", "license")}
+            yield json.dumps({"split": split, **said}, ensure_ascii=False) + "\n"
 
 
 def description(config: Config) -> str:

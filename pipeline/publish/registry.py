@@ -187,6 +187,11 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], de
         client.log_artifact(run_id, str(root / "data" / "tokenizer" / "tokenizer.json"), "tokenizer")
         client.log_artifact(run_id, str(root / CROISSANT), CORPUS)
         client.log_artifact(run_id, str(root / VALIDATION), HELD_OUT)  # a later version is measured on it; see judge.py
+        listed = Path(scratch, lineage.DOCUMENTS)
+        listed.parent.mkdir()
+        with open(listed, "w", encoding="utf-8") as file:
+            file.writelines(lineage.documents(root))
+        client.log_artifact(run_id, str(listed), str(Path(lineage.DOCUMENTS).parent))
         client.log_artifacts(
             run_id, str(root / "models" / "trained"), TRAINED_ARTIFACT
         )  # to fine-tune from; the served file is quantized
