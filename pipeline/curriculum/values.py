@@ -432,10 +432,15 @@ def colour(rng: Random) -> Value:
     return Value(said, str(rgb), list(rgb))
 
 
-def text(rng: Random, words: list[str], low: int, high: int) -> Value:
-    """So many words, in quotes or, a single one, without."""
+def text(rng: Random, words: list[str], low: int, high: int, longest: int = 99) -> Value:
+    """So many words, in quotes or, a single one, without; of `longest` characters at most, as a line of a display has them."""
 
     def draw(r: Random) -> str:
+        while len(found := phrase(r)) > longest:
+            pass
+        return found
+
+    def phrase(r: Random) -> str:
         chosen = " ".join(r.choice(words) for _ in range(r.randint(low, high)))
         chosen = r.choice([chosen, chosen, chosen.capitalize(), chosen.upper(), chosen.title()])
         return chosen + r.choice(["!", "!", f" {r.randrange(10, 100)}", ".", "..."]) if r.random() < 0.15 else chosen
