@@ -459,7 +459,7 @@ def numbers(rng: Random, least: int, most: int, low: int, high: int) -> Value:
     listed = ", ".join(map(str, found))
     spoken = ", ".join(map(str, found[:-1])) + f" and {found[-1]}"
     said = [f"[{listed}]", f"[{listed}]", listed, listed, spoken, " ".join(map(str, found)), f"({listed})"]
-    return Value(rng.choice(said), f"[{listed}]", found)
+    return Value(rng.choice(said), f"[{listed}]", found, more={"digits": "".join(map(str, found))})
 
 
 def choice(rng: Random, *options: str) -> Value:
