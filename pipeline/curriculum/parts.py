@@ -58,7 +58,9 @@ class Part:
     full: str  # as it is said with its pins
     short: str  # without
     its: dict[str, Value]  # values of its own
-    said: dict[str, bool] = field(default_factory=dict)  # which of its pins are told where it is: the number of a bus seldom is
+    said: dict[str, bool] = field(
+        default_factory=dict
+    )  # which of its pins are told where it is: the number of a bus seldom is
     mentioned: bool = False
 
     def __str__(self) -> str:

@@ -82,7 +82,9 @@ class Skill(File):
     press: bool = False  # of a condition: somebody does it on purpose, so it may switch something over
     setup: str = ""  # lines before the loop
     helpers: str = ""  # functions
-    lasts: str | float = 0  # of an action: seconds, an expression over its slots; of a state: that it takes; of a reading: between two of them
+    lasts: str | float = (
+        0  # of an action: seconds, an expression over its slots; of a state: that it takes; of a reading: between two of them
+    )
     gap: bool = False  # of an action: done again at once it would not be seen to end, so a pause must follow
     inputs: str = ""  # what happens meanwhile, as YAML; of a condition over `spans`, when it is true
     check: str = ""  # what must happen, as YAML; an action's from t0 to t1, a state's while it is on
@@ -113,7 +115,9 @@ class Rule(File):
 
     name: Name
     intent: Name | None = None  # beside those of what it takes
-    takes: dict[Literal["a", "b", "c", "d", "r"], Literal["state", "event", "level", "press", "reading"]] = Field(default={})
+    takes: dict[Literal["a", "b", "c", "d", "r"], Literal["state", "event", "level", "press", "reading"]] = Field(
+        default={}
+    )
     slots: dict[Name, Any] = Field(default={})
     do: list[str] = Field(default=[])
     is_: list[str] = Field(default=[], alias="is")

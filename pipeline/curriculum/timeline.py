@@ -261,18 +261,26 @@ def played(t: Timeline, d: Parts, plan: list[dict]) -> None:
                     t.world(each, told)
                 elif what == "reads":
                     t.inputs += templates.read(
-                        templates.render(each.skill.inputs, **each.numbers(), steps=[(at, level_of(each, level)) for at, level in told])
+                        templates.render(
+                            each.skill.inputs,
+                            **each.numbers(),
+                            steps=[(at, level_of(each, level)) for at, level in told],
+                        )
                     )
                 elif what == "prints":
                     level, start, end = told
                     t.checks += templates.read(
-                        templates.render(each.skill.check, **each.numbers(), number=level_of(each, level), t0=start, t1=end)
+                        templates.render(
+                            each.skill.check, **each.numbers(), number=level_of(each, level), t0=start, t1=end
+                        )
                     )
                 elif what in ("stands", "rests"):
                     for start, end in told:
                         (t.stands if what == "stands" else t.rests)(each, start, end)
                 else:
-                    raise UserError(f"plan: no step {what!r}{suggestion(what, ['given', 'reads', 'prints', 'stands', 'rests'])}")
+                    raise UserError(
+                        f"plan: no step {what!r}{suggestion(what, ['given', 'reads', 'prints', 'stands', 'rests'])}"
+                    )
 
 
 def level_of(drawn: Drawn, level: int) -> float:

@@ -15,7 +15,17 @@ from pipeline.curriculum.held_out import between, held_out
 from pipeline.curriculum.surface import END, MARK
 
 SMALL = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-TENS = {15: "fifteen", 20: "twenty", 30: "thirty", 40: "forty", 50: "fifty", 60: "sixty", 70: "seventy", 80: "eighty", 90: "ninety"}
+TENS = {
+    15: "fifteen",
+    20: "twenty",
+    30: "thirty",
+    40: "forty",
+    50: "fifty",
+    60: "sixty",
+    70: "seventy",
+    80: "eighty",
+    90: "ninety",
+}
 SPELLED = 0.1  # share of the numbers with a unit that are words: twenty centimetres
 FRACTIONS = {  # milliseconds, as people say them
     100: ["a tenth of a second", "one tenth of a second"],
@@ -369,7 +379,9 @@ def roundish(low: int, high: int, *steps: int) -> Callable[[Random], int]:
 def percent(rng: Random, low: int, high: int) -> Value:
     """Its value is a share, 0..1; its code and `number` are the number."""
     n = between(roundish(low, high, 5), rng, held_out().percents)
-    said = rng.choice(spelled(rng, n, "percent", "per cent") or [f"{n}%", f"{n}%", f"{n} %", f"{n} percent", f"{n} per cent"])
+    said = rng.choice(
+        spelled(rng, n, "percent", "per cent") or [f"{n}%", f"{n}%", f"{n} %", f"{n} percent", f"{n} per cent"]
+    )
     if n == 50 and rng.random() < 0.3:
         said = rng.choice(["half", "a half"])
     return Value(said, str(n), n / 100, more={"number": n})
@@ -394,7 +406,9 @@ def centimetres(rng: Random, low: int, high: int) -> Value:
     """A distance, often one that 5 divides."""
     n = between(roundish(low, high, 5), rng, held_out().centimetres)
     said = spelled(rng, n, "centimetres", "centimeters", "cm")
-    return Value(rng.choice(said or [f"{n} cm", f"{n} cm", f"{n}cm", f"{n} centimetres", f"{n} centimeters"]), str(n), n)
+    return Value(
+        rng.choice(said or [f"{n} cm", f"{n} cm", f"{n}cm", f"{n} centimetres", f"{n} centimeters"]), str(n), n
+    )
 
 
 def number(rng: Random, low: float, high: float) -> Value:
