@@ -130,7 +130,7 @@ def pair(curriculum: Curriculum, seed: int, number: int, only: str | None = None
     fit = [
         rule
         for rule in curriculum.rules.values()
-        if not skill or any(fits(skill, role) for role in rule.takes.values())
+        if not skill or (any(fits(skill, role) for role in rule.takes.values()) and (rule.every or not skill.lasts))
     ]
     if fit and (
         only in curriculum.rules or (skill and skill.kind == "reading") or (only is None and rng.random() < RULED)

@@ -17,6 +17,7 @@ from pipeline.curriculum.tasks import Curriculum, Rule, Skill
 from pipeline.curriculum.values import Value
 
 TOGETHER = [1, 2, 2, 2, 3]  # how many rules a request has
+TRIES = 20  # in which a time is found that is long enough for a reading that was asked for
 ROUND = 20  # milliseconds that a loop waits between two rounds, long enough for the bounce of a button
 TASKS = 0.15  # share of those programs of rules that give each rule a task of asyncio
 OWN = Skill(name="own", intent="own", kind="program", slots={})  # of a rule: what it says beside that which it takes
@@ -101,6 +102,9 @@ def from_rules(composer: Composer, rules: list[Rule], skill: Skill | None = None
     for rule in rules:
         own = Drawn(OWN.model_copy(update={"intent": rule.intent}), {}, {})
         own.slots.update({name: composer.slot(given) for name, given in rule.slots.items()})
+        for _ in range(TRIES if skill and rule.every and "reading" in rule.takes.values() else 0):
+            if too_slow(skill, own.slots[rule.every]):
+                own.slots[rule.every] = composer.slot(rule.slots[rule.every])
         pause = own.slots[rule.every] if rule.every else None
         without = {each.name for each in composer.curriculum.skills.values() if too_slow(each, pause)}
         drawn = {}
