@@ -4,10 +4,10 @@ from pipeline.core.config import Config
 from pipeline.publish import lineage, serving
 
 
-def import_candidate(config: Config) -> tuple[serving.Imported, str]:
+def import_candidate(config: Config, ask: bool = False) -> tuple[serving.Imported, str]:
     """Makes Ollama serve the built model as NAME:candidate; returns what was done and a sentence about it.
 
-    Raises UserError as serving.import_model does.
+    Raises as serving.import_model does.
     """
     done = serving.import_model(
         lineage.serving(config),
@@ -15,5 +15,14 @@ def import_candidate(config: Config) -> tuple[serving.Imported, str]:
         f"{config.serving.name}:candidate",
         lineage.license_text(config.root, config.corpus.sources),
         prompts=config.params.evaluate.prompts,
+        ask=ask,
     )
     return done, f"{done.reason}{done.proof and f'; {done.proof}'}"
+
+
+def import_where_served(config: Config, ask: bool = False) -> tuple[bool, str]:
+    """import_candidate() where an Ollama answers; returns whether it did anything, and a sentence about it."""
+    if serving.is_reachable() is None:
+        return False, f"no Ollama at {serving.address()}; start it (`ollama serve`) and run `robo import`"
+    done, said = import_candidate(config, ask)
+    return done.changed, said

@@ -11,15 +11,22 @@ from pipeline.core.errors import UserError
 
 def run(arguments) -> None:
     """bring every file up to date, register the version in MLflow, import it into Ollama"""
-    from flows import forecast
-    from flows.servers import prefect_for_a_run
+    from flows import forecast, settled
+    from flows.console import ended, say
+    from flows.summary import show
     from pipeline.core.config import load
 
-    load()
+    if outcomes := settled.outcomes(load()):
+        for each in outcomes:
+            ended(each.name, each.state, each.seconds, each.why)
+        show(outcomes)
+        say("Nothing is to be done.")
+        return
     forecast.start()
+    from flows.servers import prefect_for_a_run
+
     with prefect_for_a_run():
         from flows.retrain import retrain
-        from flows.summary import show
 
         try:
             outcomes = retrain()

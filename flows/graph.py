@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from prefect.states import Completed, State
 from flows import console
 from flows.changes import changes
 from flows.processes import UMASK
+from flows.summary import UP_TO_DATE, Outcome
 from pipeline.core.stage import EX_TEMPFAIL
 
 # What DVC says around a stage, which the line of the stage itself says better.
@@ -50,16 +50,6 @@ class StageFailed(RuntimeError):
     def __init__(self, message: str, temporary: bool = False):
         super().__init__(message)
         self.temporary = temporary
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one stage or act ended: its name, state (Executed, Cached, Skipped), seconds and reason."""
-
-    name: str
-    state: str
-    seconds: float
-    why: str
 
 
 def mend() -> list[str]:
@@ -132,7 +122,7 @@ def reproduce(stage: str, logger) -> str:
     Raises StageFailed with the stage's own message.
     """
     child = subprocess.Popen(
-        [sys.executable, "-m", "flows.dvc_child", "repro", "--single-item", stage],
+        [sys.executable, "-m", "flows.dvc_child", "--wait-for-lock", "repro", "--single-item", stage],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=child_environment(),
@@ -191,7 +181,7 @@ def run_stage(stage: str) -> State:
     logger, began = get_run_logger(), time.perf_counter()
     reason = changes(stage)
     if not reason:
-        return finish(Outcome(stage, "Skipped", time.perf_counter() - began, "up to date"))
+        return finish(Outcome(stage, "Skipped", time.perf_counter() - began, UP_TO_DATE))
     console.started(stage, reason)
     logger.info("runs: %s", reason)
     try:

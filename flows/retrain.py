@@ -20,10 +20,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import acts, console, forecast, runs
 from flows.changes import graph, pending
-from flows.graph import Outcome, finish, mend, run_stage, stop_children
+from flows.graph import finish, mend, run_stage, stop_children
 from flows.notices import notify
 from flows.reconcile import whoami
-from flows.summary import report
+from flows.summary import Outcome, report
 from flows.tracked import missed
 from pipeline.advice import advice, check_machine
 from pipeline.core.config import load
@@ -94,10 +94,8 @@ def import_candidate() -> State:
     """Puts the served GGUF into Ollama as NAME:candidate; without an Ollama server it is Skipped and nothing else fails."""
 
     def work():
-        if serving.is_reachable() is None:
-            return "Skipped", f"no Ollama at {serving.address()}; start it (`ollama serve`) and run `robo import`"
-        done, said = acts.import_candidate(load())
-        return ("Executed" if done.changed else "Skipped"), said
+        changed, said = acts.import_where_served(load())
+        return ("Executed" if changed else "Skipped"), said
 
     return act("import", work)
 

@@ -1,11 +1,24 @@
 """What a run came to, read from the metrics that the stages wrote: as Markdown for Prefect's page, as tables for a terminal."""
 
+from dataclasses import dataclass
+
 from flows.console import Table, show_tables
-from flows.graph import Outcome
 from pipeline.core.files import read_json
 from pipeline.core.paths import METRICS, REPORTS
 from pipeline.core.timings import INFERENCE, read_timings
 from pipeline.evaluation.marks import HEADINGS, cells
+
+UP_TO_DATE = "up to date"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one stage or act ended: its name, state (Executed, Cached, Skipped), seconds and reason."""
+
+    name: str
+    state: str
+    seconds: float
+    why: str
 
 
 def stages(outcomes: list[Outcome]) -> Table:

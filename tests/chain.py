@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEXT = {
-    "train": ["textwrap", "filecmp", "bisect", "heapq", "shlex", "fnmatch", "glob", "queue", "sched", "cmd"],
+    "train": ["textwrap", "filecmp", "bisect", "heapq", "shlex", "fnmatch", "glob", "numbers", "getopt", "cmd"],
     "val": ["colorsys", "stat"],
-    "test": ["keyword", "this", "pprint"],
+    "test": ["nturl2path", "this", "pprint"],
 }
 MODEL = dict(
     architecture="gpt2",

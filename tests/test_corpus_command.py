@@ -280,19 +280,15 @@ def test_audit_counts_what_was_built(capsys):
     fails(["audit"], "data/processed/train_corpus.jsonl: no such file", "dvc repro prepare")
     Path("data/processed").mkdir(parents=True)
     rows = {
-        "train": ("led", LED),
-        "val": ("lamp", b"import board\n"),
-        "test": ("lamp", b"import board\n" * 2),
-        "rejected": ("led", b""),
+        "train": ("led", "MicroPython", LED),
+        "val": ("lamp", "CircuitPython", b"import board\n"),
+        "test": ("lamp", "CircuitPython", b"import board\n" * 2),
+        "rejected": ("led", "", b""),
     }
-    for name, (source, text) in rows.items():
+    for name, (source, dialect, text) in rows.items():
         path = Path("data/processed", f"{name}_corpus.jsonl" if name != "rejected" else "rejected.jsonl")
-        path.write_text(
-            json.dumps(
-                {"source": source, "path": "a.py", "license": "MIT", "text": text.decode(), "reason": "not UTF-8"}
-            )
-            + "\n"
-        )
+        row = {"source": source, "path": "a.py", "license": "MIT", "dialect": dialect}
+        path.write_text(json.dumps(row | {"text": text.decode(), "reason": "not UTF-8"}) + "\n")
     robo("audit")
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     size = len(LED) + 3 * len(b"import board\n")

@@ -10,10 +10,11 @@ from collections import Counter
 import pytest
 import yaml
 from chain import REPOSITORY
+from test_dialects import ON_A_DESKTOP
 from test_licences import GNU, MIT, comment
 from test_secrets import ADAFRUIT, AMAZON, GITHUB, GOOGLE, HEX, OPENAI, PEM, SLACK
 
-from pipeline.data import licences, secrets
+from pipeline.data import dialects, licences, quality, secrets
 
 OPEN = ["Permissive", "Public Domain"]
 SECRETS = [  # kind, the secret, a line of code or a comment with it
@@ -120,3 +121,17 @@ def test_licences_among_clean_programs(clean):
     silent = [program for program in clean if not licences.by_the_file(program)]
     missed = [case for case in LICENCES if not reason(f"{case[0]}\n{draw.choice(silent)}", *case[1:])]
     assert not missed and len(LICENCES) == 20
+
+
+def test_desktop_programs_among_clean_programs(clean):
+    """A desktop program may say what it likes above what it needs; the clean ones are for boards, and nobody's test, table or machine's work."""
+    draw = random.Random(16)
+    found = [
+        module
+        for module, text in ON_A_DESKTOP
+        if (dialects.desktop(f"{draw.choice(SAYINGS)}\n{text}") or "").count(module)
+    ]
+    assert found == [module for module, _ in ON_A_DESKTOP] and len(found) == 10
+    assert [program for program in clean if dialects.desktop(program)] == []
+    assert [program for program in clean if any(each(program, {}) for each in quality.FILTERS)] == []
+    assert {dialects.told(program) for program in clean} <= {"MicroPython", ""}

@@ -68,6 +68,19 @@ FOUND = {  # text -> (kind, text afterwards) of each
     "latitude = 48.137154": [("coordinate", "latitude = 51.4769")],
     '{"lat": 48.1371, "lng": 11.5754}': [("coordinate", None), ("coordinate", '{"lat": 51.4769, "lng": -0.0005}')],
     "HOME = (48.13715, 11.57538)": [("coordinate", "HOME = (51.4769, -0.0005)")],
+    # beside what stays by the rules below
+    'password = "81726354"': [("password", 'password = "your-password"')],
+    'password = b"\\x10\\x32\\x54\\x99"': [("password", 'password = b"your-password"')],
+    'ssid = "Mia Beispiel"': [("network name", 'ssid = "your-ssid"')],
+    'SSID = "Napoli"': [("network name", 'SSID = "your-ssid"')],
+    'mail = "12345678@qq.com"': [("e-mail address", 'mail = "user@example.com"')],
+    "# write to yourdon@beispiel.de": [("e-mail address", "# write to user@example.com")],
+    '"""The section about servers"""; HOST = "84.137.22.9"': [
+        ("IP address", '"""The section about servers"""; HOST = "203.0.113.1"')
+    ],
+    "lat, start_lon = 40.7128, 0\nstart_lat = 40.712831": [
+        ("coordinate", "lat, start_lon = 40.7128, 0\nstart_lat = 51.4769")
+    ],
 }
 
 
@@ -135,6 +148,7 @@ STAYS = [
     'mask = "255.255.255.0"',
     'group = "224.0.0.251"',
     "# MQTT spec 3.1.2.10",
+    'NETWORK = "2001:cafe:cafe:cafe::/64"',
     "v = '1.2.3.4'",
     '__version__ = "84.137.22.9.1"',
     "user@example.com",
@@ -152,6 +166,39 @@ STAYS = [
     "calibrate = 0.12345",
     "platform = 1.2345",
     "phone = None",
+    # what everybody counts, and bytes that nobody chose
+    'wifi.connect("MiWifi", "12345678")',
+    'access_password: str = "00000000"',
+    'password = b"\\x00\\x00\\x00\\x00"',
+    'encryption_key = b"\\x11\\x12\\x13\\x14"',
+    'app_key = "2B7E151628AED2A6ABF7158809CF4F3C"',
+    '("http://12.34.56.78:5432/foo/", "12.34.56.78", 5432)',
+    # placeholders of other languages, and of boards
+    "ssid = 'MinhaRedeWiFI'",
+    "password = 'MinhaSenha123'",
+    'WIFI_SSID = "MeinWLAN"',
+    'ssid = "wifi_name"',
+    'essid = "ESP32_AP"',
+    "ssid = 'MicroPython-AP'",
+    'wlan.config(essid="M5CoreS3AP")',
+    'ap_ssid = "WifiManager"',
+    'def __init__(self, device, user="micro", password="python"):\n    pass',
+    'setText(str("SSID:") + str((wlan.config("essid"))))',
+    # addresses in a URL's head, of a message, of an example
+    'netloc = "User:Pass@www.python.org:080"',
+    'url = "http://User:Pass@www.python.org:080/doc/"',
+    'my_email = "REPLACE_WITH_YOUR_EMAIL@gmail.com"',
+    '"<20020201195627.33539.96671@nightshade.la.mastaler.com>"',
+    'uri = "sip:alice@atlanta.com"',
+    '"""Gives an address in numbers, such\n    as \'100.50.200.5\'."""',
+    '# HTML 5, sections "8.2.4.44 Bogus comment state" and "8.2.4.45 Markup declaration open state"',
+    # numbers of films, and places that are on every map
+    'tel = "+1-201-555-0123"',
+    "# Example: phone_number = '+351912345678'",
+    '"""Where it is (e.g., "48.71281,-74.00602"), as latitude and longitude"""',
+    "LATITUDE, LONGITUDE = 40.7128, -74.0060\nlat = 40.7128\nlon = -74.0060",
+    'place = {"min_latitude": 40.633013, "max_longitude": -104.046570}',
+    'self.latitude = "0.000000"',
 ]
 
 

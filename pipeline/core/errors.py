@@ -29,3 +29,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def shortened(items: list[str], most: int = 3) -> str:
     """The first of them, and how many more there are."""
     return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
+
+
+class NotDone(Exception):
+    """An act that was only asked whether it is done would have something to do."""

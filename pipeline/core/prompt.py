@@ -14,6 +14,11 @@ def as_prompt(template: str, request: str, board: str) -> str:
     return template.replace("{board}", board).replace("{request}", " ".join(request.split()))
 
 
+def in_dialect(dialect: str, program: str) -> str:
+    """A program under a first line that names its dialect; a prompt that begins with that line asks for one."""
+    return f"# {dialect}\n{program}"
+
+
 def as_served(template: str, prompt: str) -> str:
     """What a plain template of Ollama's, or one with a form for insertion, makes of a prompt with nothing after it."""
     return OLLAMAS.sub(lambda _: prompt, INSERTION.sub(r"\1", template))

@@ -128,6 +128,7 @@ class Prepare(File):
     max_overlap: Annotated[
         float, Field(gt=0, le=1)
     ]  # of a held-out file's lines in one training package; more is a near duplicate
+    dialect_line: bool  # begin each document with its dialect as a comment
 
 
 class Evaluate(File):

@@ -26,7 +26,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_jsonl, write_json
 from pipeline.core.paths import LEFT_OUT, LICENSES, METRICS, PROCESSED, RAW, SPLITS
 from pipeline.core.progress import is_live
-from pipeline.data import licences, secrets
+from pipeline.core.prompt import in_dialect
+from pipeline.data import dialects, licences, quality, secrets
 
 SHORT = 12  # characters; a shorter line is everybody's
 LONG = 400  # characters; nobody reads a longer line, and few write one
@@ -99,7 +100,7 @@ def mostly_data(text, dials):
     return "data, not code" if data_share(text) > dials["max_data_share"] else None
 
 
-FILTERS = (too_short, too_long, long_lines, not_text, is_json, not_micropython, mostly_data)
+FILTERS = (too_short, too_long, long_lines, not_text, is_json, not_micropython, mostly_data, *quality.FILTERS)
 
 
 def lines(text: str) -> list[str]:
@@ -218,13 +219,22 @@ def shipped(raw: str) -> dict[str, dict[str, str]]:
     return files
 
 
+@cache
+def brought(raw: str) -> dict[str, set[str]]:
+    """What a program of each source may import from its source."""
+    modules = defaultdict(set)
+    for row in read_jsonl(Path(raw) / "provenance.jsonl"):
+        modules[row["source"]].update(part.split(".")[0] for part in PurePosixPath(row["path"]).parts)
+    return modules
+
+
 def judge(row: dict, raw: str, dials: dict) -> dict:
-    """Adds `text`, `reason` (empty when the document is good) and `replaced` (secrets by kind) to a row of provenance; `license` becomes that
-    of the file itself."""
-    replaced, license = Counter(), row["license"]
+    """Adds `text`, `reason` (empty when the document is good), `dialect` (empty where its imports do not tell) and `replaced` (secrets by
+    kind) to a row of provenance; `license` becomes that of the file itself."""
+    replaced, license, own = Counter(), row["license"], brought(raw)[row["source"]]
     try:
         text, replaced = secrets.replaced(clean((Path(raw) / row["source"] / row["path"]).read_bytes().decode("utf-8")))
-        reason = next((r for f in FILTERS if (r := f(text, dials))), "")
+        reason = next((r for f in FILTERS if (r := f(text, dials))), "") or dialects.desktop(text, own) or ""
     except UnicodeDecodeError:
         text, reason = "", "not UTF-8"
     if not reason:
@@ -235,6 +245,7 @@ def judge(row: dict, raw: str, dials: dict) -> dict:
         "text": text,
         "license": license,
         "reason": reason,
+        "dialect": "" if reason else dialects.told(text, own),
         "replaced": {kind: replaced[kind] for kind in secrets.KINDS},
     }
 
@@ -274,6 +285,9 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     taught = {line: set() for text in held_out["text"] for line in lines(text)}
     counts = {split: Counter() for split in SPLITS}
     reasons, replaced, seen = Counter(), Counter(), {}
+    judgements = zip(rows, documents["dialect"], documents["reason"], strict=True)
+    usual = dialects.majority((row["source"], dialect) for row, dialect, reason in judgements if not reason)
+    by_dialect = defaultdict(Counter)
     out.mkdir(parents=True, exist_ok=True)
     with (
         atomic(out / "train_corpus.jsonl") as train,
@@ -304,8 +318,12 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
             if document["split"] == "train":
                 for line in taught.keys() & set(lines(text)):
                     taught[line].add(document.get("group", document["source"]))
-            counts[document["split"]].update(documents=1, bytes=len(text.encode()))
-            files[document["split"]].write(json.dumps({**document, "text": text}, ensure_ascii=False) + "\n")
+            dialect = judged["dialect"] or usual[document["source"]]
+            text = in_dialect(dialect, text) if dials["dialect_line"] else text
+            for count in (counts[document["split"]], by_dialect[dialect]):
+                count.update(documents=1, bytes=len(text.encode()))
+            row = {**document, "dialect": dialect, "text": text}
+            files[document["split"]].write(json.dumps(row, ensure_ascii=False) + "\n")
         for row in read_jsonl(raw / LEFT_OUT.name) if (raw / LEFT_OUT.name).exists() else ():
             reasons["left out by collect"] += 1
             rejected_file.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -323,6 +341,7 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     )
     return {
         **{split: dict(counts[split]) for split in SPLITS},
+        "dialects": {dialect: dict(count) for dialect, count in sorted(by_dialect.items())},
         "rejected": dict(sorted(reasons.items())),
         "replaced": dict(sorted(replaced.items())),
         **groups,

@@ -17,8 +17,9 @@ from pipeline.core.config import Config
 from pipeline.core.errors import UserError, shortened, suggestion
 from pipeline.core.files import read_jsonl
 from pipeline.core.paths import LICENSES, PROCESSED, SPLITS, TOKENIZER
+from pipeline.core.prompt import in_dialect
 from pipeline.core.schema import package
-from pipeline.data import licences, prepare
+from pipeline.data import dialects, licences, prepare
 from pipeline.data.collect import collect
 from pipeline.data.entries import as_source
 from pipeline.data.sources import dataset, folder, git, index
@@ -38,16 +39,6 @@ COLUMNS = {
     "path": ("path", "max_stars_repo_path", "file", "filename", "file_path"),
 }
 BYTES_PER_TOKEN = 3.3  # where no tokenizer is built yet
-DIALECTS = {
-    "CircuitPython": "board|digitalio|analogio|busio|pwmio|neopixel_write|adafruit_\\w+",
-    "micro:bit": "microbit",
-    "Pybricks": "pybricks",
-    "MicroPython": "machine|micropython|utime|uasyncio|ujson|rp2|esp32|network|framebuf|bluetooth|neopixel",
-}
-IMPORTS = {
-    dialect: re.compile(rf"^\s*(?:from|import)\s+(?:{modules})\b", re.MULTILINE)
-    for dialect, modules in DIALECTS.items()
-}
 UNREAD = "MIT"  # what a proposal is read under, before its licence is known
 
 
@@ -188,9 +179,10 @@ def known(texts: dict[str, str], max_overlap: float, processed: Path = PROCESSED
     holders = {line: set() for text in texts.values() for line in prepare.lines(text)}
     exact, there = {text: path for path, text in texts.items()}, {}
     for document in (document for file in built for document in read_jsonl(file)):
-        if document["text"] in exact:
-            there[document["text"]] = f"duplicate of {document['source']}/{document['path']}"
-        for line in holders.keys() & set(prepare.lines(document["text"])):
+        text = document["text"].removeprefix(in_dialect(document.get("dialect", ""), ""))
+        if text in exact:
+            there[text] = f"duplicate of {document['source']}/{document['path']}"
+        for line in holders.keys() & set(prepare.lines(text)):
             holders[line].add(document["source"])
     found = {
         path: there.get(text) or prepare.near_duplicate(text, holders, {"max_overlap": max_overlap})
@@ -208,23 +200,18 @@ def tokens(texts: list[str]) -> int:
     return sum(len(encoded.ids) for encoded in Tokenizer.from_file(str(TOKENIZER)).encode_batch(texts))
 
 
-def dialects(texts: list[str]) -> Counter:
-    """Files by the dialect whose modules they import; the first that fits."""
-    return Counter(
-        next((dialect for dialect, pattern in IMPORTS.items() if pattern.search(text)), "none told by imports")
-        for text in texts
-    )
-
-
 def files(count: int) -> str:
     return f"{count} file{'s' * (count != 1)}"
 
 
 def in_words(found: Preview, max_overlap: float) -> list[str]:
-    size = sum(len(text.encode()) for text in found.texts.values())
+    size, told = (
+        sum(len(text.encode()) for text in found.texts.values()),
+        Counter(map(dialects.told, found.texts.values())),
+    )
     said = [
         f"{files(len(found.texts))} of {size:,} bytes, about {tokens(list(found.texts.values())):,} tokens: "
-        + ", ".join(f"{count} {dialect}" for dialect, count in dialects(list(found.texts.values())).most_common())
+        + ", ".join(f"{count} {dialect or 'none told by imports'}" for dialect, count in told.most_common())
     ]
     there = known(found.texts, max_overlap)
     if there is None:

@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 
 KINDS = ("key", "password", "network name", "e-mail address", "IP address", "phone number", "coordinate")
 NOBODYS = {
@@ -34,6 +34,7 @@ NOBODYS = {
     "208.67.220.220",
     "4.2.2.2",
     "114.114.114.114",
+    "2b7e151628aed2a6abf7158809cf4f3c",  # NIST's key for trying out AES
 }
 
 QUOTED = r"(?P<quote>[\"'])(?P<value>(?:(?!(?P=quote))[^\\\n]|\\.)+)(?P=quote)"
@@ -69,11 +70,16 @@ IN_URL = re.compile(r"(?<=://)(?P<user>[^\s/:@\"'{}<>%]+):(?P<value>[^\s/:@\"'{}
 PLACEHOLDER = re.compile(
     r".{0,2}|.*(?:your|你的|您的|<|>|x{3,}|\*{3,}|\.{3}|_{3,}|example|placeholder|replace|dummy|sample|secret|passw|passphrase|ssid|token|\{|\}|%[sdr]|"
     r"://|\$|(?<![a-z])(?:my[-_ ]|(?:change|insert|enter|foo|bar|todo|fixme|none|null|put|here|fill)(?![a-z]))).*|"
-    r".*[-_ ](?:key|id)|"
+    r".*[-_ ](?:key|id)|.*(?:senha|contrase[nñ]a|passwort|kennwort|mot_?de_?passe|wachtwoord).*|(?:has[lł]o|parola?|clave)\w*|"
+    r"(?:my|me?i|mia|meine?|mon|minha|meu|mijn)[-_ ]?(?:wifi|wi-fi|wlan|rede|netz|netzwerk|reseau|home|network|ap)(?:[-_ ]?wi-?fi)?|"
+    r"(?:esp[-_ ]?(?:32|8266)?\w?\d?|pico[-_ ]?2?w?|rpi|micropython|circuitpython|arduino)(?:[-_ ](?:wi-?fi|network|server))?|"
+    r"(?:wi-?fi|wlan|network|net|ap)[-_ ]?(?:name|network|manager)|(?-i:.*[a-z0-9]AP)|.*[-_ ](?:ap|access[-_ ]?point|hotspot|portal|setup)|"
     r"(?:test|demo|key|wifi|wi-fi|wlan|network|admin|user|guest|default|pass|pwd|psk|open|wep|wpa\d?|string|str|bytes|text|hidden|input|name|value|"
-    r"true|false|yes|no|ok|md5|sha\d*|basic|bearer|digest|utf-?8)(?:[-_ ]?\w{0,2})?",
+    r"true|false|yes|no|ok|python|raspberry|md5|sha\d*|basic|bearer|digest|utf-?8)(?:[-_ ]?\w{0,2})?",
     re.IGNORECASE | re.DOTALL,
 )
+COUNTED = "01234567890123456789"  # nobody's password or address
+BYTE = re.compile(r"\\x([0-9a-fA-F]{2})")
 SERIES = re.compile(r"abcdef|123456|\\x01\\x02\\x03|(.)\1{5}", re.IGNORECASE)  # no key looks like that
 FILE = re.compile(r"[./].*|.*\.(?:txt|json|dat|py|pem|crt|cer|der|key|conf|cfg|ini|html?|csv|db|env)", re.IGNORECASE)
 
@@ -81,16 +87,26 @@ FILE = re.compile(r"[./].*|.*\.(?:txt|json|dat|py|pem|crt|cer|der|key|conf|cfg|i
 MAIL_AFTER = re.compile(r"(?<=[\w+-])@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,12}(?![\w@-])")
 MAIL_BEFORE = re.compile(r"(?<![\w.+%@/-])[A-Za-z0-9][\w.+-]*$")
 NOBODY = re.compile(
-    r"(?:git|no-?reply|you|user|username|name|foo|email)@|.*@(?:[\w-]+\.)*(?:example|test|invalid|localhost|domain|email)\.?"
+    r"(?:(?:.*[-_.])?(?:your|replace)(?:[-_.].*|e?mail|name|address)?|git|no-?reply|you|user|username|name|foo|email|pass|password|"
+    r"\d+\.[\d.]+)@|.*@(?:[\w-]+\.)*(?:example|test|invalid|localhost|domain|email|host|company|atlanta|biloxi)\.?"
     r"(?:com|org|net|edu)?$|.*\.(?:png|jpe?g|gif|svg|bmp|py|local|example|test)$|.*@users\.noreply",
     re.IGNORECASE,
 )
 IP4 = re.compile(r"(?<![\w.:-])(?P<value>[1-9]\d{0,2}(?:\.\d{1,3}){3})(?![\w-]|\.\d)")
-IP6 = re.compile(r"(?<![\w:.])(?P<value>2[0-9a-f]{3}(?::[0-9a-f]{0,4}){2,7})(?![\w:])", re.IGNORECASE)
+IP6 = re.compile(
+    r"(?<![\w:.])(?![\w:]*(?:cafe|beef|dead|babe))(?P<value>2[0-9a-f]{3}(?::[0-9a-f]{0,4}){2,7})(?![\w:])",
+    re.IGNORECASE,
+)
 ADDRESSED = re.compile(
     r"(?:[\"'/@]|\b(?:ip|host|addr|server|broker|gateway|dns|from|to|at|ping)\w*[\"']?\s*(?:is\b|=|:)?\s*)$",
     re.IGNORECASE,
 )
+# What is numbered as addresses are, and perhaps a second one of them
+SECTION = re.compile(
+    r"\b(?:sections?|chapters?|clauses?|version|spec|rfc)\W*(?:\d+(?:\.\d+)+\D{0,60})?$", re.IGNORECASE
+)
+EXAMPLE = re.compile(r"(?:\be\.g\.|\bfor example\b|\bsuch\s+as\b)[,:]?[ \t]*[\"'`]*$", re.IGNORECASE)  # in prose
+FICTION = re.compile(r"555\D?01\d\d$|2345678")
 PHONE = re.compile(
     r"(?<![\w+.*/)\]-])(?P<value>\+[1-9]\d{0,2}[ .-]?\(?\d{1,4}\)?(?:[ .-]?\d{2,4}){2,4})(?![\w.]|[ .-]?\d)"
 )
@@ -105,6 +121,21 @@ AXIS = re.compile(
 )
 PAIR = re.compile(r"(?P<value>-?\d{1,2}\.\d{4,8}[ \t]*,[ \t]*-?\d{1,3}\.\d{4,8})(?![\w.]|[ \t]*,[ \t]*-?\d)")
 NEAR = re.compile(r"lat|lon|gps|coord|location|home|map", re.IGNORECASE)
+BOUND = re.compile(r"(?:min|max|north|south|east|west)[a-z]*_", re.IGNORECASE)  # of a map, a country
+# Where a city is said to be: its middle, which tutorials write
+CITIES = {
+    "New York": (40.7128, -74.006),
+    "London": (51.5074, -0.1278),
+    "Berlin": (52.52, 13.405),
+    "Paris": (48.8566, 2.3522),
+    "Los Angeles": (34.0522, -118.2437),
+    "San Francisco": (37.7749, -122.4194),
+    "Chicago": (41.8781, -87.6298),
+    "Seattle": (47.6062, -122.3321),
+    "Tokyo": (35.6762, 139.6503),
+    "Sydney": (-33.8688, 151.2093),
+}
+CENTRES = {coordinate for city in CITIES.values() for coordinate in city}
 PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.{20,8000}?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL)
 BASE64 = re.compile(r"[A-Za-z0-9+/=]{16,}")
 RUN = re.compile(r"[A-Za-z0-9+/=_-]{4,}")
@@ -135,11 +166,28 @@ def filler(value: str) -> str:
     return "".join(islice(cycle("your-key-"), len(value)))
 
 
+def counted(value: str) -> bool:
+    """12345678, 0000, 12.34.56.78, \\x11\\x12\\x13."""
+    digits = value.replace(".", "")
+    if digits.isdecimal():
+        return digits in COUNTED or digits[::-1] in COUNTED or len(set(digits)) == 1
+    values = [int(sign, 16) for sign in BYTE.findall(value)]
+    return 4 * len(values) == len(value) and len({after - before for before, after in pairwise(values)} - {0, 1}) == 0
+
+
 def is_secret(kind: str, value: str, name: str) -> bool:
-    if PLACEHOLDER.fullmatch(value) or value.lower() in name.lower() or value.startswith("%"):
+    if (
+        PLACEHOLDER.fullmatch(value)
+        or value.lower() in name.lower()
+        or value.startswith("%")
+        or counted(value)
+        or value.lower() in NOBODYS
+    ):
         return False
     if kind == "network name":
-        return bool(HARDWARE.fullmatch(value)) or (len(value) <= 32 and not re.search(r"[?:;]|!$|\\n|  ", value))
+        return bool(HARDWARE.fullmatch(value)) or (
+            len(value) <= 32 and not re.search(r"^[)\],]|[?:;]|!$|\\n|  ", value)
+        )
     if re.search(r"\s", value) or FILE.fullmatch(value):
         return False
     if kind == "password":
@@ -165,6 +213,8 @@ def keys(text: str) -> list[tuple[int, int, str, str]]:
         if finding.visible
     ]
     for start, end in spans + [form.span() for form in FORMS.finditer(text)]:
+        if end - start < 8 and PLACEHOLDER.fullmatch(text[start:end]):
+            continue
         if not any(a < end and start < b for a, b, *_ in blocks):
             found.append((start, end, "key", RUN.sub(lambda run: filler(run[0]), text[start:end])))
     return found
@@ -206,6 +256,11 @@ def named(text: str) -> list[tuple[int, int, str, str]]:
     return found
 
 
+def is_example(text: str, at: int) -> bool:
+    """Whether prose gives what stands here as an example of its kind."""
+    return bool(EXAMPLE.search(text[max(0, at - 40) : at]))
+
+
 def addresses(text: str) -> list[tuple[int, int, str, str]]:
     found, seen = [], {}
     for after in MAIL_AFTER.finditer(text):
@@ -225,6 +280,9 @@ def addresses(text: str) -> list[tuple[int, int, str, str]]:
                 address.is_global
                 and not address.is_multicast
                 and match["value"] not in NOBODYS
+                and not counted(match["value"])
+                and not is_example(text, match.start())
+                and not SECTION.search(text[max(0, match.start() - 80) : match.start()])
                 and ADDRESSED.search(text[max(0, match.start() - 24) : match.start()])
             ):
                 number = seen.setdefault(address, len(seen) + 1)
@@ -236,15 +294,19 @@ def people(text: str) -> list[tuple[int, int, str, str]]:
     found = [
         (*match.span("value"), "phone number", "202-555-0100")
         for match in LOCAL.finditer(text)
-        if CALLED.search(text[max(0, match.start() - 40) : match.start()])
+        if CALLED.search(text[max(0, match.start() - 40) : match.start()]) and not FICTION.search(match["value"])
     ]
     for match in PHONE.finditer(text):
         quoted = text[match.start() - 1 : match.start()] in ("'", '"', ":")  # else it may be a sum
+        if FICTION.search(match["value"]):
+            continue
         if 8 <= len(re.findall(r"\d", match["value"])) <= 15 and (quoted or re.search(r"[ ()]", match["value"])):
             found.append((*match.span("value"), "phone number", PLACEHOLDERS["phone number"]))
     for number in FRACTION.finditer(text):
         axis = AXIS.search(text[max(0, number.start() - 40) : number.start()])
         pair = None if axis else PAIR.match(text, number.start())
+        if float(number[0]) in CENTRES | {0} or (axis and BOUND.match(axis[0])) or is_example(text, number.start()):
+            continue
         if axis and abs(float(number[0])) <= 180:
             found.append(
                 (*number.span(), "coordinate", GREENWICH["lat" if axis["axis"].lower().startswith("lat") else "lon"])

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.core.config import Config
-from pipeline.core.errors import UserError
+from pipeline.core.errors import NotDone, UserError
 from pipeline.core.files import read_json
 from pipeline.core.paths import SPECIAL_TOKENS, TOKENIZER, TRAINED, VALIDATION
 from pipeline.publish import gates, lineage, promotion, registry
@@ -112,10 +112,15 @@ def on_champions_text(
         return bits_per_byte(config.root, corpus)
 
 
+def heavy(client, name: str) -> list:
+    """The versions that still carry what older code put on them."""
+    return client.search_model_versions(f"name = '{name}' and tags.content_hash LIKE '%'")
+
+
 def lighten(client, name: str) -> None:
     """Moves what older code put on the versions to their runs, and leaves the tags that a person chooses by. A version's content hash goes
     last, and by it one is known that is still to be done."""
-    for version in client.search_model_versions(f"name = '{name}' and tags.content_hash LIKE '%'"):
+    for version in heavy(client, name):
         run, tags = client.get_run(version.run_id).data, facts(client, version)
         if VERDICT in tags:
             promotion.tag(
@@ -135,13 +140,16 @@ def lighten(client, name: str) -> None:
             client.delete_model_version_tag(name, version.version, key)
 
 
-def judge(config: Config, uri: str) -> Judged:
+def judge(config: Config, uri: str, ask: bool = False) -> Judged:
     """Judges the version of what is built here against the champion; with promotion: auto, a good one becomes it.
 
-    Raises UserError where it is not registered, MLflow cannot be asked, or something has to be measured and cannot.
+    Raises UserError where it is not registered, MLflow cannot be asked, or something has to be measured and cannot; with `ask` NotDone
+    in place of doing anything.
     """
     name = config.serving.name
     with connected(uri) as client:
+        if ask and heavy(client, name):
+            raise NotDone
         lighten(client, name)
         _, champion = promotion.champion(client, name)
         if (found := registry.find_version(client, name, lineage.content_hash(config))) is None:
@@ -167,6 +175,8 @@ def judge(config: Config, uri: str) -> Judged:
         ]
         rests_on = hashlib.sha256(json.dumps(basis).encode()).hexdigest()
         if changed := tags.get(RESTS_ON) != rests_on:
+            if ask:
+                raise NotDone
             there = None if champion is None else on_champions_text(config, tags, champions, champion.run_id, own)
             verdicts = gates.judge(config.operations.gates, own, theirs, there)
             good, failed = (
@@ -210,5 +220,7 @@ def judge(config: Config, uri: str) -> Judged:
             and not {promotion.STATUS, promotion.WISHED_BY} & {*tags}
         )
         if promoted:
+            if ask:
+                raise NotDone
             said += f"; {promotion.move_alias(client, version, 'promotion: auto', 'every gate passed')[1]}"
         return Judged(number, good, changed, promoted, said, report)

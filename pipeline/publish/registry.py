@@ -19,6 +19,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 
 from pipeline.core.config import Config
+from pipeline.core.errors import NotDone
 from pipeline.core.files import sha256, write_text
 from pipeline.core.paths import VALIDATION
 from pipeline.export.origin import stamp
@@ -28,6 +29,7 @@ from pipeline.tracking import TRAINED_ARTIFACT, artifact_root, connected
 ALIAS, CHAMPION = "candidate", "champion"  # the newest, and the one that a person (or promotion: auto) wants served
 SETTINGS = "serving.json"  # beside the GGUF file among a version's artifacts: how it is to be served
 HELD_OUT = "held_out"  # folder of the run with the validation text
+STANDS = "registered as version"
 STORY = "Completes MicroPython code; each version was built from one dvc.lock."
 VIEW = "robo"  # key of the saved view of the training runs
 COLUMNS = (
@@ -99,6 +101,11 @@ def versions_with(client, name: str, key: str, value: str) -> list:
         (version for version in client.search_model_versions(f"name = '{name}'") if version.run_id in runs),
         key=lambda v: int(v.version),
     )
+
+
+def candidate(client, name: str) -> int:
+    """The version that the alias stands at; 0 where at none."""
+    return int(client.get_registered_model(name).aliases.get(ALIAS, 0))
 
 
 def find_version(client, name: str, content: str):
@@ -200,13 +207,20 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], de
         return run_id, model.model_id
 
 
-def register(config: Config, tracking_uri: str) -> Registered:
+def register(config: Config, tracking_uri: str, ask: bool = False) -> Registered:
     """Makes sure that MLflow holds one version of what DVC built, and that the alias `candidate` stands at it.
 
-    Raises UserError when the model is not built, or MLflow cannot be reached or refuses.
+    Raises UserError when the model is not built, or MLflow cannot be reached or refuses; with `ask` NotDone in place of doing anything.
     """
     name, content = config.serving.name, lineage.content_hash(config)
     with connected(tracking_uri) as client:
+        if ask:
+            found = find_version(client, name, content)
+            if found is None or candidate(client, name) != int(found.version):
+                raise NotDone
+            return Registered(
+                name, int(found.version), found.run_id, False, f"this content is {STANDS} {found.version}"
+            )
         experiment_id = experiment(client, name, tracking_uri, config.root)
         if (model := find_model(client, name)) is None:
             client.create_registered_model(name, description=story(experiment_id))
@@ -221,8 +235,8 @@ def register(config: Config, tracking_uri: str) -> Registered:
                 name, f"models:/{model_id}", run_id, description=description, model_id=model_id
             )
         number = int(version.version)
-        reason = f"registered as version {number}" if created else f"this content is registered as version {number}"
-        if int(client.get_registered_model(name).aliases.get(ALIAS, 0)) != number:
+        reason = f"{STANDS} {number}" if created else f"this content is {STANDS} {number}"
+        if candidate(client, name) != number:
             client.set_registered_model_alias(name, ALIAS, str(number))
             reason += f", {ALIAS} moved to it"
         return Registered(name, number, version.run_id, created, reason)

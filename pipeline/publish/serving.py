@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import TemporaryError, UserError
+from pipeline.core.errors import NotDone, TemporaryError, UserError
 from pipeline.core.files import sha256
 from pipeline.core.prompt import as_served
 from pipeline.core.schema import Serving
@@ -258,11 +258,12 @@ def import_model(
     license_text: str,
     host: str | None = None,
     prompts: list[str] | None = None,
+    ask: bool = False,
 ) -> Imported:
     """Makes Ollama serve `gguf` as `name`, and does nothing where it does so already.
 
     Raises UserError when Ollama cannot be reached, refuses, the model answers nothing to serving.smoke_prompt, or it answers that or
-    one of `prompts` otherwise than llama.cpp; the name then stands as it stood before.
+    one of `prompts` otherwise than llama.cpp; the name then stands as it stood before. With `ask` NotDone in place of doing anything.
     """
     if not gguf.exists():
         raise UserError(f"{gguf}: no such file; build it first: dvc repro")
@@ -270,8 +271,10 @@ def import_model(
     base, _, tag = name.partition(":")
     trial = f"{base}:{tag or 'latest'}{TRIAL}"
     with connected(host, gguf) as client:
-        discard(client, trial)  # a killed import may have left it
         reason = difference(held(client, name), wanted(serving, digest, license_text))
+        if ask and reason:
+            raise NotDone
+        discard(client, trial)  # a killed import may have left it
         if not reason:
             return Imported(name, digest, False, f"Ollama holds this file with these parameters as {name}", "", "")
         try:
