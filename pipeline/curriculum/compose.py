@@ -16,8 +16,8 @@ BOARDS = ["pico"] * 5 + ["pico_w"] + ["esp32"] * 2  # about as often as people h
 
 # Shares of the requests.
 CANNOT = 0.125  # that cannot be met
-RULED = 0.42  # of the others, that wish for several things side by side
-PROGRAMS = 0.68  # of the rest, that are whole programs; what is left are forms of actions, states and conditions
+RULED = 0.45  # of the others, that wish for several things side by side
+PROGRAMS = 0.66  # of the rest, that are whole programs; what is left are forms of actions, states and conditions
 
 
 def from_program(composer: Composer, skill: Skill) -> Pair:

@@ -29,7 +29,7 @@ from pipeline.curriculum.composer import Pair
 from pipeline.curriculum.held_out import compositions, wordings
 from pipeline.curriculum.parts import Unfit
 
-LONGEST = 1350  # characters of request and program: what surely fits a context of 512, many short names as it may have
+LONGEST = 1400  # characters of request and program: what surely fits a context of 512, many short names as it may have
 BATCH = 200
 
 

@@ -16,7 +16,7 @@ from pipeline.curriculum.surface import ADVERB
 from pipeline.curriculum.tasks import Curriculum, Rule, Skill
 from pipeline.curriculum.values import Value
 
-TOGETHER = [1, 2, 2, 2, 3]  # how many rules a request has
+TOGETHER = [1, 2, 2, 2, 2, 3]  # how many rules a request has
 TRIES = 20  # in which a time is found that is long enough for a reading that was asked for
 ROUND = 20  # milliseconds that a loop waits between two rounds, long enough for the bounce of a button
 TASKS = 0.15  # share of those programs of rules that give each rule a task of asyncio
