@@ -201,7 +201,9 @@ def test_rules_share_a_loop_or_have_a_task_each():
     assert rules.as_loop([watch]) == "while True:\n    led.value(button.value())\n    time.sleep_ms(20)"
     assert rules.as_loop([blink]) == f"while True:\n    led.toggle()\n    {blink.pause.sleep}"
     shared = rules.as_loop([blink, say, watch])
-    assert shared.startswith("last = time.ticks_ms()\nlast2 = time.ticks_ms()\nn = 0\nwhile True:\n    if time.ticks_diff(")
+    assert shared.startswith(
+        "last = time.ticks_ms()\nlast2 = time.ticks_ms()\nn = 0\nwhile True:\n    if time.ticks_diff("
+    )
     assert shared.count("while") == shared.count("sleep") == 1 and "        n += 1\n        print(n)\n" in shared
     tasks_each = rules.as_tasks([say, watch])
     assert "async def say():\n    n = 0\n    while True:\n        n += 1\n" in tasks_each

@@ -102,12 +102,14 @@ def from_rules(composer: Composer, rules: list[Rule], skill: Skill | None = None
     for rule in rules:
         own = Drawn(OWN.model_copy(update={"intent": rule.intent}), {}, {})
         own.slots.update({name: composer.slot(given) for name, given in rule.slots.items()})
-        for _ in range(TRIES if skill and rule.every and "reading" in rule.takes.values() else 0):
-            if too_slow(skill, own.slots[rule.every]):
+        if skill and rule.every and "reading" in rule.takes.values():
+            for _ in range(TRIES):
+                if not too_slow(skill, own.slots[rule.every]):
+                    break
                 own.slots[rule.every] = composer.slot(rule.slots[rule.every])
         pause = own.slots[rule.every] if rule.every else None
         without = {each.name for each in composer.curriculum.skills.values() if too_slow(each, pause)}
-        drawn = {}
+        drawn: dict[str, Drawn] = {}
         for name, role in rule.takes.items():
             if skill and fits(skill, role) and skill.name not in without:
                 drawn[name], skill = composer.draw(skill), None
