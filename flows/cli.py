@@ -156,7 +156,8 @@ def board(arguments) -> None:
 
 
 def corpus(arguments) -> None:
-    """add a source to the corpus (a package, a git repository, a folder, a data file), move the pins of those there, or report on the built text"""
+    """add a source to the corpus (a package, a git repository, a folder, a data file), pin or move the pins of those there, or report on the built
+    text"""
     from flows.corpus import corpus
 
     corpus(arguments)
@@ -275,14 +276,14 @@ def make_parser() -> argparse.ArgumentParser:
         if name == "corpus":
             command.add_argument(
                 "action",
-                choices=("add", "update", "audit"),
-                help="update moves the pins of the named sources, or of all",
+                choices=("add", "lock", "update", "audit"),
+                help="lock pins what has no pin yet, update moves pins; of the named sources, or of all",
             )
             command.add_argument(
                 "what",
                 nargs="*",
                 help="add: a package, the https address or folder of a git repository, a folder, or a file that "
-                "ends in .parquet, .jsonl or .arrow; update: names of sources",
+                "ends in .parquet, .jsonl or .arrow; lock, update: names of sources. NAME==VERSION pins that version, or commit",
             )
             command.add_argument("--name", help="of the source; by default the package's, folder's or file's")
             command.add_argument(

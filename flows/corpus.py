@@ -1,22 +1,18 @@
-"""`robo corpus`: a source is added by one command that pins it, reads its licence and says what it would bring; pins are moved by another."""
-
-from collections import Counter, defaultdict
-from pathlib import Path
+"""`robo corpus`: a source is added by one command that pins it, reads its licence and says what it would bring. Others pin what a person wrote
+into a config, move pins, and report."""
 
 from flows.console import say, show_tables
-from pipeline.core.config import Config, load, parse
+from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError, shortened, suggestion
-from pipeline.core.files import read_jsonl
 from pipeline.core.paths import PROCESSED, REJECTED, SPLITS
-from pipeline.core.schema import Corpus
-from pipeline.data import entries, propose
+from pipeline.data import entries, propose, report
 
 GIVEN = ("name", "license", "split", "include", "exclude")
 
 
 def corpus(arguments) -> None:
-    config = load()
-    {"add": add, "update": update, "audit": audit}[arguments.action](config, arguments)
+    config = load(pinned=False)
+    {"add": add, "lock": lock, "update": update, "audit": audit}[arguments.action](config, arguments)
 
 
 def add(config: Config, arguments) -> None:
@@ -30,30 +26,65 @@ def add(config: Config, arguments) -> None:
     for line in propose.in_words(found, config.params.prepare.max_overlap):
         say(f"  {line}")
     if arguments.dry_run:
+        said = entries.shortest(said, config.corpus.defaults)
         say(f"would be written to {config.paths['corpus']}:\n  {entries.scalar(said)}")
         return
     line = entries.append(config.root / config.paths["corpus"], config.corpus, said)
-    say(f"written to {config.paths['corpus']}:\n{line}\n`robo run` takes it up")
+    say(f"written to {config.paths['corpus']} and its lock:\n{line}\n`robo run` takes it up")
+
+
+def chosen(config: Config, what: list[str]) -> dict[str, str | None]:
+    """Names of sources, all where none is named, with the version that is asked for by NAME==VERSION."""
+    names = [source.name for source in config.corpus.sources]
+    asked = {name: version or None for name, _, version in (given.partition("==") for given in what)}
+    for name in asked:
+        if name not in names:
+            raise UserError(f"{config.paths['corpus']}: has no source {name!r}{suggestion(name, names)}")
+    return asked or dict.fromkeys(names)
+
+
+def fault(source, error: UserError) -> str:
+    return str(error) if str(error).startswith(source.name) else f"{source.name}: {error}"
+
+
+def lock(config: Config, arguments) -> None:
+    """Pins what has no pin yet, and nothing else moves."""
+    asked, sources, faults = chosen(config, arguments.what), [], []
+    for source in config.corpus.sources:
+        if source.pin is None and source.name in asked:
+            try:
+                source = propose.at_newest(source, asked[source.name])
+                say(f"{source.name}: {source.pinned}")
+            except UserError as error:
+                faults.append(fault(source, error))
+        sources.append(source)
+    gone = sorted(config.pins.pins().keys() - {source.name for source in sources if source.pin})
+    if gone:
+        say(f"no source of {config.paths['corpus']} any more: {shortened(gone, 10)}")
+    if arguments.dry_run:
+        say("nothing was written")
+    else:
+        entries.write_lock(config.root / config.paths["corpus"], sources)
+    if faults:
+        raise UserError("these have no pin yet:\n  " + "\n  ".join(faults))
 
 
 def update(config: Config, arguments) -> None:
-    names = [source.name for source in config.corpus.sources]
-    for name in arguments.what:
-        if name not in names:
-            raise UserError(f"{config.paths['corpus']}: has no source {name!r}{suggestion(name, names)}")
-    chosen, path, faults, news = set(arguments.what or names), config.root / config.paths["corpus"], [], 0
-    for source in [source for source in config.corpus.sources if source.name in chosen]:
+    asked, sources, faults, news = chosen(config, arguments.what), list(config.corpus.sources), [], 0
+    for number, source in enumerate(sources):
+        if source.name not in asked:
+            continue
         try:
-            if change := propose.moved(source, config.params.prepare.model_dump()):
-                pins, said = change
+            if change := propose.moved(source, config.params.prepare.model_dump(), asked[source.name]):
+                sources[number], said = change
                 news += 1
                 say(f"{source.name}: {said}")
-                if not arguments.dry_run:
-                    entries.repin(path, parse(path, Corpus), source, pins)
+                if not arguments.dry_run:  # each at once: the next may take long
+                    entries.write_lock(config.root / config.paths["corpus"], sources)
         except UserError as error:
-            faults.append(f"{source.name}: {error}")
+            faults.append(fault(source, error))
     say(
-        f"{news} of {len(chosen)} sources have something newer"
+        f"{news} of {len(asked)} sources have something newer"
         + (", nothing was written" if arguments.dry_run and news else "")
     )
     if faults:
@@ -61,57 +92,15 @@ def update(config: Config, arguments) -> None:
 
 
 def audit(config: Config, arguments) -> None:
-    files = {split: PROCESSED / f"{split}_corpus.jsonl" for split in SPLITS}
-    if missing := [path for path in (*files.values(), REJECTED) if not Path(path).exists()]:
+    read = [*(PROCESSED / f"{split}_corpus.jsonl" for split in SPLITS), REJECTED]
+    if missing := [path for path in read if not path.exists()]:
         raise UserError(f"{missing[0]}: no such file; `dvc repro prepare` builds the text that is reported on")
-    kept, by_license, dialects, total = defaultdict(Counter), defaultdict(Counter), Counter(), 0
-    for split, path in files.items():
-        for document in read_jsonl(path):
-            size = len(document["text"].encode())
-            kept[document["source"], split].update(files=1, bytes=size)
-            by_license[document["license"]].update(files=1, bytes=size)
-            dialects[document.get("dialect", "not told yet: built before")] += 1
-            total += size
-    rejected, reasons, examples = Counter(), Counter(), {}
-    for row in read_jsonl(REJECTED):
-        reason = row["reason"].split(":")[0].split(" of ")[0]
-        rejected[row["source"]] += 1
-        reasons[reason] += 1
-        examples.setdefault(reason, []).append(f"{row['source']}/{row['path']}")
-    silent = sorted({source.name for source in config.corpus.sources} - {source for source, _ in kept})
-
-    def shares(counts: dict) -> list[list[str]]:
-        return [
-            [
-                *([key] if isinstance(key, str) else key),
-                str(count["files"]),
-                f"{count['bytes']:,}",
-                f"{count['bytes'] / total:.1%}",
-            ]
-            for key, count in sorted(counts.items(), key=lambda item: -item[1]["bytes"])
-        ]
-
-    tables = [
-        (
-            "By source",
-            ["source", "split", "files", "bytes", "share", "rejected"],
-            [[*row, str(rejected[row[0]])] for row in shares(kept)],
-        ),
-        ("By licence", ["licence", "files", "bytes", "share"], shares(by_license)),
-        (
-            "By dialect",
-            ["dialect", "files"],
-            [[name, str(count)] for name, count in dialects.most_common()],
-        ),
-    ]
-    if reasons:
-        tables.append(
-            (
-                "Rejected",
-                ["why", "files", "such as"],
-                [[reason, str(count), shortened(examples[reason], 2)] for reason, count in reasons.most_common()],
-            )
-        )
-    show_tables(tables)
+    found = report.holdings()
+    title, headings, rows = report.by_source(found)  # without what would make a terminal's table a list
+    narrow = [n for n, heading in enumerate(headings) if heading not in ("version", "licence")]
+    sources = title, [headings[n] for n in narrow], [[row[n] for n in narrow] for row in rows]
+    tables = [sources, *report.kept(found), report.rejected(found), report.copied(found)]
+    show_tables([table for table in tables if table[2]])
+    silent = sorted({source.name for source in config.corpus.sources} - {source for source, *_ in found.sources})
     if silent:
         say(f"sources that give nothing: {shortened(silent, 10)}")

@@ -180,6 +180,7 @@ def make_chain(root: Path) -> Path:
             }
         )
     write_yaml(root / "configs/corpora/small.yaml", {"sources": sources})
+    write_yaml(root / "configs/corpora/small.lock", {})
     write_yaml(root / "configs/models/small.yaml", MODEL)
     write_yaml(root / "configs/training/small.yaml", TRAINING)
     for section, file in (

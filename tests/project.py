@@ -20,6 +20,7 @@ GATES = {
 STAGES = {
     "collect": ["data/raw"],
     "prepare": ["data/processed/train_corpus.jsonl", "data/processed/val_corpus.jsonl", "metrics/prepare.json"],
+    "report": ["reports/corpus.md", "data/processed/croissant.json", "metrics/corpus.json"],
     "curriculum": ["data/curriculum/train.jsonl", "metrics/curriculum.json"],
     "tokenizer": ["data/tokenizer"],
     "train": ["models/trained", "metrics/train.json", "metrics/train.csv"],
@@ -73,9 +74,15 @@ def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, step
         root / "data/processed/val_corpus.jsonl",
         '{"source": "lbutils-mp", "version": "0.2.4", "license": "MIT", "text": "import time\\n"}\n',
     )
+    write(root / "reports/corpus.md", "# The corpus\n")
+    write(root / "data/processed/croissant.json", {})
+    write(root / "metrics/corpus.json", {"sources": 2, "licenses": {"MIT": 14}})
     write(root / "data/curriculum/train.jsonl", '{"request": "Blink", "program": "", "board": "pico"}\n')
     write(root / "metrics/curriculum.json", {"pairs": 1})
-    write(root / "metrics/prepare.json", {"files": {"train": 1, "val": 1}, "rejected": {"too short": 3}})
+    write(
+        root / "metrics/prepare.json",
+        {"train": {"documents": 1, "bytes": 14}, "val": {"documents": 1, "bytes": 12}, "rejected": {"too short": 3}},
+    )
     write(root / "metrics/train.json", {"steps": steps, "parameters": 1_806_592, "loss": 2.5, "val_loss": 2.75})
     write(
         root / "metrics/train.csv",

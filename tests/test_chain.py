@@ -31,7 +31,7 @@ TRAIN_ON = {
 }
 NEW_VERSION = {"register", "judge"}
 CONFIGS = [f"configs/{folder}" for folder, _ in FOLDERS.values()]  # of which a stage lists the keys
-ALL = {"collect", "prepare", "curriculum", "tokenizer", "pack"} | TRAIN_ON
+ALL = {"collect", "prepare", "report", "curriculum", "tokenizer", "pack"} | TRAIN_ON
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from chain import call, make_chain
 from package_index import CODE, JSON, Answer, member, targz, zipped
 from stages import REPOSITORY, copy_configs, files_under, run_stage
 
+from flows.cli import make_parser
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import read_jsonl
 from pipeline.core.paths import LEFT_OUT, LICENSES
@@ -318,7 +320,7 @@ def test_no_such_version(index, before):
         "sources.0 (robo)",
         "robo 1.1",
         "no source distribution of this version",
-        "'1.0'",
+        "(`robo corpus update robo` moves the pin); did you mean '1.0'?",
     )
 
 
@@ -850,3 +852,30 @@ def test_the_stage_names_file_and_key_and_says_whether_to_try_again(workplace):
     assert set(os.listdir(root)) <= {"params.yaml", "dvc.yaml", "configs", "data", ".state"} and not files_under(
         root / "data"
     )
+
+
+@pytest.mark.slow
+def test_a_moved_pin_runs_collect_alone_and_is_named(index, workplace, monkeypatch):
+    from flows.changes import pending
+    from flows.dvc_repo import Repo
+
+    index.add("led", GOOD, "1.0")
+    root, lock = make_chain(workplace / "chain"), "configs/corpora/small.lock"
+    with open(root / "configs/corpora/small.yaml", "a") as config:
+        config.write('- {name: led, license: MIT, split: train, include: ["*.py"]}\n')
+    monkeypatch.chdir(root)
+
+    def corpus(*words):
+        arguments = make_parser().parse_args(["corpus", *words])
+        arguments.function(arguments)
+
+    corpus("lock")
+    call(root, "dvc", "repro", "collect", PIP_INDEX_URL=index.url)
+    with Repo(".") as repo:
+        before = repo.status()
+    index.add("led", targz(member("led-1.1/led.py")), "1.1")
+    corpus("update")
+    with Repo(".") as repo:
+        after = repo.status()
+    assert "collect" not in before and after.pop("collect") == [{"changed deps": {lock: {"led": "modified"}}}]
+    assert after == before and pending()["collect"] == "led changed"

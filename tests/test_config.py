@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import subprocess
+import sys
 import time
 
 import pytest
@@ -17,6 +18,7 @@ from pipeline.board.boards import BoardSpec
 from pipeline.core.config import FOLDERS, StageConfig, load, parse, read_yaml
 from pipeline.core.errors import UserError
 from pipeline.core.schema import Gates, Model, Params
+from pipeline.data.entries import lock_text
 
 YAML_FILES = subprocess.run(
     ["git", "ls-files", "*.yaml", "*.yml"], cwd=REPOSITORY, capture_output=True, text=True, check=True
@@ -50,6 +52,46 @@ def test_every_yaml_file_loads(file):
         assert isinstance(
             read_yaml(REPOSITORY / file), list | dict
         )  # tasks and checks are lists: see test_robobench.py
+
+
+@pytest.mark.parametrize("corpus", CONFIGS["corpus"])
+def test_every_corpus_has_its_lock_as_the_commands_write_it(root, corpus):
+    """So the next `robo corpus add` changes a line of it, not the file."""
+    edit(root, "params.yaml", corpus=corpus)
+    config = load(root)
+    assert set(config.pins.pins()) == {source.name for source in config.corpus.sources if source.pin_keys}
+    assert (root / config.lock).read_text() == lock_text(config.paths["corpus"], config.corpus.sources)
+
+
+def test_a_line_of_a_corpus_says_what_differs(root):
+    (root / CORPUS).write_text(
+        "defaults: {license: MIT, split: train, include: ['*.py'], exclude: [setup.py]}\n"
+        "sources:\n  - led\n  - {name: Lamp, license: Apache-2.0, split: val}\n  - {name: relay, include: [src/*.py], split: test}\n"
+        "  - {kind: wheel, name: motor, exclude: []}\n  - {kind: folder, name: mine, path: corpora/mine}\n"
+    )
+    pin = {"version": "1.0", "sha256": "0" * 64}
+    YAML().dump({name: pin for name in ("led", "Lamp", "relay", "motor", "gone")}, root / LOCK)
+    given = [(s.kind, s.name, s.license, s.split, s.include, s.exclude, s.pin) for s in load(root).corpus.sources]
+    assert given == [
+        ("sdist", "led", "MIT", "train", ["*.py"], ["setup.py"], pin),
+        ("sdist", "Lamp", "Apache-2.0", "val", ["*.py"], ["setup.py"], pin),
+        ("sdist", "relay", "MIT", "test", ["src/*.py"], [], pin),
+        ("wheel", "motor", "MIT", "train", ["*.py"], [], pin),
+        ("folder", "mine", "MIT", "train", ["*.py"], ["setup.py"], {}),
+    ], "a pin that no source names does no harm"
+
+
+def test_a_stage_that_reads_sources_must_list_their_lock(root):
+    config, seen = load(root), []
+    sys.addaudithook(lambda event, arguments: seen.append(arguments) if event == "robo.read" else None)
+    for stage in ("collect", "release"):
+        seen.clear()
+        assert StageConfig(config, stage).corpus.sources == config.corpus.sources
+        assert {file for file, _ in seen} == {CORPUS, LOCK} and (CORPUS, "defaults") in seen
+        assert {key for file, key in seen if file == LOCK} == set(config.pins.pins())
+        config.graph[stage]["params"].remove({"configs/corpora/${corpus}.lock": None})
+        with pytest.raises(AssertionError, match=rf"stage {stage} reads {LOCK}: .*, which its params"):
+            StageConfig(config, stage).corpus.sources  # noqa: B018
 
 
 def test_the_named_profiles_are_there():
@@ -102,6 +144,7 @@ PARAMS, MODEL, LLAMA = "params.yaml", "configs/models/robo-nano-5m.yaml", "confi
 DATA, TOKENIZER = "configs/data/robo-code-8k-256.yaml", "configs/tokenizers/robo-code-8k.yaml"
 TRAINING, SERVING = "configs/training/cpu-minutes.yaml", "configs/serving/robo-micropython-256.yaml"
 CORPUS, OPERATIONS = "configs/corpora/micropython-permissive.yaml", "configs/operations/robo-micropython.yaml"
+LOCK = "configs/corpora/micropython-permissive.lock"
 DROP = object()
 
 
@@ -302,7 +345,7 @@ WRONG = {
         only_source(lisense="MIT"),
         ["sources.1.lisense: unknown key", "did you mean 'license'"],
     ),
-    "key of the other kind": (CORPUS, only_source(sha256="0" * 64), ["sources.1.sha256: unknown key", "path"]),
+    "key of the other kind": (CORPUS, only_source(url="https://host/a"), ["sources.1.url: unknown key", "path"]),
     "key missing in a source": (
         CORPUS,
         only_source(path=DROP),
@@ -314,20 +357,66 @@ WRONG = {
         ["sources.1.kind: 'foldr' is not known", "did you mean 'folder'"],
     ),
     "kind missing": (CORPUS, only_source(kind=DROP), ["sources.1.kind: missing; must be one of sdist, wheel"]),
-    "a branch for a commit": (
+    "a pin in the config": (
         CORPUS,
-        only_source(kind="git", path=DROP, url="https://host/a/b", commit="main"),
-        ["sources.1.commit: must be the whole hash of a commit", "names of branches move, not 'main'"],
+        only_source(kind="git", path=DROP, url="https://host/a/b", commit="0" * 40),
+        ["sources.1: commit: pins stand in the .lock beside this file", "`robo corpus lock val==VERSION`"],
+    ),
+    "a key missing that may be a default": (
+        CORPUS,
+        only_source(license=DROP, include=DROP),
+        [
+            "sources.1.license: missing; must be a text of more than blanks, here or under `defaults:`",
+            "sources.1.include: missing; must be a list",
+        ],
+    ),
+    "a default unknown": (
+        CORPUS,
+        replaced("defaults: {license", "defaults: {licence"),
+        ["defaults.licence: unknown key; did you mean 'license'?"],
+    ),
+    "a default of another kind": (CORPUS, keys(defaults="MIT"), ["defaults: must hold keys and values, not 'MIT'"]),
+    "a default licence unknown": (
+        CORPUS,
+        keys(defaults__license="Apache2"),
+        ["defaults.license: 'Apache2' is no SPDX licence identifier; did you mean 'Apache-2.0'?"],
+    ),
+    "a default split of all": (CORPUS, keys(defaults__split="auto"), ["defaults.split: 'auto' is not known"]),
+    "a version behind a name": (CORPUS, appended("  - led==1.0\n"), ["sources.100.name: must be a name of letters"]),
+    "no lock": (
+        LOCK,
+        lambda root, file: (root / file).unlink(),
+        ["no such file; `robo corpus lock` pins what has no pin yet of configs/corpora/micropython-permissive.yaml"],
+    ),
+    "sources without a pin": (
+        LOCK,
+        keys(periph=DROP, microdot={"version": "1.0"}),
+        ["microdot.sha256, periph.version: missing; `robo corpus lock` pins what has no pin yet of"],
+    ),
+    "a pin of another kind": (LOCK, keys(periph={"commit": "0" * 40}), ["periph.version: missing; `robo corpus lock`"]),
+    "a branch for a commit": (
+        LOCK,
+        keys(mine={"commit": "main"}),
+        ["mine.commit: must be the whole hash of a commit", "names of branches move, not 'main'"],
+    ),
+    "a pin's key unknown": (LOCK, keys(mine={"sha1": "0"}), ["mine.sha1: unknown key", "'sha256'"]),
+    "a version without its quotes": (LOCK, keys(mine={"version": 1.0}), ["mine.version: input should be", "1.0"]),
+    "a pin that is a text": (LOCK, keys(mine="1.0"), ["mine: must hold keys and values, not '1.0'"]),
+    "a lock that two people wrote": (LOCK, appended("<<<<<<< HEAD\n"), ["not valid YAML"]),
+    "an empty lock": (
+        LOCK,
+        lambda root, file: (root / file).write_text(""),
+        ["must hold keys and values, not nothing"],
     ),
     "a password in a URL": (
         CORPUS,
-        only_source(kind="git", path=DROP, url="https://me:secret@host/a", commit="0" * 40),
+        only_source(kind="git", path=DROP, url="https://me:secret@host/a"),
         ["sources.1.url: must be an address such as https://host/owner/name, without a password", "give that path"],
     ),
     "a data set nowhere": (
         CORPUS,
         only_source(kind="dataset", path=DROP, columns={"text": "code"}),
-        ["sources.1: a data set has either `path`, or `hub`"],
+        ["sources.1: a data set has either `path` or `hub`"],
     ),
     "a data set without columns": (
         CORPUS,
@@ -364,12 +453,12 @@ WRONG = {
         keys(prepare__licenses=["Permisive"]),
         ["prepare.licenses.0", "did you mean 'Permissive'"],
     ),
-    "source is a text": (CORPUS, keys(sources__0="periph"), ["sources.0: must hold keys and values, not 'periph'"]),
+    "source is a number": (CORPUS, keys(sources__0=3), ["sources.0: must hold keys and values, not 3"]),
     "no source": (CORPUS, keys(sources=[]), ["sources", "at least 1"]),
     "split missing a source": (CORPUS, only_source(split="train"), ["sources", "train, val and test"]),
     "a package divided": (
         CORPUS,
-        only_source(kind="sdist", version="1.0", sha256="0" * 64, path=DROP, split="auto"),
+        only_source(kind="sdist", path=DROP, split="auto"),
         ["sources.1.split: 'auto' is not known", "train"],
     ),
     "split unknown": (
@@ -377,12 +466,8 @@ WRONG = {
         only_source(split="valid"),
         ["sources.1.split: 'valid' is not known", "did you mean 'val'"],
     ),
-    "sha256 too short": (
-        CORPUS,
-        keys(sources__0__sha256="abc"),
-        ["sources.0.sha256", "64 hexadecimal digits", "'abc'"],
-    ),
-    "sha256 in capitals": (CORPUS, keys(sources__0__sha256="A" * 64), ["sources.0.sha256", "64 hexadecimal digits"]),
+    "sha256 too short": (LOCK, keys(periph__sha256="abc"), ["periph.sha256", "64 hexadecimal digits", "'abc'"]),
+    "sha256 in capitals": (LOCK, keys(periph__sha256="A" * 64), ["periph.sha256", "64 hexadecimal digits"]),
     "folder elsewhere": (CORPUS, only_source(path="/etc"), ["sources.1.path", "under corpora/", "'/etc'"]),
     "folder climbs out": (CORPUS, only_source(path="corpora/../etc"), ["sources.1.path", "under corpora/"]),
     "all of corpora": (CORPUS, only_source(path="corpora/"), ["sources.1.path", "under corpora/"]),
@@ -739,8 +824,6 @@ def test_reading_any_other_key_fails_at_once(root, read):
 
 
 def test_reading_leaves_an_audit_event(root):
-    import sys
-
     seen = []
     sys.addaudithook(lambda event, arguments: seen.append(arguments) if event == "robo.read" else None)
     config = StageConfig(load(root), "prepare")
@@ -762,7 +845,7 @@ def test_no_message_shows_pydantics_inner_steps():
     assert locate(Corpus, ("sources", 2, "sdist", "license"))[0] == "sources.2.license"
     assert locate(Corpus, ("sources", 2, "folder", "include", 0))[0] == "sources.2.include.0"
     assert (
-        "sha256" in locate(Corpus, ("sources", 2, "sdist", "x"))[1]
-        and "sha256" not in locate(Corpus, ("sources", 2, "folder", "x"))[1]
+        "url" in locate(Corpus, ("sources", 2, "git", "x"))[1]
+        and "url" not in locate(Corpus, ("sources", 2, "folder", "x"))[1]
     )
     assert re.search("path", " ".join(locate(Corpus, ("sources", 2, "folder", "x"))[1]))

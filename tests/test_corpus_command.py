@@ -13,12 +13,12 @@ from package_index import CODE, member, targz, zipped
 from stages import copy_configs, files_under
 
 from flows.cli import make_parser
-from pipeline.core.config import load, parse
+from pipeline.core.config import load, parse_corpus
 from pipeline.core.errors import UserError
-from pipeline.core.schema import Corpus
 from pipeline.data import propose
 
 CONFIG = Path("configs/corpora/micropython-permissive.yaml")
+LOCK = CONFIG.with_suffix(".lock")
 MIT = (
     "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy of this software, to deal in the Software "
     "without restriction.\n"
@@ -42,7 +42,12 @@ def robo(*words) -> None:
 
 
 def added() -> dict:
-    return parse(CONFIG, Corpus).sources[-1].model_dump(exclude_defaults=True)
+    return parse_corpus(CONFIG)[0].sources[-1].model_dump(exclude_defaults=True)
+
+
+def line() -> str:
+    """The last of the config."""
+    return CONFIG.read_text().splitlines()[-1]
 
 
 def sdist(name="led", version="1.0", license="MIT", **files) -> bytes:
@@ -79,7 +84,7 @@ def test_a_package_is_pinned_at_its_newest_version_and_said(index, capsys):
     index.add("led", sdist(version="0.9"), "0.9")
     digest = index.add("led", sdist(version="0.10"), "0.10")
     index.add("led", sdist(version="1.0rc1"), "1.0rc1")
-    before = CONFIG.read_text()
+    before, pins = CONFIG.read_text(), LOCK.read_text()
     robo("add", "led")
     assert added() == {
         "kind": "sdist",
@@ -91,9 +96,9 @@ def test_a_package_is_pinned_at_its_newest_version_and_said(index, capsys):
         "include": ["*.py"],
         "exclude": propose.SUPPORT,
     }
-    assert CONFIG.read_text().startswith(before) and CONFIG.read_text().count("\n") == before.count("\n") + 1, (
-        "what people wrote stays"
-    )
+    assert CONFIG.read_text() == before + "  - led\n", "what people wrote stays, and a name says it all"
+    pin = f'led: {{version: "0.10", sha256: "{digest}"}}'
+    assert sorted(LOCK.read_text().splitlines()) == sorted([*pins.splitlines(), pin])
     said = capsys.readouterr().out
     assert (
         "led: MIT, split train" in said
@@ -102,6 +107,9 @@ def test_a_package_is_pinned_at_its_newest_version_and_said(index, capsys):
         and "none is built yet" in said
     )
     load()
+    CONFIG.write_text(before)
+    robo("add", "led==0.9")
+    assert added()["version"] == "0.9", "another than the newest, where it is asked for"
     fails(["add", "Led"], "led is in configs/corpora/micropython-permissive.yaml already", "`robo corpus update led`")
 
 
@@ -120,6 +128,7 @@ def test_a_package_of_a_wheel_alone(index):
         "BSD-3-Clause",
         "val",
     )
+    assert line() == "  - {kind: wheel, name: led, license: BSD-3-Clause, split: val}"
 
 
 def test_a_repository_at_its_head_from_a_subfolder(tmp_path):
@@ -136,6 +145,10 @@ def test_a_repository_at_its_head_from_a_subfolder(tmp_path):
         "include": ["*.py", "*.md"],
         "exclude": ["old/*"],
     }
+    assert (
+        line()
+        == f'  - {{kind: git, name: drivers, url: "{tmp_path / "robot"}", subfolder: drivers, include: ["*.py", "*.md"], exclude: ["old/*"]}}'
+    )
 
 
 def test_a_folder_and_a_data_file_are_copied_to_where_dvc_watches(tmp_path):
@@ -233,10 +246,9 @@ def test_what_cannot_be_added(index, tmp_path):
 
 def test_a_config_that_is_no_list_of_lines_is_left_to_its_author(index):
     index.add("led", sdist())
-    sources = [source.model_dump(exclude_none=True) for source in parse(CONFIG, Corpus).sources[:1]]
+    one = {"license": "MIT", "include": ["*"]}
     CONFIG.write_text(
-        json.dumps({"sources": [sources[0] | {"split": split, "name": split} for split in ("train", "val", "test")]})
-        + "\n"
+        json.dumps({"sources": [one | {"split": split, "name": split} for split in ("train", "val", "test")]}) + "\n"
     )
     fails(["add", "led"], "cannot be changed by itself", "Write it there yourself")
 
@@ -251,26 +263,111 @@ def test_update_moves_pins_where_they_stand_and_says_what_changes(index, tmp_pat
     robo("add", tmp_path / "robot")
     with open(CONFIG, "a") as config:
         config.write("  # the end\n")
-    text = CONFIG.read_text()
+    text, pins = CONFIG.read_text(), LOCK.read_text()
     digest = index.add("led", sdist(version="1.1", **{"led.py": LED + b"led.off()\n", "new.py": MOTOR}), "1.1")
     head = repository(tmp_path / "robot", **{"servo.py": CODE * 3})
     capsys.readouterr()
     robo("update", "led", "robot", "--dry-run")
-    assert CONFIG.read_text() == text
+    assert LOCK.read_text() == pins
     robo("update", "led", "robot")
     said = capsys.readouterr().out
     assert (
         "led: 1.0 -> 1.1: 1 file new, 0 gone, 1 changed" in said
         and f"robot: {at} -> {head}: 1 file new, 0 gone, 0 changed" in said
     )
-    assert CONFIG.read_text() == text.replace(at, head).replace(old, digest).replace(
-        'name: led, version: "1.0"', 'name: led, version: "1.1"'
+    assert CONFIG.read_text() == text, "what a person decides is not touched"
+    assert LOCK.read_text() == pins.replace(at, head).replace(old, digest).replace(
+        'led: {version: "1.0"', 'led: {version: "1.1"'
     )
     robo("update", "led", "robot")
     assert "0 of 2 sources have something newer" in capsys.readouterr().out
     index.add("led", sdist(version="2.0", license="GPLv3"), "2.0")
     fails(["update", "led"], "these stay as they are", "led: says GPL-3.0-only now, and its licence here is MIT")
     fails(["update", "ledd"], "has no source 'ledd'; did you mean 'led'?")
+    robo("update", "led==1.0", f"robot=={at}")
+    assert LOCK.read_text() == pins, "back to where they were"
+    fails(["update", "led==0.1"], "led 0.1: the package index has no source distribution with a sha256; did you mean")
+    fails(["update", "robot==main"], "robot: commit: must be the whole hash of a commit")
+
+
+def test_update_gets_past_a_release_that_its_author_took_back(index, capsys):
+    index.add("led", sdist())
+    robo("add", "led")
+    index.files["led"].clear()
+    shutil.rmtree(".state")
+    digest = index.add("led", sdist(version="1.1"), "1.1")
+    robo("update", "led")
+    assert "led: 1.0 -> 1.1: 1 file; what it was cannot be had any more" in capsys.readouterr().out
+    assert f'led: {{version: "1.1", sha256: "{digest}"}}' in LOCK.read_text()
+
+
+# --- lock -------------------------------------------------------------------------------------------------------------
+
+
+def test_lock_pins_what_a_person_wrote_and_moves_nothing_else(index, tmp_path, capsys):
+    digest = index.add("led", sdist(version="0.9"), "0.9")
+    at = repository(tmp_path / "robot", **{"LICENSE": MIT.encode(), "motor.py": MOTOR})
+    text, pins = CONFIG.read_text(), LOCK.read_text()
+    CONFIG.write_text(text + f"  - led\n  - {{kind: git, name: robot, url: {tmp_path / 'robot'}}}\n")
+    with pytest.raises(
+        UserError, match=r"micropython-permissive.lock: led.version, robot.commit: missing; `robo corpus lock` pins"
+    ):
+        load()
+    robo("lock", "--dry-run")
+    assert LOCK.read_text() == pins and "nothing was written" in capsys.readouterr().out
+    robo("lock")
+    assert f"led: 0.9\nrobot: {at}\n" in capsys.readouterr().out
+    load()
+    mine = [f'led: {{version: "0.9", sha256: "{digest}"}}', f'robot: {{commit: "{at}"}}']
+    assert sorted(LOCK.read_text().splitlines()) == sorted([*pins.splitlines(), *mine])
+    assert index.asked == ["/simple/led/"] * 2, "what has a pin is not asked for"
+
+    index.add("led", sdist(version="1.0"), "1.0")
+    CONFIG.write_text(text)
+    robo("lock")
+    assert "no source of configs/corpora/micropython-permissive.yaml any more: led, robot" in capsys.readouterr().out
+    assert LOCK.read_text() == pins
+    robo("lock")
+    assert capsys.readouterr().out == "" and LOCK.read_text() == pins
+
+
+def test_lock_names_what_it_cannot_pin_and_pins_the_rest(index):
+    digest = index.add("led", sdist())
+    index.add("lamp", zipped(("lamp.py", LED)), ending="-py3-none-any.whl")
+    with open(CONFIG, "a") as config:
+        config.write("  - lamp\n  - led\n  - nobody\n")
+    with pytest.raises(UserError) as error:
+        robo("lock")
+    assert str(error.value).splitlines() == [
+        "these have no pin yet:",
+        "  lamp: the package index has no source distribution with a sha256, but there is `kind: wheel`",
+        "  nobody: the package index knows no such package",
+    ]
+    assert f'led: {{version: "1.0", sha256: "{digest}"}}' in LOCK.read_text()
+
+
+def test_lock_pins_the_version_that_is_asked_for(index, tmp_path, capsys):
+    for version in ("0.9", "1.0"):
+        index.add("led", sdist(version=version), version)
+    with open(CONFIG, "a") as config:
+        config.write("  - led\n  - {kind: git, name: robot, url: ../robot}\n")
+    fails(["lock", "robot==main"], "robot: commit: must be the whole hash of a commit")
+    fails(["lock", "lad"], "has no source 'lad'; did you mean 'led'?")
+    robo("lock", "led==0.9", f"robot=={'5' * 40}")
+    assert capsys.readouterr().out.endswith(f"led: 0.9\nrobot: {'5' * 40}\n")
+    assert added()["commit"] == "5" * 40 and load()
+
+
+def test_a_corpus_of_ones_own_text_has_an_empty_lock():
+    CONFIG.write_text(
+        "sources:\n  - {kind: folder, name: mine, path: corpora/robo-examples, license: MIT, split: auto, include: ['*.py']}\n"
+    )
+    LOCK.unlink()
+    with pytest.raises(UserError, match=r"micropython-permissive.lock: no such file; `robo corpus lock`"):
+        load()
+    robo("lock")
+    assert LOCK.read_text().splitlines()[1:] == ["{}"]
+    assert load().corpus.sources[0].pin == {}
 
 
 # --- audit ------------------------------------------------------------------------------------------------------------
@@ -280,18 +377,20 @@ def test_audit_counts_what_was_built(capsys):
     fails(["audit"], "data/processed/train_corpus.jsonl: no such file", "dvc repro prepare")
     Path("data/processed").mkdir(parents=True)
     rows = {
-        "train": ("led", "MicroPython", LED),
-        "val": ("lamp", "CircuitPython", b"import board\n"),
-        "test": ("lamp", "CircuitPython", b"import board\n" * 2),
-        "rejected": ("led", "", b""),
+        "train": ("led", LED, "MicroPython"),
+        "val": ("lamp", b"import board\n", "CircuitPython"),
+        "test": ("lamp", b"import board\n" * 2, "CircuitPython"),
+        "rejected": ("led", b"", None),
     }
-    for name, (source, dialect, text) in rows.items():
+    for name, (source, text, dialect) in rows.items():
         path = Path("data/processed", f"{name}_corpus.jsonl" if name != "rejected" else "rejected.jsonl")
-        row = {"source": source, "path": "a.py", "license": "MIT", "dialect": dialect}
-        path.write_text(json.dumps(row | {"text": text.decode(), "reason": "not UTF-8"}) + "\n")
+        row = {"source": source, "version": "1.0", "path": "a.py", "license": "MIT", "sha256": "0", "bytes": 7}
+        row |= {"reason": "not UTF-8"} if name == "rejected" else {"text": text.decode(), "dialect": dialect}
+        path.write_text(json.dumps(row) + "\n")
     robo("audit")
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     size = len(LED) + 3 * len(b"import board\n")
     assert f"led train 1 {len(LED)} {len(LED) / size:.1%} 1" in lines and f"MIT 3 {size} 100.0%" in lines
-    assert "CircuitPython 2" in lines and "not UTF-8 1 led/a.py" in lines
+    assert f"CircuitPython 2 39 {39 / size:.1%}" in lines and "not UTF-8 1 7 led/a.py" in lines
+    assert not any(line.startswith("Duplicates") for line in lines)
     assert any(line.startswith("sources that give nothing: ") for line in lines)

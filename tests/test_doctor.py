@@ -261,6 +261,7 @@ def swept(tmp_path):
             ]
         },
     )
+    write_yaml(root / "configs/corpora/mine.lock", {})
     subprocess.run(["git", "init", "-q"], check=True, cwd=root)
     (root / "corpora/kept.py").write_text("led.on()")
     subprocess.run(

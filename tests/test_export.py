@@ -229,7 +229,7 @@ def test_a_client_that_begins_with_bos_measures_our_figure(tmp_path, tiny_tokeni
     import transformers
 
     vocabulary, model = load_vocabulary(tiny_tokenizer), make_model("llama")
-    pack(tiny_validation, tmp_path / "val.bin", vocabulary.tokenizer, vocabulary.special["eos"], "uint16")
+    pack(tiny_validation, tmp_path / "val.bin", tiny_tokenizer / "tokenizer.json", vocabulary.special["eos"], "uint16")
     packed, first = np.fromfile(tmp_path / "val.bin", "<u2"), vocabulary.tokenizer.encode(DOCUMENTS[0]).ids
     second = vocabulary.tokenizer.encode(DOCUMENTS[1]).ids[:200]
     before, stands = packed[len(first)], packed[len(first) + 1 :][: len(second)]

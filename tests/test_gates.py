@@ -151,6 +151,53 @@ def test_what_tells_models_apart_that_answer_nothing():
         assert tags == {VERDICT: "fail", "syntax": "75%", "bpb": "0.8000", "served": "Q4_K_M"}
 
 
+def test_growth_of_the_corpus_is_told():
+    before = {
+        "prepare.train.bytes": 100,
+        "prepare.train.documents": 4,
+        "corpus.sources": 2,
+        "prepare.rejected.duplicate": 1,
+    }
+    before |= {
+        "corpus.licenses.MIT": 100,
+        "corpus.languages.English": 90,
+        "corpus.languages.Czech": 10,
+        "evaluate.val.loss": 2,
+    }
+    now = {
+        "prepare.train.bytes": 150,
+        "prepare.train.documents": 5,
+        "corpus.sources": 3,
+        "prepare.rejected.long lines": 3,
+    }
+    now |= {
+        "corpus.licenses.MIT": 100,
+        "corpus.licenses.ISC": 50,
+        "corpus.languages.English": 150,
+        "evaluate.val.loss": 1,
+    }
+    assert gates.growth(now, before)[2:] == [
+        "| training text, bytes | 150 | 100 | +50 (+50.0%) |",
+        "| training text, files | 5 | 4 | +1 (+25.0%) |",
+        "| sources | 3 | 2 | +1 (+50.0%) |",
+        "| files left out | 3 | 1 | +2 (+200.0%) |",
+        "| text with comments in English, bytes | 150 | 90 | +60 (+66.7%) |",
+        "| text under ISC, bytes | 50 | 0 | +50 |",
+        "| text with comments in Czech, bytes | 0 | 10 | -10 (-100.0%) |",
+    ]
+    assert gates.growth(now, None)[2:4] == ["| training text, bytes | 150 |", "| training text, files | 5 |"]
+    # a champion of before these figures were taken says of some of them nothing, which is not that they were none
+    older = {"prepare.train.bytes": 100}
+    told = gates.growth(now, older)
+    assert told[2] == "| training text, bytes | 150 | 100 | +50 (+50.0%) |" and told[4] == "| sources | 3 | - | - |"
+    assert not [row for row in told if "ISC" in row]
+    many = {f"corpus.licenses.LicenseRef-{n}": 10 + n for n in range(20)}
+    largest = gates.growth(now | many, before)[6:]
+    assert (
+        len(largest) == gates.MOST_GROWN and "English" in largest[0] and "LicenseRef-19, bytes | 29 | 0" in largest[2]
+    )
+
+
 def test_what_changed_is_told_in_the_room_there_is():
     """Another corpus brings hundreds of packages, each with its keys; what else changed stands before them."""
     sources = {"corpus.sources": "; ".join(f"package-{n} 1.0 (MIT)" for n in range(400))}
@@ -198,12 +245,18 @@ def test_the_verdict_stands_on_the_version(project, uri, mlflow):
     assert tags["gate.val_loss"].startswith("fail: 2.75") and tags["gate.syntax_rate"].startswith("pass: 75%")
     described = version(mlflow, 1).description
     assert described.startswith("Fails val_loss: 1.2345 bits per byte (val)") and "no champion yet" in described
+    page = f"#/experiments/{mlflow.get_experiment_by_name(NAME).experiment_id}/runs/{version(mlflow, 1).run_id}/artifacts/reports/corpus.md"
+    assert (
+        f"[What the corpus holds and what was left out]({page})" in described
+        and "| training text, bytes | 14 |" in described
+    )
     again = judge_version(Config(project), uri)
     assert not again.changed and not again.good and again.said == "version 1 was judged: fail"
 
     # better, and against a champion on the same held-out text: nothing has to be measured
     mlflow.set_registered_model_alias(NAME, "champion", "1")
     change_config(project, "configs/training/cpu-minutes.yaml", seed=8)
+    write(project / "metrics/prepare.json", {"train": {"documents": 2, "bytes": 21}, "rejected": {"too short": 3}})
     trained(project, 1.5, 1.0)
     register(Config(project), uri)
     second = judge_version(Config(project), uri)
@@ -212,6 +265,10 @@ def test_the_verdict_stands_on_the_version(project, uri, mlflow):
     assert "| loss on held-out packages | 1.5000 | 2.7500 | pass: 1.5000 nats per token, must be below 2 |" in described
     assert "1.0000 on the held-out text of version 1, -19.00%" in described
     assert "| training.seed | `8` | " in described and "other: weights;" in described
+    assert (
+        "| training text, bytes | 21 | 14 | +7 (+50.0%) |" in described
+        and "| files left out | 3 | 3 | +0 (+0.0%) |" in described
+    )
     assert "| Q8_0 |" in described  # what it said before is there still
     assert version(mlflow, 2).tags == {
         VERDICT: "pass",

@@ -429,7 +429,7 @@ def test_one_folder_is_divided_without_a_leak(tmp_path):
 
 
 def test_the_walk_from_a_folder_of_scripts(tmp_path):
-    """docs/own-code.md, as it stands, up to the commands of `robo`; then the two stages that read the folder."""
+    """docs/own-code.md, as it stands, up to `robo plan`; then the two stages that read the folder."""
     root, home = copy_configs(tmp_path / "project"), tmp_path / "home"
     for n in range(12):
         (home / "scripts" / f"robot{n}").mkdir(parents=True)
@@ -437,9 +437,9 @@ def test_the_walk_from_a_folder_of_scripts(tmp_path):
     walk = (REPOSITORY / "docs/own-code.md").read_text().split("```")[1].removeprefix("sh\n")
     assert len(walk.splitlines()) == 10 and walk.endswith("robo plan --no-measure\nrobo run\n")
     subprocess.run(["git", "init", "-q"], check=True, cwd=root)
-    subprocess.run(
-        ["bash", "-ec", walk.replace("robo ", ": ")], check=True, cwd=root, env={**os.environ, "HOME": str(home)}
-    )
+    (root / "corpora").mkdir()
+    walk = walk.replace("robo corpus", f"{sys.executable} -m flows.cli corpus").replace("robo ", ": ")
+    subprocess.run(["bash", "-ec", walk], check=True, cwd=root, env=stage_environment(HOME=str(home)))
     for stage in ("collect", "prepare"):
         done = run_stage(root, stage)
         assert done.returncode == 0, done.stderr

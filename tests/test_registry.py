@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,10 @@ def test_everything_is_there(project, uri):
     assert params["corpus.sources"] == str(len(sources)) and params["corpus.kinds.sdist"] == str(
         sum(each.kind == "sdist" for each in sources)
     )
+    for key, counted in (("splits", "split"), ("licenses", "license")):
+        told = {name: int(value) for name, value in params.items() if name.startswith(f"corpus.{key}.")}
+        counts = Counter(getattr(each, counted) for each in sources)
+        assert told == {f"corpus.{key}.{name}": count for name, count in counts.items()}
     assert len(params["corpus.sha256"]) == 64 and params["params.prepare.min_bytes"] == "64"
     assert [name for name in params if name.startswith("corpus.sources.")] == [], "which they are stands in a tag"
     assert (

@@ -1,7 +1,9 @@
 """dataset sources: real Parquet, JSON lines and Arrow files, read through `datasets`; rows that cannot be taken, and data that means harm."""
 
+import http.server
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +16,7 @@ from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import read_jsonl
 from pipeline.core.paths import LEFT_OUT
 from pipeline.core.schema import Corpus, DatasetSource, FolderSource
+from pipeline.data import propose
 from pipeline.data.collect import collect
 from pipeline.data.sources import bounds, dataset
 from pipeline.data.sources.confined import confined
@@ -199,9 +202,40 @@ def test_the_hub_without_a_network(monkeypatch):
     )
 
 
+class Hub(http.server.BaseHTTPRequestHandler):
+    """The one page of the hub that a pin is asked of."""
+
+    def do_GET(self):
+        known = self.path.startswith("/api/datasets/somebody/code")
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Type", "application/json")
+        if not known:
+            self.send_header("X-Error-Code", "RepoNotFound")
+        self.end_headers()
+        self.wfile.write(json.dumps({"id": "somebody/code", "sha": "5" * 40} if known else {}).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def test_the_newest_revision_of_the_hub(monkeypatch):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    assert propose.newest(source(None, hub="somebody/code")) == {"revision": "5" * 40}
+    for gone in ("somebody/gone", "a/b--c"):
+        with pytest.raises(UserError, match=f"{gone}: the hub has no such data set"):
+            propose.newest(source(None, hub=gone))
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(TemporaryError, match="somebody/code: the hub cannot be reached"):
+        propose.newest(source(None, hub="somebody/code"))
+    assert propose.newest(source()) == {}, "DVC watches what lies here"
+
+
 def test_what_no_config_may_say():
     for wrong in (
-        {"path": None, "hub": "code", "revision": "0" * 40},
+        {"path": None, "hub": "code"},
         {"path": "rows.parquet"},
         {"path": None, "hub": "a/b", "revision": "main"},
         {"columns": {}},
@@ -209,8 +243,8 @@ def test_what_no_config_may_say():
     ):
         with pytest.raises(ValidationError):
             source(**wrong) if "columns" not in wrong else DatasetSource(**(source().model_dump() | wrong))
-    both = {"hub": "a/b", "revision": "0" * 40}
+    hub = {"hub": "a/b"}
     held = FolderSource(kind="folder", name="mine", path="corpora/mine", license="MIT", split="auto", include=["*.py"])
-    for more in ({}, both, {"path": None, **both}, {"path": None, "hub": "a/b"}, {"path": None}):
+    for more in ({}, hub, {"path": None, **hub}, {"path": None}):
         faults = [fault for good, fault in Corpus(sources=[source(**more), held]).rules() if not good]
-        assert bool(faults) == (more not in ({}, {"path": None, **both})), more
+        assert bool(faults) == (more not in ({}, {"path": None, **hub})), more

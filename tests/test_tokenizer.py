@@ -12,7 +12,7 @@ from tiny import CODE, DOCUMENTS, SPECIAL
 
 from pipeline.core.errors import UserError
 from pipeline.core.schema import SPLIT_PATTERNS, of_text
-from pipeline.data.tokenizer import load_tokenizer, train
+from pipeline.data.tokenizer import load_tokenizer, texts_of, train
 
 VOCAB = 500
 
@@ -140,3 +140,14 @@ def test_the_stage_names_its_config_when_text_is_too_little(tmp_path):
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "error: configs/tokenizers/robo-code-8k.yaml: vocab_size: the training text gives" in done.stderr
     assert files_under(root) == before
+
+
+@pytest.mark.parametrize("most, step", [(4000, 1), (3000, 1), (2999, 2), (1500, 2), (1499, 3), (1, 3000)])
+def test_of_much_text_an_even_share_is_trained_on(tmp_path, monkeypatch, most, step):
+    rows = [{"text": f"{n:02}"} for n in range(60)] + [{"request": f"{n:02}", "program": "x"} for n in range(60, 75)]
+    files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for file, part in zip(files, (rows[:60], rows[60:]), strict=True):
+        file.write_text("".join(json.dumps(row).ljust(39) + "\n" for row in part))
+    monkeypatch.setattr("pipeline.data.tokenizer.MOST", most)  # of 75 lines of 40 bytes
+    texts = [*(f"{n:02}" for n in range(60)), *(f"{n}\nx" for n in range(60, 75))]
+    assert list(texts_of(files)) == texts[::step]

@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.core import licenses
-from pipeline.core.errors import UserError, suggestion
+from pipeline.core.errors import UserError, shortened, suggestion
 from pipeline.core.paths import PROCESSED
 from pipeline.core.prompt import as_served
 from pipeline.core.schema import (
@@ -33,7 +33,9 @@ from pipeline.core.schema import (
     REPOSITORY,
     Corpus,
     Data,
+    Defaults,
     File,
+    Lock,
     Model,
     Operations,
     Params,
@@ -132,7 +134,9 @@ def locate(schema: type[File], location: tuple) -> tuple[str, dict[str, list[Fie
             known = {}
             for key, field in (item for s in schemas for item in s.model_fields.items()):
                 known.setdefault(field.alias or key, []).append(field)
-            schemas = [inner for field in known.get(step, []) for inner in schemas_in(field.annotation)]
+            schemas = [inner for field in known.get(step, []) for inner in schemas_in(field.annotation)] or [
+                s.under_names for s in schemas if s.under_names
+            ]
     return ".".join(path), known
 
 
@@ -197,7 +201,8 @@ def explain(schema: type[File], fault: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         return f"{key}: unknown key{suggestion(str(fault['loc'][-1]), known)}"
     if kind == "missing":
-        return f"{key}: missing{wanted(schema, key, known.get(fault['loc'][-1], []))}"
+        default = schema is Corpus and fault["loc"][-1] in Defaults.model_fields
+        return f"{key}: missing{wanted(schema, key, known.get(fault['loc'][-1], []))}{', here or under `defaults:`' * default}"
     if kind == "union_tag_not_found":
         return f"{key}.kind: missing{wanted(schema, key, locate(schema, (*fault['loc'], 'kind'))[1]['kind'])}"
     if kind == "union_tag_invalid":
@@ -239,11 +244,25 @@ def parse(path: Path, schema: type[SomeFile]) -> SomeFile:
         raise UserError("\n".join(f"{path}: {fault}" for fault in said)) from None
 
 
+def lock_of(path: Path) -> Path:
+    """Where the pins of a corpus config stand."""
+    return path.with_suffix(".lock")
+
+
+def parse_corpus(path: Path) -> tuple[Corpus, Lock]:
+    """A corpus config, each source with its pin, as far as the lock beside it has one; and that lock. Raises UserError as parse does."""
+    lock = lock_of(path)
+    corpus, pins = parse(path, Corpus), parse(lock, Lock) if os.path.lexists(lock) else Lock()
+    return corpus.with_pins(pins.pins()), pins
+
+
 class Config:
-    """Every file that params.yaml names, checked together; `paths` maps the attributes' names to their files."""
+    """Every file that params.yaml names, checked together; `paths` maps the attributes' names to their files, `lock` is the file of the
+    corpus' pins, which its sources hold."""
 
     params: Params
     corpus: Corpus
+    pins: Lock
     tokenizer: Tokenizer
     data: Data
     model: Model
@@ -264,7 +283,11 @@ class Config:
                 faults.append(f"params.yaml: {section}: {path}: no such file{suggestion(chosen, there)}")
                 continue
             try:
-                setattr(self, section, parse(root / path, schema))
+                if section == "corpus":
+                    self.lock = lock_of(path)
+                    self.corpus, self.pins = parse_corpus(root / path)
+                else:
+                    setattr(self, section, parse(root / path, schema))
             except UserError as error:
                 faults.append(str(error))
         if faults:
@@ -305,12 +328,12 @@ def rules(c: Config) -> list[str]:
         ),
         *(
             (
-                licenses.passes(source.license, c.params.prepare.licenses),
-                f"{at['corpus']}: sources.{i}.license: {source.license} is {licenses.of_category(source.license)}, and "
+                licenses.passes(license, c.params.prepare.licenses),
+                f"{at['corpus']}: {key}: {license} is {licenses.of_category(license)}, and "
                 f"params.yaml: prepare.licenses lets pass only {', '.join(c.params.prepare.licenses)}; leave this source out",
             )
-            for i, source in enumerate(c.corpus.sources)
-            if not licenses.fault(source.license)
+            for key, license in c.corpus.claims().items()
+            if not licenses.fault(license)
         ),
         (
             tok.vocab_size == m.vocab_size,
@@ -371,10 +394,23 @@ def rules(c: Config) -> list[str]:
     return [fault for good, fault in within + across if not good]
 
 
-def load(root: Path = Path(".")) -> Config:
-    """Reads and checks everything under `root`. Raises UserError with every fault found."""
+def pin_faults(c: Config) -> list[str]:
+    """Whether the lock is there, which DVC wants of every corpus, and pins what has to be pinned."""
+    mend = f"`robo corpus lock` pins what has no pin yet of {c.paths['corpus']}"
+    if not os.path.lexists(c.root / c.lock):
+        return [f"{c.lock}: no such file; {mend}"]
+    unpinned = [
+        f"{source.name}.{next(key for key in source.pin_keys if getattr(source, key) is None)}"
+        for source in c.corpus.sources
+        if source.pin is None
+    ]
+    return [f"{c.lock}: {shortened(unpinned)}: missing; {mend}"] if unpinned else []
+
+
+def load(root: Path = Path("."), pinned: bool = True) -> Config:
+    """Reads and checks everything under `root`; not `pinned`, sources may be without their pins. Raises UserError with every fault found."""
     config = Config(Path(root))
-    if faults := rules(config):
+    if faults := rules(config) + (pin_faults(config) if pinned else []):
         raise UserError("\n".join(faults))
     return config
 
@@ -413,6 +449,22 @@ class Section:
         return {key: getattr(self, key) for key in type(self._values).model_fields}
 
 
+class CorpusSection(Section):
+    """A corpus config: its sources hold what stands under defaults and in the lock, so who reads them reads those too."""
+
+    def __init__(self, values: Corpus, file: str, declared: dict[str, list[str] | None], stage: str, lock: Section):
+        super().__init__(values, file, declared, stage)
+        self._to_pin = [(source.name, key) for source in values.sources for key in source.pin_keys]
+        self._lock = lock
+
+    def __getattr__(self, key: str):
+        if key == "sources":
+            super().__getattr__("defaults")
+            for name, pinned in self._to_pin:
+                getattr(getattr(self._lock, name), pinned)
+        return super().__getattr__(key)
+
+
 class StageConfig:
     """The Config as the stage `name` may read it, and `slurm`, where it may run."""
 
@@ -424,4 +476,6 @@ class StageConfig:
                 declared[file] = None if keys is None else (declared.get(file) or []) + keys
         for section, path in config.paths.items():
             setattr(self, section, Section(getattr(config, section), str(path), declared, name))
+        lock = Section(config.pins, str(config.lock), declared, name)
+        self.corpus = CorpusSection(config.corpus, str(config.paths["corpus"]), declared, name, lock)
         self.slurm = config.operations.slurm  # where a stage runs, which changes nothing in what it writes

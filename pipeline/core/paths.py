@@ -12,6 +12,7 @@ PROCESSED = Path("data/processed")
 REJECTED = PROCESSED / "rejected.jsonl"  # every file that is no training text, with the reason
 TRAINING = PROCESSED / "train_corpus.jsonl"
 VALIDATION = PROCESSED / "val_corpus.jsonl"
+CROISSANT = PROCESSED / "croissant.json"  # what the corpus holds, for machines
 PAIRS = PROCESSED / "tasks.bin"  # requests and programs as token ids
 PAIRS_INDEX = PROCESSED / "tasks.idx"  # where each begins
 SIDECAR = PROCESSED / "pack.json"  # counts, dtype and tokenizer of the packed bins
@@ -33,5 +34,6 @@ RELEASE = Path("models/release")
 
 METRICS = Path("metrics")
 REPORTS = Path("reports")
+CORPUS_REPORT = REPORTS / "corpus.md"  # what the corpus holds; MLflow shows it as a page
 
 STATE = Path(".state")  # what is neither input nor output: downloads, checkpoints, databases, logs

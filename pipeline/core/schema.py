@@ -2,17 +2,18 @@
 
 Every key must stand in its file, so that what a training depends on can be read there. Keys that may be left out mean "none", but for two
 of a model that the reference's profiles do not have; these mean what the reference means, and DVC notices where that changes, since every
-stage depends on pipeline/core. What a key alone cannot show is a rule of its model, which is asked once every file could be read, so
-that all faults are told at once; rules over two files stand in config.py. Here is refused what cannot work or cannot be meant; what is
-only unusual is a note of pipeline/advice.py.
+stage depends on pipeline/core. What a source of a corpus leaves out stands under `defaults` of the same file, and its pin in the lock beside
+it. What a key alone cannot show is a rule of its model, which is asked once every file could be read, so that all faults are told at once;
+rules over two files stand in config.py. Here is refused what cannot work or cannot be meant; what is only unusual is a note of
+pipeline/advice.py.
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from pipeline.core import licenses
 from pipeline.core.go_template import faults
@@ -92,6 +93,8 @@ Text = Annotated[str, Field(pattern=WORDS)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]  # of learning; a step of 1 is larger than any weight
 Count = Annotated[int, Field(ge=1, le=MOST)]
+Sha256 = Annotated[str, Field(pattern=SHA256)]
+Commit = Annotated[str, Field(pattern=COMMIT)]
 
 
 def minutes(clock: str) -> int:
@@ -106,6 +109,7 @@ def twice(values: list) -> list:
 
 class File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+    under_names: ClassVar[type["File"] | None] = None  # what stands under each key, where the keys are names
 
     def rules(self) -> list[tuple[bool, str]]:
         """(whether it holds, else `key: what is wrong and what would be right`) for each rule that bounds of one key cannot say."""
@@ -205,42 +209,89 @@ class Params(File):
 # --- configs/ ---------------------------------------------------------------------------------------------------------
 
 
+Split = Literal["train", "val", "test"]  # whole packages only, so that none stands on both sides
+# shell patterns over the path inside the source; * crosses folders
+Include = Annotated[list[str], Field(min_length=1)]
+
+
+class Defaults(File):
+    """What holds for each source of a corpus that says nothing else. A source that names `include` says all of what it takes, so `exclude`
+    is not for it."""
+
+    license: Text | None = None
+    split: Split | None = None
+    include: Include | None = None
+    exclude: list[str] | None = None
+
+
+class Pin(File):
+    """What a source is, to the byte: of a package version and hash, of a repository the commit, of a data set of the hub the revision."""
+
+    version: Text | None = None
+    sha256: Sha256 | None = None
+    commit: Commit | None = None
+    revision: Commit | None = None
+
+
+PIN_KEYS = tuple(Pin.model_fields)
+
+
+class Lock(File):
+    """The pins of a corpus by the names of its sources, in a file beside it that `robo corpus` writes."""
+
+    model_config = ConfigDict(extra="allow")
+    under_names = Pin
+    __pydantic_extra__: dict[str, Pin] = Field(init=False)  # ty: ignore[incompatible-mutable-override]
+
+    def pins(self) -> dict[str, Pin]:
+        return self.__pydantic_extra__ or {}
+
+
 class Source(File):
     name: Name
     license: Text  # SPDX expression: what the source is said to stand under
-    split: Literal["train", "val", "test"]  # whole packages only, so that none stands on both sides
-    include: Annotated[
-        list[str], Field(min_length=1)
-    ]  # shell patterns over the path inside the source; * crosses folders
+    split: Split
+    include: Include
     exclude: list[str] = []
 
     @property
+    def pin_keys(self) -> tuple[str, ...]:
+        """Its keys that come from the lock; none for what lies under corpora/, which DVC watches."""
+        return ()
+
+    @property
+    def pin(self) -> dict[str, str] | None:
+        """Its pin; None where it has none yet."""
+        found = {key: getattr(self, key) for key in self.pin_keys}
+        return None if None in found.values() else found
+
+    @property
     def pinned(self) -> str | None:
-        """What of it is read, as provenance has it: a version or a commit; None for what lies under corpora/, which DVC watches."""
-        return None
+        """What of it is read, as provenance has it: a version, a commit or a revision; None where there is nothing to pin."""
+        return getattr(self, self.pin_keys[0]) if self.pin_keys else None
 
 
 class PackageSource(Source):
     kind: Literal["sdist", "wheel"]
-    version: Text
-    sha256: Annotated[str, Field(pattern=SHA256)]
+    version: Text | None = None
+    sha256: Sha256 | None = None
 
     @property
-    def pinned(self) -> str:
-        return self.version
+    def pin_keys(self) -> tuple[str, ...]:
+        return ("version", "sha256")
 
 
 class GitSource(Source):
     kind: Literal["git"]
     url: Annotated[str, Field(pattern=REPOSITORY)]
-    commit: Annotated[str, Field(pattern=COMMIT)]
+    commit: Commit | None = None
     subfolder: Annotated[str, Field(pattern=SUBFOLDER)] = (
         "."  # whose files are the source's; licences of the folders above are read too
     )
 
     @property
-    def pinned(self) -> str:
-        return self.commit
+    def pin_keys(self) -> tuple[str, ...]:
+        return ("commit",)
 
 
 class FolderSource(Source):
@@ -263,13 +314,13 @@ class DatasetSource(Source):
         None  # .parquet, .jsonl, .arrow, or a folder of one
     )
     hub: Annotated[str, Field(pattern=HUB)] | None = None
-    revision: Annotated[str, Field(pattern=COMMIT)] | None = None
+    revision: Commit | None = None
     subset: Text | None = None  # which the hub calls a configuration
     part: Text = "train"  # of those that the data set was divided into by others
 
     @property
-    def pinned(self) -> str | None:
-        return self.revision
+    def pin_keys(self) -> tuple[str, ...]:
+        return ("revision",) if self.hub else ()
 
 
 def package(source: Source) -> str:
@@ -288,11 +339,55 @@ def overlaps(sources: Sequence[Source]) -> list[str]:
     ]
 
 
+NOT_SDISTS = {"path", "url", "hub"}  # keys of the other kinds
+
+
+def filled(source, info: ValidationInfo):
+    """An entry of the list with what it leaves to the defaults; a name alone is a package. Raises ValueError for a pin."""
+    if isinstance(source, str):
+        source = {"name": source}
+    if not isinstance(source, dict):
+        return source
+    if pins := [key for key in PIN_KEYS if key in source]:
+        raise ValueError(
+            f"{', '.join(pins)}: pins stand in the .lock beside this file, by the name of the source; take them out here. "
+            f"`robo corpus lock` pins the newest, `robo corpus lock {source.get('name', 'NAME')}==VERSION` another"
+        )
+    # faults of the defaults are told once, not at each source
+    defaults = info.data.get("defaults", Defaults(license="MIT", split="train", include=["*"]))
+    left_out = {"exclude"} if "include" in source else set()
+    kind = {} if source.keys() & NOT_SDISTS else {"kind": "sdist"}
+    return kind | defaults.model_dump(exclude_none=True, exclude=left_out) | source
+
+
 class Corpus(File):
+    defaults: Defaults = Defaults()
     sources: Annotated[
-        list[Annotated[PackageSource | GitSource | DatasetSource | FolderSource, Field(discriminator="kind")]],
+        list[
+            Annotated[
+                PackageSource | GitSource | DatasetSource | FolderSource,
+                Field(discriminator="kind"),
+                BeforeValidator(filled),
+            ]
+        ],
         Field(min_length=1),
     ]
+
+    def claims(self) -> dict[str, str]:
+        """Licences by the key that they stand under; a default's stands once."""
+        default = self.defaults.license
+        return ({"defaults.license": default} if default else {}) | {
+            f"sources.{i}.license": source.license for i, source in enumerate(self.sources) if source.license != default
+        }
+
+    def with_pins(self, pins: dict[str, Pin]) -> "Corpus":
+        """The same, each source with its pin, as far as there is one for it."""
+
+        def pinned(source):
+            pin = pins.get(source.name, Pin())
+            return source.model_copy(update={key: getattr(pin, key) for key in source.pin_keys})
+
+        return self.model_copy(update={"sources": [pinned(source) for source in self.sources]})
 
     def rules(self) -> list[tuple[bool, str]]:
         same, crossing = twice([package(source) for source in self.sources]), overlaps(self.sources)
@@ -300,15 +395,15 @@ class Corpus(File):
             (not same, f"sources: two are the same package: {', '.join(same)}"),
             *(
                 (
-                    (source.path is None) != (source.hub is None) and (source.hub is None) == (source.revision is None),
-                    f"sources.{i}: a data set has either `path`, or `hub` with the `revision`, a commit, that is read",
+                    (source.path is None) != (source.hub is None),
+                    f"sources.{i}: a data set has either `path` or `hub`",
                 )
                 for i, source in enumerate(self.sources)
                 if isinstance(source, DatasetSource)
             ),
             *(
-                (not fault, f"sources.{i}.license: {fault}")
-                for i, fault in enumerate(licenses.fault(source.license) for source in self.sources)
+                (not fault, f"{key}: {fault}")
+                for key, fault in ((key, licenses.fault(license)) for key, license in self.claims().items())
             ),
             (not crossing, f"sources: one folder in two splits makes held-out figures too good: {'; '.join(crossing)}"),
             (

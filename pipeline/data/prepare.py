@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -267,9 +268,21 @@ def prepare(dials: dict, raw: Path = RAW, out: Path = PROCESSED) -> dict:
     rows = sorted(read_jsonl(raw / "provenance.jsonl"), key=order)
     refusal("")  # so that the interpreter is there, compiled once, before several processes want it
     secrets.scanner()  # and so are the rules
-    documents = datasets.Dataset.from_list(rows).map(
-        judge, fn_kwargs={"raw": str(raw), "dials": dials}, num_proc=min(os.cpu_count() or 1, len(rows)), desc="prepare"
-    )
+    # On disk, so that memory does not grow with the text. What is mapped stays when its file is gone.
+    judged = out.with_name(".judged.unfinished")
+    shutil.rmtree(judged, ignore_errors=True)
+    judged.mkdir(parents=True)
+    try:
+        documents = datasets.Dataset.from_list(rows).map(
+            judge,
+            fn_kwargs={"raw": str(raw), "dials": dials},
+            num_proc=min(os.cpu_count() or 1, len(rows)),
+            desc="prepare",
+            cache_file_name=str(judged / "documents.arrow"),
+            writer_batch_size=100,  # documents of each process wait in memory
+        )
+    finally:
+        shutil.rmtree(judged)
     divided = [n for n, row in enumerate(rows) if row["split"] == "auto"]
     if divided:
         packages = {

@@ -11,6 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipeline.core import licenses
 from pipeline.core.config import Config
@@ -39,6 +40,7 @@ COLUMNS = {
     "path": ("path", "max_stars_repo_path", "file", "filename", "file_path"),
 }
 BYTES_PER_TOKEN = 3.3  # where no tokenizer is built yet
+PATTERNS = {"include": INCLUDE, "exclude": SUPPORT}  # where a corpus has no defaults of its own
 UNREAD = "MIT"  # what a proposal is read under, before its licence is known
 
 
@@ -78,13 +80,14 @@ def columns_of(path: Path) -> dict[str, str]:
     return {part: name for part, name in found.items() if name}
 
 
-def entry(given: str, subfolder: str = ".", text: str | None = None) -> dict:
-    """A source for what a person names (a package, the address or folder of a git repository, a folder, a data file), without its licence."""
+def entry(given: str, patterns: dict, subfolder: str = ".", text: str | None = None) -> dict:
+    """A source for what a person names (a package, the address or folder of a git repository, a folder, a data file), without its licence.
+    `patterns` are the include and exclude of strangers' packages."""
     path = Path(given).expanduser()
     if git.remote(given) or (path / ".git").exists() or (path / "objects").is_dir():
         if git.remote(given) and "huggingface.co/datasets/" in given:
             raise UserError(
-                f"{given}: a data set of the hub is written by hand: kind: dataset, hub: OWNER/NAME, revision: its commit, columns"
+                f"{given}: a data set of the hub is written by hand: kind: dataset, hub: OWNER/NAME, columns; `robo corpus lock` pins it"
             )
         url = given if git.remote(given) else str(path.resolve())  # whole, since a queued run works in a copy elsewhere
         found = {
@@ -93,7 +96,7 @@ def entry(given: str, subfolder: str = ".", text: str | None = None) -> dict:
             "url": url,
             "commit": git.newest(url),
         }
-        return found | ({"subfolder": subfolder} if subfolder != "." else {}) | {"include": INCLUDE, "exclude": SUPPORT}
+        return found | ({"subfolder": subfolder} if subfolder != "." else {}) | patterns
     if subfolder != ".":
         raise UserError(f"--subfolder: {given} is no git repository")
     if path.suffix in dataset.FORMATS or path.is_dir():
@@ -119,7 +122,8 @@ def entry(given: str, subfolder: str = ".", text: str | None = None) -> dict:
             f"{given}: {'is no data file' if path.exists() else 'no such file or folder'}; a source is a package, the https address "
             f"or folder of a git repository, a folder, or a file that ends in one of {', '.join(dataset.FORMATS)}"
         )
-    return index.newest(given) | {"include": INCLUDE, "exclude": SUPPORT}
+    name, _, version = given.partition("==")
+    return index.newest(name, version=version or None) | patterns
 
 
 # --- what it would bring ----------------------------------------------------------------------------------------------
@@ -245,7 +249,8 @@ def propose(
     if fault := licenses.fault(decided.get("license", UNREAD)):
         raise UserError(f"--license: {fault}")
     with undone(given, keep):
-        said = entry(given, subfolder, text)
+        own = config.corpus.defaults.model_dump(exclude_none=True, include={"include", "exclude"})
+        said = entry(given, own if "include" in own else PATTERNS, subfolder, text)
         if said["kind"] in index.CALLED and "name" in decided:
             raise UserError(f"--name: a package goes by the name that the index knows it by: {given}")
         if "include" in decided:  # whoever says what is wanted means all of it
@@ -301,26 +306,43 @@ def undone(given: str, keep: bool) -> Generator[None]:
             shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
 
 
-def moved(source, dials: dict) -> tuple[dict, str] | None:
-    """(the newest pins of a source, what they change), None where it has them, or has none. Raises UserError where its licence changed."""
-    if source.kind == "git":
-        pins = {"commit": git.newest(source.url)}
-    elif source.kind in index.CALLED:
-        pins = {
-            key: value for key, value in index.newest(source.name, source.kind).items() if key in ("version", "sha256")
-        }
-    else:
+def newest(source, version: str | None = None) -> dict[str, str]:
+    """The newest pin of a source, or the one of the version, commit or revision that is asked for; empty where there is nothing to pin."""
+    if source.kind in index.CALLED:
+        found = index.newest(source.name, source.kind, version)
+        return {key: found[key] for key in source.pin_keys}
+    return {
+        key: version or (git.newest(source.url) if key == "commit" else dataset.newest(source.hub))
+        for key in source.pin_keys
+    }
+
+
+def at_newest(source, version: str | None = None):
+    """The source with its newest pin, or with the one that is asked for."""
+    return as_source(source.model_dump(exclude_none=True) | newest(source, version))
+
+
+def moved(source, dials: dict, version: str | None = None) -> tuple[Any, str] | None:
+    """(a source with its newest pin, or the one that is asked for, what that changes), None where it has it. Raises UserError where its
+    licence changed."""
+    new_source = at_newest(source.model_copy(update={"license": UNREAD}), version)
+    if new_source.pin == source.pin:
         return None
-    if all(getattr(source, key) == value for key, value in pins.items()):
-        return None
-    old, new = read(source, dials), read(as_source(source.model_dump() | pins | {"license": UNREAD}), dials)
+    new = read(new_source, dials)
     if new.license and not licenses.keys(new.license) <= licenses.keys(source.license):
         raise UserError(
-            f"{source.name}: says {new.license} now, and its licence here is {source.license}; decide, and write it yourself"
+            f"says {new.license} now, and its licence here is {source.license}; decide, and write it yourself"
         )
+    now, count = source.model_copy(update=new_source.pin), files(len(new.rows))
+    if source.pin is None:
+        return now, f"{now.pinned}: {count}"
+    try:
+        old = read(source, dials)
+    except UserError:  # taken back by its author, or the kind is another now
+        return now, f"{source.pinned} -> {now.pinned}: {count}; what it was cannot be had any more"
     before, after = ({row["path"]: row["sha256"] for row in each.rows} for each in (old, new))
     differ = sum(before[path] != after[path] for path in before.keys() & after.keys())
-    return pins, (
-        f"{source.pinned} -> {pins.get('version') or pins['commit']}: {files(len(after.keys() - before.keys()))} new, "
+    return now, (
+        f"{source.pinned} -> {now.pinned}: {files(len(after.keys() - before.keys()))} new, "
         f"{len(before.keys() - after.keys())} gone, {differ} changed"
     )

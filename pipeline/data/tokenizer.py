@@ -4,6 +4,8 @@ No normalizer (llama.cpp has none for this kind), a split pattern that llama.cpp
 alphabet, so nothing is ever unknown. Special tokens take the first ids and are never made from ordinary text.
 """
 
+from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from pipeline.core.errors import UserError
@@ -11,6 +13,10 @@ from pipeline.core.files import read_jsonl, write_json, write_text
 from pipeline.core.paths import SPECIAL_TOKENS, TOKENIZER
 from pipeline.core.progress import is_live
 from pipeline.core.schema import SPLIT_PATTERNS, split_name
+
+MOST = (
+    500 * 2**20
+)  # bytes of training files: all the different words of more would not fit in memory, and change no merge to speak of
 
 
 def train(texts, vocab_size: int, special_tokens: dict[str, str], split_pattern: str):
@@ -51,6 +57,13 @@ def text_of(row: dict) -> str:
     return row["text"] if "text" in row else f"{row['request']}\n{row['program']}"
 
 
+def texts_of(files: list[Path]) -> Iterator[str]:
+    """What a tokenizer is trained on: the texts of the files, in their order; of more than MOST bytes only every second one, or third ..."""
+    step = -(-sum(file.stat().st_size for file in files) // MOST)
+    rows = chain.from_iterable(read_jsonl(file) for file in files)
+    return map(text_of, islice(rows, 0, None, max(step, 1)))
+
+
 def load_tokenizer(path: Path = TOKENIZER):
     """The trained tokenizer; text that looks like a special token is encoded as the text it is."""
     from tokenizers import Tokenizer
@@ -63,7 +76,7 @@ def load_tokenizer(path: Path = TOKENIZER):
 def main(config) -> None:
     c = config.tokenizer
     special_tokens = c.special_tokens.model_dump(exclude_none=True)
-    texts = (text_of(row) for file in c.training_files for row in read_jsonl(Path(file)))
+    texts = texts_of([Path(file) for file in c.training_files])
     assert c.algorithm == "bpe"
     try:
         tokenizer = train(texts, c.vocab_size, special_tokens, c.split_pattern)

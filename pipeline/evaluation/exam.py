@@ -7,6 +7,7 @@ import csv
 import io
 
 from pipeline.core.files import read_json, read_jsonl, write_json, write_text
+from pipeline.core.markdown import table
 from pipeline.core.paths import ANSWERS, EXAM, METRICS, REPORTS, TRAINING
 from pipeline.core.schema import REFERENCE
 from pipeline.evaluation import marks, robobench
@@ -37,7 +38,7 @@ def types_table(answered: dict, served: str) -> str:
         ]
         for kind, f in answered["types"].items()
     ]
-    return "## By type\n\n" + marks.markdown(
+    return "## By type\n\n" + table(
         ["type", *(f"{name} passed" for name in sets), f"answers that are not {REFERENCE}'s"], rows
     )
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
+from pipeline.core.markdown import table
 from pipeline.evaluation import robobench
 from pipeline.evaluation.robobench import COMPLETIONS, SEEN, SEEN_OF, Task, may_be_seen
 
@@ -104,12 +105,6 @@ def cells(name: str, f: dict) -> list[str]:
     ]
 
 
-def markdown(headings: list[str], rows: list[list[str]], words: int = 1) -> str:
-    """A table whose first `words` columns stand left."""
-    lines = ["| " + " | ".join(headings) + " |", "|---" * words + "|--:" * (len(headings) - words) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
 def remarks(sets: dict[str, dict]) -> list[str]:
     """What a reader of the figures must not miss, a line each."""
     lines = []
@@ -181,14 +176,16 @@ def report(title: str, model: str, asked: str, rows: list[dict], tasks: list[Tas
             "its programs use, those that the real board has. *Not simulated*: failed, and uses something that the simulated board does not have "
             "yet. The sets ask different things and are never pooled."
         ),
-        markdown(HEADINGS, [cells(name, f) for name, f in sets.items()]),
+        table(HEADINGS, [cells(name, f) for name, f in sets.items()]),
         "\n".join(f"- {name}: {WORDS[name]}" for name in sets),
         *(["\n".join(f"- {line}" for line in remarks(sets))] if remarks(sets) else []),
     ]
     for part in ("level", "intent"):
-        table = [
+        parts_passed = [
             [name, value, f"{passed} of {count}", f"{passed / count:.0%}"]
             for name, value, passed, count in by_part(rows, tasks, part)
         ]
-        parts += [f"## By {part}", markdown(["set", part, "passed", "rate"], table, words=2)] if table else []
+        parts += (
+            [f"## By {part}", table(["set", part, "passed", "rate"], parts_passed, words=2)] if parts_passed else []
+        )
     return "\n\n".join([*parts, *more, *failures(rows, tasks)]) + "\n"

@@ -17,12 +17,29 @@ from pipeline.publish.lineage import SOURCES_TAG
 VERDICT = "verdict"
 MOST_PACKAGES = 8  # that a description lists as come, or as gone
 MOST_CHANGES = 5  # that a tag names
+MOST_GROWN = 8  # licences, dialects and languages whose growth is told
 DATA = {
     "dvc.raw": "sources as they were read",
     "dvc.corpus": "training text",
     "dvc.tokenizer": "tokenizer",
     "dvc.weights": "weights",
     "held_out_sha256": "held-out text",
+}
+
+
+# Of the corpus: figures that are always told, and the kinds of which the largest changes are.
+CORPUS = {
+    "prepare.train.bytes": "training text, bytes",
+    "prepare.train.documents": "training text, files",
+    "prepare.val.bytes": "validation text, bytes",
+    "prepare.test.bytes": "test text, bytes",
+    "corpus.sources": "sources",
+    "rejected": "files left out",
+}
+KINDS = {
+    "corpus.licenses.": "text under {}, bytes",
+    "corpus.dialects.": "text in {}, bytes",
+    "corpus.languages.": "text with comments in {}, bytes",
 }
 
 
@@ -210,6 +227,35 @@ def changed_text(candidate: dict[str, str], champion: dict[str, str]) -> list[st
         ("went:", [p for p in theirs if p not in mine]),
     ):
         lines += [f"- {what} {shortened(packages, MOST_PACKAGES)}"] if packages else []
+    return lines
+
+
+def growth(run: dict[str, float], champions: dict[str, float] | None) -> list[str]:
+    """Markdown: what the corpus holds and how it grew since the champion, from the metrics of their runs. A licence, a dialect or a language that
+    only one of them has is new there, or gone; a champion from before there were such figures tells none."""
+
+    def read(metrics: dict[str, float]) -> dict[str, float]:
+        left_out = [value for name, value in metrics.items() if name.startswith("prepare.rejected.")]
+        return metrics | ({"rejected": sum(left_out)} if "prepare.train.bytes" in metrics else {})
+
+    mine, theirs = read(run), read(champions or {})
+    told = {name: said for name, said in CORPUS.items() if name in mine}
+    if "corpus.sources" in theirs:
+        changes = {
+            name: abs(mine.setdefault(name, 0) - theirs.setdefault(name, 0))
+            for name in sorted({*mine, *theirs})
+            if name.startswith((*KINDS,))
+        }
+        for name in sorted(filter(changes.get, changes), key=lambda name: -changes[name])[:MOST_GROWN]:
+            kind = next(kind for kind in KINDS if name.startswith(kind))
+            told[name] = KINDS[kind].format(name.removeprefix(kind))
+    if champions is None:
+        return ["| | this version |", "|---|---:|", *(f"| {said} | {mine[name]:,.0f} |" for name, said in told.items())]
+    lines = ["| | this version | champion | growth |", "|---|---:|---:|---:|"]
+    for name, said in told.items():
+        now, before = mine[name], theirs.get(name)
+        grown = "-" if before is None else f"{now - before:+,.0f}" + (f" ({now / before - 1:+.1%})" if before else "")
+        lines.append(f"| {said} | {now:,.0f} | {cell(before, '{:,.0f}')} | {grown} |")
     return lines
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from pipeline.core.config import Config
 from pipeline.core.errors import NotDone, UserError
 from pipeline.core.files import read_json
-from pipeline.core.paths import SPECIAL_TOKENS, TOKENIZER, TRAINED, VALIDATION
+from pipeline.core.paths import CORPUS_REPORT, SPECIAL_TOKENS, TOKENIZER, TRAINED, VALIDATION
 from pipeline.publish import gates, lineage, promotion, registry
 from pipeline.publish.gates import VERDICT, Figures, percent
 from pipeline.publish.registry import CHAMPION, HELD_OUT, facts, note
@@ -85,7 +85,7 @@ def bits_per_byte(root: Path, corpus: Path) -> float:
     eos = tokenizer.token_to_id(read_json(root / SPECIAL_TOKENS)["eos"])
     with tempfile.TemporaryDirectory() as scratch:
         packed = Path(scratch, "held-out.bin")
-        counts = pack(corpus, packed, tokenizer, eos, "uint32")
+        counts = pack(corpus, packed, root / TOKENIZER, eos, "uint32")
         tokens = np.fromfile(packed, dtype="<u4")
     return round(
         nats(load_model(root / TOKENIZER, root / TRAINED), tokens, eos, "champion's text")
@@ -110,6 +110,11 @@ def on_champions_text(
     with tempfile.TemporaryDirectory() as scratch:
         corpus = fetch(f"runs:/{run_id}/{HELD_OUT}/{VALIDATION.name}", text, Path(scratch))
         return bits_per_byte(config.root, corpus)
+
+
+def artifact(client, run_id: str, path: Path) -> str:
+    """Where MLflow's pages show a file of a run: a link that leads there from another of them."""
+    return f"#/experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}/artifacts/{path.as_posix()}"
 
 
 def heavy(client, name: str) -> list:
@@ -186,8 +191,13 @@ def judge(config: Config, uri: str, ask: bool = False) -> Judged:
             first, _, figures_measured = run.tags.get(DESCRIPTION, "").partition("\n")
             # MLflow's table of versions shows the first words only.
             stated = "Passes" if good else f"Fails {', '.join(each.gate for each in verdicts if each.state == 'fail')}"
-            above, below = f"{stated}: {first}\n\n", f"\n\n---\n## Figures\n{figures_measured}"
+            page = artifact(client, version.run_id, CORPUS_REPORT)
+            link = (
+                f"[What the corpus holds and what was left out]({page})\n\n" if "corpus.sources" in run.metrics else ""
+            )
+            above, below = f"{stated}: {first}\n\n{link}", f"\n\n---\n## Figures\n{figures_measured}"
             report = "\n".join(["## Gates", "", *gates.side_by_side(verdicts, own, theirs, there)])
+            report += "\n".join(["\n\n---", "## Corpus", "", *gates.growth(run.metrics, other and other.metrics)])
             if champion is not None and other is not None:
                 report += "\n".join(
                     [

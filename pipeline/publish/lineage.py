@@ -72,6 +72,7 @@ def locked(config: Config) -> dict[str, dict[str, str]]:
     wanted = [
         "collect",
         "prepare",
+        "report",
         *MAKES_MODEL,
         "evaluate",
         "answer",
@@ -130,13 +131,15 @@ def flat(value, prefix: str) -> Iterator[tuple[str, object]]:
 
 
 def all_params(config: Config) -> dict[str, str]:
-    """Every key of every config file as MLflow wants it: section.key -> text. Of the corpus, whose sources are hundreds, counts and one hash;
-    which they are says the tag SOURCES_TAG."""
+    """Every key of every config file as MLflow wants it: section.key -> text. Of the corpus, whose sources are hundreds, counts and one hash
+    over all that is said of them in config and lock; which they are says the tag SOURCES_TAG."""
     sections = {section: getattr(config, section).model_dump() for section in config.paths}
     sources = sections["corpus"]["sources"]
     sections["corpus"] = {
         "sources": len(sources),
         "kinds": dict(Counter(source["kind"] for source in sources)),
+        "splits": dict(Counter(source["split"] for source in sources)),
+        "licenses": dict(Counter(re.sub(r"[^\w. -]", "_", source["license"]) for source in sources)),
         "sha256": hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest(),
     }
     return {

@@ -90,6 +90,21 @@ def header(where: str, name: str, arguments: dict) -> Iterator[list[str]]:
 # --- here -------------------------------------------------------------------------------------------------------------
 
 
+def newest(hub: str) -> str:
+    """The commit that a data set of the hub is at. Raises UserError where there is none, and TemporaryError when the hub cannot be reached."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        return str(HfApi().dataset_info(hub, timeout=max(bounds.ANSWER_SECONDS)).sha)
+    except (HFValidationError, RepositoryNotFoundError):
+        raise UserError(f"{hub}: the hub has no such data set, or none that is open to all") from None
+    except Exception as error:  # the hub's own, and those of whatever speaks HTTP for it
+        raise TemporaryError(
+            f"{hub}: the hub cannot be reached ({type(error).__name__}). Check the network and run again"
+        ) from None
+
+
 def fetch(source) -> Path | None:
     """The file or folder of a DatasetSource; None for one on the hub, which is streamed."""
     if source.hub:

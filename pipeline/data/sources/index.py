@@ -75,6 +75,7 @@ def fetch(name: str, version: str, digest: str, kind: str = "sdist", cache: Path
                 others = sorted({p.package_type for p in packages if p.version == version and p.package_type in CALLED})
                 raise UserError(
                     f"{name} {version}: the package index has no {CALLED[kind]} of this version"
+                    + f" (`robo corpus update {name}` moves the pin)" * (not others)
                     + (f", but there is `kind: {others[0]}`" if others else suggestion(version, known))
                 )
             chosen = next((p for p in offered if p.digests.get("sha256") == digest), None)
@@ -82,7 +83,7 @@ def fetch(name: str, version: str, digest: str, kind: str = "sdist", cache: Path
                 there = ", ".join(f"{p.filename} {p.digests.get('sha256', 'without a sha256')}" for p in offered)
                 raise UserError(
                     f"{name} {version}: sha256 differs.\n  pinned:  {digest}\n  offered: {there}\n"
-                    "Somebody changed the file or the pin. Nothing was unpacked"
+                    "Somebody changed the file, or the pin in the lock beside the config. Nothing was unpacked"
                 )
             index.download_package(chosen, unfinished, verify=False, timeout=ANSWER_SECONDS)
         if (got := sha256(unfinished)) != digest:
@@ -95,9 +96,9 @@ def fetch(name: str, version: str, digest: str, kind: str = "sdist", cache: Path
     return kept
 
 
-def newest(name: str, kind: str | None = None) -> dict:
-    """kind, name, version and sha256 of a package's newest release that is no preview and not withdrawn: its source distribution, where there
-    is one, else a wheel for all systems. Raises UserError where there is neither."""
+def newest(name: str, kind: str | None = None, version: str | None = None) -> dict:
+    """kind, name, version and sha256 of a package's newest release that is no preview and not withdrawn, or of the `version` that is asked
+    for: its source distribution, where there is one, else a wheel for all systems. Raises UserError where there is neither."""
     from packaging.version import InvalidVersion, Version
 
     with client(name) as index:
@@ -107,13 +108,17 @@ def newest(name: str, kind: str | None = None) -> dict:
             usable = each.package_type == "sdist" or (
                 each.package_type == "wheel" and each.filename.endswith("-none-any.whl")
             )
-            if usable and kind in (None, each.package_type) and not each.is_yanked and "sha256" in each.digests:
+            if usable and "sha256" in each.digests and (version == each.version if version else not each.is_yanked):
                 with contextlib.suppress(InvalidVersion):
-                    version = Version(each.version)
-                    found.append(((not version.is_prerelease, version, each.package_type == "sdist"), each))
-        if not found:
-            raise UserError(
-                f"{name}: the package index has no {CALLED.get(kind, 'source distribution and no wheel for all systems')} with a sha256"
-            )
-        best = max(found, key=lambda item: item[0])[1]
+                    known = Version(each.version)
+                    found.append(((not known.is_prerelease, known, each.package_type == "sdist"), each))
+        if not (fitting := [item for item in found if kind in (None, item[1].package_type)]):
+            what = CALLED.get(kind, "source distribution and no wheel for all systems")
+            said = f"{name} {version or ''}".rstrip() + f": the package index has no {what} with a sha256"
+            if found:
+                said += f", but there is `kind: {found[0][1].package_type}`"
+            elif version:
+                said += suggestion(version, {each.version for each in packages if each.version})
+            raise UserError(said)
+        best = max(fitting, key=lambda item: item[0])[1]
         return {"kind": best.package_type, "name": name, "version": best.version, "sha256": best.digests["sha256"]}
