@@ -1,5 +1,6 @@
 """The curriculum: words, values, what is kept from the exam, and that each skill makes programs that do what was asked."""
 
+import re
 import shutil
 from pathlib import Path
 from random import Random
@@ -10,7 +11,7 @@ import yaml
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_jsonl
-from pipeline.curriculum import grammar, held_out, make, parts, program, surface, tasks, templates, values
+from pipeline.curriculum import grammar, held_out, make, parts, program, rules, surface, tasks, templates, values
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DRAWS = 12
@@ -177,6 +178,47 @@ def test_each_skill_makes_pairs_that_do_as_they_say(curriculum):
         if None not in told:
             poor[name] = told
     assert not poor
+
+
+def test_each_rule_makes_pairs_that_do_as_they_say(curriculum):
+    """Alone or with others."""
+    poor = {}
+    for name in curriculum.rules:
+        told = []
+        while None not in told and len(told) < 6:
+            told.append(make.one(curriculum, 3, len(told), name)[1])
+        if None not in told:
+            poor[name] = told
+    assert not poor
+
+
+def test_rules_share_a_loop_or_have_a_task_each():
+    blink, say, watch = (
+        rules.Ruled("blink", "", "led.toggle()", values.say_time(Random(1), 500), False),
+        rules.Ruled("say", "n = 0", "n += 1\nprint(n)", values.say_time(Random(1), 2000), False),
+        rules.Ruled("watch", "", "led.value(button.value())", None, False),
+    )
+    assert rules.as_loop([watch]) == "while True:\n    led.value(button.value())\n    time.sleep_ms(20)"
+    assert rules.as_loop([blink]) == f"while True:\n    led.toggle()\n    {blink.pause.sleep}"
+    shared = rules.as_loop([blink, say, watch])
+    assert shared.startswith(
+        "last = time.ticks_ms()\nlast2 = time.ticks_ms()\nn = 0\nwhile True:\n    if time.ticks_diff("
+    )
+    assert shared.count("while") == shared.count("sleep") == 1 and "        n += 1\n        print(n)\n" in shared
+    tasks_each = rules.as_tasks([say, watch])
+    assert "async def say():\n    n = 0\n    while True:\n        n += 1\n" in tasks_each
+    assert "await asyncio.gather(say(), watch())" in tasks_each and "time.sleep" not in tasks_each
+
+
+def test_a_bus_without_a_number_is_soft(curriculum):
+    for number in range(30):
+        made, _ = make.one(curriculum, 8, number, "oled-text")
+        said = re.search(r"(?i)(?:i2c|bus) ?\d", made.request)
+        assert ("SoftI2C(" in made.program) == (said is None), made.request
+
+
+def test_a_line_of_a_display_holds_its_text():
+    assert max(len(values.text(Random(seed), ["supercalifragi", "moon"], 1, 3, 16).value) for seed in range(200)) <= 16
 
 
 def test_hardly_a_draw_is_wrong(curriculum):

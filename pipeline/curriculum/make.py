@@ -24,10 +24,12 @@ from pipeline.core.paths import CURRICULUM, METRICS, TAUGHT
 from pipeline.core.progress import bar
 from pipeline.core.workers import WORKERS, each
 from pipeline.curriculum import tasks
-from pipeline.curriculum.compose import Pair, Unfit, pair
+from pipeline.curriculum.compose import pair
+from pipeline.curriculum.composer import Pair
 from pipeline.curriculum.held_out import compositions, wordings
+from pipeline.curriculum.parts import Unfit
 
-LONGEST = 1500  # characters of request and program: what surely fits a context of 512
+LONGEST = 1400  # characters of request and program: what surely fits a context of 512, many short names as it may have
 BATCH = 200
 
 

@@ -5,7 +5,7 @@ A slot has three readers. The request says it (Part.full, Value.said), the progr
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from random import Random
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from pipeline.curriculum.values import Value
 
 BUSES = {"i2c": ("sda", "scl"), "uart": ("tx", "rx"), "spi": ("sck", "mosi", "miso")}
 PLAIN = ("out", "in", "near", "row")  # kinds of pin that any free one will do for
-PICO_INSIDE = (23, 24)  # wired on the board: the regulator's mode, the sense of USB power
+PICO_INSIDE = (23, 24, 25)  # wired on the board: the regulator's mode, the sense of USB power, the LED
 ESP32_FREE = (
     2,
     4,
@@ -58,6 +58,9 @@ class Part:
     full: str  # as it is said with its pins
     short: str  # without
     its: dict[str, Value]  # values of its own
+    said: dict[str, bool] = field(
+        default_factory=dict
+    )  # which of its pins are told where it is: the number of a bus seldom is
     mentioned: bool = False
 
     def __str__(self) -> str:
@@ -76,7 +79,7 @@ class Drawn:
 
     skill: Skill
     slots: dict[str, Any]  # Part or Value
-    clauses: dict[str, str]  # do, is, short, undo, if, while; with verbs and slots still open
+    clauses: dict[str, str]  # do, is, short, undo, if, while, of, above, below; with verbs and slots still open
 
     def numbers(self) -> dict[str, Any]:
         """The slots as a check has them: numbers of pins, values (seconds, shares)."""
@@ -161,7 +164,7 @@ class Pins:
         found: dict[str, int] = {}
         for name, kind in kinds.items():
             fit = (wires.get(kind) if pico else None) or pins_for(self.board, kind if kind not in BUSES[bus] else "out")
-            free = self.free([pin for pin in fit if pin not in away], kind)
+            free = self.free([pin for pin in fit if pin not in away and not (pico and pin in PICO_INSIDE)], kind)
             liked = (
                 [pin for pin in free if pin - 1 in found.values()]
                 if pico

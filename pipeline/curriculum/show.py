@@ -13,13 +13,13 @@ from pipeline.curriculum import make, tasks
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", nargs="?", help="of a skill or form, or `cannot`; by default all are drawn")
+    parser.add_argument("name", nargs="?", help="of a skill, a form or a rule, or `cannot`; by default all are drawn")
     parser.add_argument("-n", type=int, default=10, help="how many are drawn")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quiet", action="store_true", help="only what is not kept, and why")
     given = parser.parse_args()
     curriculum = tasks.load()
-    if given.name and given.name not in (known := [*curriculum.skills, *curriculum.forms, "cannot"]):
+    if given.name and given.name not in (known := [*curriculum.skills, *curriculum.forms, *curriculum.rules, "cannot"]):
         raise UserError(f"{given.name!r}: no skill or form{suggestion(given.name, known)}")
     began, reasons, kept = time.perf_counter(), Counter(), 0
     for number in range(given.n):

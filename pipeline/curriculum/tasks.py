@@ -1,8 +1,9 @@
 """What is taught, as data: the files of tasks/ and what may stand in them. tasks/README.md says how to write one.
 
 Devices are what is wired to the board. Skills are what a program can do with them: an `action` begins and ends, a `state` is on or off, a
-`condition` is true or not, a `program` is a whole. Forms join the first three into programs: for ever, then, when, while. The words of all
-of them are templates (grammar.py), the code is Jinja.
+`condition` is true or not, a `reading` is a number, a `program` is a whole. Forms join actions, states and conditions into programs: for ever, then,
+when, while. Rules are wishes that a program fulfils side by side, two or three of them. The words of all of them are templates (grammar.py), the
+code is Jinja.
 """
 
 import inspect
@@ -21,13 +22,15 @@ from pipeline.curriculum import grammar, values
 
 FOLDER = Path("tasks")
 MANY = 0.35  # an intent of ten skills is drawn 2.2 times as often as one of a single skill
-WORDS, DEVICES, FORMS = "words.yaml", "devices", "forms.yaml"
+WORDS, DEVICES, FORMS, RULES = "words.yaml", "devices", "forms.yaml", "rules.yaml"
 NEEDED = {
     "action": ["do"],
     "state": ["do", "undo", "off"],
     "condition": ["if_", "test"],
     "program": ["do"],
+    "reading": ["of", "above", "below", "levels", "code"],
     "form": ["do"],
+    "rule": ["do", "is_", "loop"],
 }  # or `is` for `do`
 Phrases = Annotated[list[str], Field(min_length=1)]
 PinKind = Literal["out", "near", "row", "onboard", "in", "adc", "sda", "scl", "tx", "rx", "sck", "mosi", "miso"]
@@ -56,7 +59,7 @@ class Skill(File):
 
     name: Name
     intent: Name
-    kind: Literal["action", "state", "condition", "program"]
+    kind: Literal["action", "state", "condition", "reading", "program"]
     slots: dict[Name, Any]  # device kind, several of which one is drawn, or {kind of value: [arguments]}
     do: list[str] = Field(default=[])
     is_: list[str] = Field(default=[], alias="is")
@@ -64,16 +67,24 @@ class Skill(File):
     aloud: list[str] = Field(
         default=[]
     )  # sentences that say what goes without saying, or the same in other words, with its slots
+    tell: list[str] = Field(default=[])  # sentences with what the other wordings leave open; one always follows
     undo: list[str] = Field(default=[])  # of a state: to end it, as `do`
     if_: list[str] = Field(default=[], alias="if")  # of a condition: it becomes true
     while_: list[str] = Field(default=[], alias="while")  # of a condition: it is true
+    of: list[str] = Field(default=[])  # of a reading: what is read, "the temperature of {sensor}"
+    above: list[str] = Field(default=[])  # of a reading: it is over its slot `limit`
+    below: list[str] = Field(default=[])  # of a reading: it is under it
+    levels: str = ""  # of a reading: what it is below its slot `low`, below `limit`, between `low` and `high`, above `limit`, above `high`, as an expression
     code: str = ""
     off: str = ""  # of a state: the code that ends it
     test: str = ""  # of a condition: the expression
     release: bool = False  # of a condition: true for as long as somebody holds it, and acted on once
+    press: bool = False  # of a condition: somebody does it on purpose, so it may switch something over
     setup: str = ""  # lines before the loop
     helpers: str = ""  # functions
-    lasts: str | float = 0  # of an action: seconds, an expression over its slots
+    lasts: str | float = (
+        0  # of an action: seconds, an expression over its slots; of a state: that it takes; of a reading: between two of them
+    )
     gap: bool = False  # of an action: done again at once it would not be seen to end, so a pause must follow
     inputs: str = ""  # what happens meanwhile, as YAML; of a condition over `spans`, when it is true
     check: str = ""  # what must happen, as YAML; an action's from t0 to t1, a state's while it is on
@@ -98,6 +109,28 @@ class Form(File):
     weight: Annotated[float, Field(gt=0)] = 1
 
 
+class Rule(File):
+    """One of several wishes that a program fulfils side by side: what it does in each round of a loop, or of a task of its own. Its words have
+    the clauses of what it takes, `{a}`, and its slots."""
+
+    name: Name
+    intent: Name | None = None  # beside those of what it takes
+    takes: dict[Literal["a", "b", "c", "d", "r"], Literal["state", "event", "level", "press", "reading"]] = Field(
+        default={}
+    )
+    slots: dict[Name, Any] = Field(default={})
+    do: list[str] = Field(default=[])
+    is_: list[str] = Field(default=[], alias="is")
+    setup: str = ""  # lines before the loop
+    loop: Text
+    every: Name | None = None  # the slot with the time between two rounds, where it is not for every round of the loop
+    inputs: str = ""
+    check: str = ""
+    plan: str = ""  # what happens meanwhile to what it takes, and what must be seen of it (timeline.played)
+    seconds: str | float = 5
+    weight: Annotated[float, Field(gt=0)] = 1
+
+
 class Cannot(File):
     """What cannot be done: ways to ask for it, and the one comment that is the answer."""
 
@@ -113,6 +146,7 @@ class Curriculum:
     words: dict[str, list[str]]
     devices: dict[str, DeviceKind]
     forms: dict[str, Form]
+    rules: dict[str, Rule]
     skills: dict[str, Skill]
     cannot: list[Cannot]
 
@@ -154,9 +188,9 @@ def validated(schema: type[File], content: Any, place: str) -> tuple[Any, list[s
         return None, [f"{place}: {explain(schema, fault)}" for fault in error.errors()]
 
 
-def templates(entry: Skill | Form) -> Iterator[tuple[str, str]]:
+def templates(entry: Skill | Form | Rule) -> Iterator[tuple[str, str]]:
     """(key, template) of all its words."""
-    for key in ("do", "is_", "short", "aloud", "undo", "if_", "while_"):
+    for key in ("do", "is_", "short", "aloud", "tell", "undo", "if_", "while_", "of", "above", "below"):
         for template in getattr(entry, key, []):
             yield key.rstrip("_"), template
 
@@ -195,10 +229,10 @@ def slot_faults(place: str, slots: dict[str, Any], devices: dict, words: dict) -
             yield f"{where}: must be a device, or a kind of value with its arguments such as {{time: [0.1, 2]}}"
 
 
-def faults(place: str, entry: Skill | Form, devices: dict, words: dict) -> Iterator[str]:
+def faults(place: str, entry: Skill | Form | Rule, devices: dict, words: dict) -> Iterator[str]:
     """What is wrong with a skill or a form that pydantic cannot see."""
     yield from slot_faults(place, entry.slots, devices, words)
-    known = {**entry.slots, **(entry.takes if isinstance(entry, Form) else {})}
+    known = {**entry.slots, **({} if isinstance(entry, Skill) else entry.takes)}
     for key, template in templates(entry):
         for name, _ in grammar.SLOT.findall(template):
             if name not in known:
@@ -206,7 +240,7 @@ def faults(place: str, entry: Skill | Form, devices: dict, words: dict) -> Itera
         for name in grammar.SYMBOL.findall(template):
             if name not in words:
                 yield f"{place}: {key}: no phrase <{name}> in {WORDS}{suggestion(name, words)}"
-    kind = "form" if isinstance(entry, Form) else entry.kind
+    kind = entry.kind if isinstance(entry, Skill) else type(entry).__name__.lower()
     for key in NEEDED[kind]:
         if not getattr(entry, key) and not (key == "do" and entry.is_):
             yield f"{place}: {key.rstrip('_')}: missing, which a {kind} needs"
@@ -225,7 +259,7 @@ def read_words(path: Path) -> dict[str, list[str]]:
 def load(folder: Path = FOLDER) -> Curriculum:
     """Reads words, devices, forms and all skills under `folder`. Raises UserError with all faults, one a line, each with file, entry and key."""
     words, wrong = read_words(folder / WORDS), []
-    devices, forms, skills, cannot = {}, {}, {}, []
+    devices, forms, rules, skills, cannot = {}, {}, {}, {}, []
     for path in sorted(folder.rglob(f"{DEVICES}/*.yaml")):
         entries = read_yaml(path)
         if not isinstance(entries, dict):
@@ -248,7 +282,7 @@ def load(folder: Path = FOLDER) -> Curriculum:
             continue
         for number, entry in enumerate(entries, 1):
             place = f"{path}: {entry.get('name', f'entry {number}')}"
-            schema = Form if path.name == FORMS else Cannot if "answer" in entry else Skill
+            schema = {FORMS: Form, RULES: Rule}.get(path.name) or (Cannot if "answer" in entry else Skill)
             made, faulty = validated(schema, entry, place)
             wrong += faulty
             if made is None:
@@ -257,11 +291,11 @@ def load(folder: Path = FOLDER) -> Curriculum:
                 wrong += slot_faults(place, made.slots, devices, words)
                 cannot.append(made)
                 continue
-            known = forms if schema is Form else skills
+            known = {Form: forms, Rule: rules}.get(schema, skills)
             if made.name in known:
                 wrong.append(f"{place}: name: there is another of this name")
             known[made.name] = made
             wrong += faults(place, made, devices, words)
     if wrong:
         raise UserError("\n".join(wrong))
-    return Curriculum(words, devices, forms, skills, cannot)
+    return Curriculum(words, devices, forms, rules, skills, cannot)

@@ -249,6 +249,48 @@ TIMELINES: dict[str, Callable[[Timeline, Parts, Values], None]] = {
 }
 
 
+def played(t: Timeline, d: Parts, plan: list[dict]) -> None:
+    """What a rule of tasks/ says of time: {given: {c: spans}} in which a condition is true, {reads: {r: [[time, level]]}} of a reading, -2 below `low`
+    to 2 above `high`, {stands: {a: windows}} and {rests: {a: windows}} of a state, each window [from, to]; {prints: {r: [level, from, to]}} of a reading
+    that is printed."""
+    for step in plan:
+        for what, parts in step.items():
+            for name, told in parts.items():
+                each = d[name]
+                if what == "given":
+                    t.world(each, told)
+                elif what == "reads":
+                    t.inputs += templates.read(
+                        templates.render(
+                            each.skill.inputs,
+                            **each.numbers(),
+                            steps=[(at, level_of(each, level)) for at, level in told],
+                        )
+                    )
+                elif what == "prints":
+                    level, start, end = told
+                    t.checks += templates.read(
+                        templates.render(
+                            each.skill.check, **each.numbers(), number=level_of(each, level), t0=start, t1=end
+                        )
+                    )
+                elif what in ("stands", "rests"):
+                    for start, end in told:
+                        (t.stands if what == "stands" else t.rests)(each, start, end)
+                else:
+                    raise UserError(
+                        f"plan: no step {what!r}{suggestion(what, ['given', 'reads', 'prints', 'stands', 'rests'])}"
+                    )
+
+
+def level_of(drawn: Drawn, level: int) -> float:
+    """The number that a reading has at a level, -2 to 2. Raises UserError where its `levels` are none."""
+    found = templates.expression(drawn.skill.levels)(**drawn.numbers())
+    if not isinstance(found, list) or len(found) != 5:
+        raise UserError(f"{drawn.skill.name}: levels: must be a list of five numbers")
+    return found[level + 2]
+
+
 def plan(form: Form, drawn: Parts, slots: Values) -> Timeline:
     """What a form of these skills must do. Raises Unfit for what does not go together or takes too long, UserError for a timeline that there is
     not, and what rendering a check raises."""

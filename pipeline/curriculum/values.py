@@ -15,6 +15,18 @@ from pipeline.curriculum.held_out import between, held_out
 from pipeline.curriculum.surface import END, MARK
 
 SMALL = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+TENS = {
+    15: "fifteen",
+    20: "twenty",
+    30: "thirty",
+    40: "forty",
+    50: "fifty",
+    60: "sixty",
+    70: "seventy",
+    80: "eighty",
+    90: "ninety",
+}
+SPELLED = 0.1  # share of the numbers with a unit that are words: twenty centimetres
 FRACTIONS = {  # milliseconds, as people say them
     100: ["a tenth of a second", "one tenth of a second"],
     200: ["a fifth of a second"],
@@ -84,6 +96,12 @@ class Value:
     def whole_ms(self) -> str:
         """The same where a whole number must stand, as in `Timer(period=...)`."""
         return f"int({self.ms})" if "." in self.ms else self.ms
+
+
+def spelled(rng: Random, n: int, *units: str) -> list[str]:
+    """What a number with a unit is in words, seldom; nothing else. Few numbers have short words."""
+    word = SMALL[n] if 0 <= n < len(SMALL) else TENS.get(n)
+    return [f"{word} {unit}" for unit in units] if word and rng.random() < SPELLED else []
 
 
 def plain(number: float) -> str:
@@ -293,6 +311,8 @@ def say_time(rng: Random, ms: int) -> Value:
         return Value(f"{minutes} minutes" if minutes > 1 else "1 minute", seconds, ms / 1000, f"time.sleep({seconds})")
     if ms % 1000 == 0 and ms // 1000 < len(SMALL) and rng.random() < 0.4:
         said = f"{SMALL[ms // 1000]} second{'s' if ms > 1000 else ''}"
+    elif ms % 1000 == 0 and ms // 1000 in TENS and rng.random() < 0.4:
+        said = f"{TENS[ms // 1000]} seconds"
     else:
         said = seconds + rng.choice(
             [" seconds", " seconds", " s", "s", " sec", " secs", "sec"]
@@ -359,7 +379,9 @@ def roundish(low: int, high: int, *steps: int) -> Callable[[Random], int]:
 def percent(rng: Random, low: int, high: int) -> Value:
     """Its value is a share, 0..1; its code and `number` are the number."""
     n = between(roundish(low, high, 5), rng, held_out().percents)
-    said = rng.choice([f"{n}%", f"{n}%", f"{n} %", f"{n} percent", f"{n} per cent"])
+    said = rng.choice(
+        spelled(rng, n, "percent", "per cent") or [f"{n}%", f"{n}%", f"{n} %", f"{n} percent", f"{n} per cent"]
+    )
     if n == 50 and rng.random() < 0.3:
         said = rng.choice(["half", "a half"])
     return Value(said, str(n), n / 100, more={"number": n})
@@ -376,13 +398,17 @@ def hertz(rng: Random, low: int, high: int) -> Value:
 def degrees(rng: Random, low: int, high: int) -> Value:
     """An angle, often one that 5 divides."""
     n = between(roundish(low, high, 5), rng, held_out().degrees)
-    return Value(rng.choice([f"{n} degrees", f"{n} degrees", f"{n}°", f"{n} deg", f"{n}"]), str(n), n)
+    said = spelled(rng, n, "degrees") or [f"{n} degrees", f"{n} degrees", f"{n}°", f"{n} deg", f"{n}"]
+    return Value(rng.choice(said), str(n), n)
 
 
 def centimetres(rng: Random, low: int, high: int) -> Value:
     """A distance, often one that 5 divides."""
     n = between(roundish(low, high, 5), rng, held_out().centimetres)
-    return Value(rng.choice([f"{n} cm", f"{n} cm", f"{n}cm", f"{n} centimetres", f"{n} centimeters"]), str(n), n)
+    said = spelled(rng, n, "centimetres", "centimeters", "cm")
+    return Value(
+        rng.choice(said or [f"{n} cm", f"{n} cm", f"{n}cm", f"{n} centimetres", f"{n} centimeters"]), str(n), n
+    )
 
 
 def number(rng: Random, low: float, high: float) -> Value:
@@ -411,7 +437,8 @@ def volts(rng: Random, low: float, high: float) -> Value:
 def celsius(rng: Random, low: int, high: int) -> Value:
     """A temperature; the exam keeps none to itself."""
     n = rng.randrange(low, high + 1)
-    return Value(rng.choice([f"{n} degrees", f"{n} °C", f"{n}°C", f"{n} C", f"{n} degrees Celsius"]), str(n), n)
+    said = spelled(rng, n, "degrees", "degrees Celsius")
+    return Value(rng.choice(said or [f"{n} degrees", f"{n} °C", f"{n}°C", f"{n} C", f"{n} degrees Celsius"]), str(n), n)
 
 
 def colour(rng: Random) -> Value:
@@ -432,10 +459,15 @@ def colour(rng: Random) -> Value:
     return Value(said, str(rgb), list(rgb))
 
 
-def text(rng: Random, words: list[str], low: int, high: int) -> Value:
-    """So many words, in quotes or, a single one, without."""
+def text(rng: Random, words: list[str], low: int, high: int, longest: int = 99) -> Value:
+    """So many words, in quotes or, a single one, without; of `longest` characters at most, as a line of a display has them."""
 
     def draw(r: Random) -> str:
+        while len(found := phrase(r)) > longest:
+            pass
+        return found
+
+    def phrase(r: Random) -> str:
         chosen = " ".join(r.choice(words) for _ in range(r.randint(low, high)))
         chosen = r.choice([chosen, chosen, chosen.capitalize(), chosen.upper(), chosen.title()])
         return chosen + r.choice(["!", "!", f" {r.randrange(10, 100)}", ".", "..."]) if r.random() < 0.15 else chosen
@@ -454,7 +486,7 @@ def numbers(rng: Random, least: int, most: int, low: int, high: int) -> Value:
     listed = ", ".join(map(str, found))
     spoken = ", ".join(map(str, found[:-1])) + f" and {found[-1]}"
     said = [f"[{listed}]", f"[{listed}]", listed, listed, spoken, " ".join(map(str, found)), f"({listed})"]
-    return Value(rng.choice(said), f"[{listed}]", found)
+    return Value(rng.choice(said), f"[{listed}]", found, more={"digits": "".join(map(str, found))})
 
 
 def choice(rng: Random, *options: str) -> Value:
