@@ -298,10 +298,10 @@ def prepare(
             cache_file_name=str(judged / "documents.arrow"),
             writer_batch_size=100,  # documents of each process wait in memory
         )
+        texts, reasons = documents["text"], dict(enumerate(documents["reason"]))
+        reasons |= copies.said(documents, rows, reasons, dials)  # whose processes open the file once more
     finally:
         shutil.rmtree(judged)
-    texts, reasons = documents["text"], dict(enumerate(documents["reason"]))
-    reasons |= copies.said(documents, rows, reasons, dials)
     divided = [n for n, row in enumerate(rows) if row["split"] == "auto"]
     if divided:
         packages = {
