@@ -2,8 +2,8 @@
 
     python benchmarks/overhead.py [--turns 5]
 
-In this checkout, which must be built (`robo run`). Without a server a run starts a Prefect of its own and stops it again; beside `robo
-serve`, which this starts on free ports, it finds one. The ways take turns, so that what else the machine does strikes all alike.
+In this checkout, which must be built (`robo run`). Such a run asks DVC, MLflow and Ollama and needs no Prefect; beside `robo serve`, which
+this starts on free ports, MLflow is asked over HTTP. The ways take turns, so that what else the machine does strikes all alike.
 """
 
 import argparse
