@@ -283,7 +283,7 @@ def test_a_changed_config_has_another_checkpoint_folder():
         ("precision", "32-true", True),
         ("learning_rate", 0.5, False),
         ("patience", 3, False),
-        ("seed", 8, False),
+        ("seed", 9, False),
     ],
 )
 def test_keys_that_change_no_result_go_on(key, value, same):
