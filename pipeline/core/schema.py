@@ -149,7 +149,7 @@ class Removed(File):
     packages: list[Name]  # sources
     authors: list[Annotated[str, Field(pattern=PERSON)]]
     files: list[Annotated[str, Field(pattern=INSIDE)]]
-    hashes: list[Annotated[str, Field(pattern=SHA256)]]  # of files as they were collected
+    hashes: list[Sha256]  # of files as they were collected
 
     def rules(self) -> list[tuple[bool, str]]:
         return [

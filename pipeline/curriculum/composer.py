@@ -64,6 +64,11 @@ def by_asyncio(value: Value) -> str:
     return f"await {value.sleep.replace('time.', 'asyncio.')}"
 
 
+def closed(text: str) -> str:
+    """With an end, where it has none."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 class Composer:
     """Draws one pair: parts on free pins, words, code."""
 
@@ -220,16 +225,12 @@ class Composer:
         usual = "base" if subject == "do" else "s"
         body = CLAUSE.sub(lambda match: grammar.inflect(clause, match[1] or usual), frame) if framed else clause
         if more := more + self.tell(skills):
-            body = f"{body if body.endswith(('.', '?', '!')) else f'{body}.'}{more}"
+            body = f"{closed(body)}{more}"
         if self.rng.random() < ALOUD and (told := self.aloud(skills)):
-            body = f"{body if body.endswith(('.', '?', '!')) else f'{body}.'} {told}."
+            body = f"{closed(body)} {told}."
         if self.wired and self.parts:
             last = self.rng.random() < WIRED_LAST
-            body = (
-                f"{body if body.endswith(('.', '?', '!')) else f'{body}.'} {self.wiring('wiring-last')}"
-                if last
-                else f"{self.wiring('wiring')} {body}"
-            )
+            body = f"{closed(body)} {self.wiring('wiring-last')}" if last else f"{self.wiring('wiring')} {body}"
         if self.rng.random() < BEFORE:
             body = f"{self.any(self.words['before'])} {body}"
         if self.rng.random() < AFTER:

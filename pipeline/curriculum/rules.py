@@ -7,6 +7,7 @@ clock, or each in a task of asyncio. What each must do is checked as if it were 
 import re
 from dataclasses import dataclass
 from random import Random
+from textwrap import indent
 from typing import Any
 
 from pipeline.curriculum import grammar, templates, timeline
@@ -19,6 +20,7 @@ from pipeline.curriculum.values import Value
 TOGETHER = [1, 2, 2, 2, 2, 3]  # how many rules a request has
 TRIES = 20  # in which a time is found that is long enough for a reading that was asked for
 ROUND = 20  # milliseconds that a loop waits between two rounds, long enough for the bounce of a button
+STEP = " " * 4
 TASKS = 0.15  # share of those programs of rules that give each rule a task of asyncio
 OWN = Skill(name="own", intent="own", kind="program", slots={})  # of a rule: what it says beside that which it takes
 
@@ -177,17 +179,12 @@ class Ruled:
     slow: bool  # a round takes so long that this must not be added to the pause
 
 
-def indented(text: str, by: int = 4) -> str:
-    """Each line but the empty ones a step to the right."""
-    return "\n".join(f"{' ' * by}{line}" if line else "" for line in text.splitlines())
-
-
 def as_loop(rules: list[Ruled]) -> str:
     """One loop that never waits for long. A rule that is alone just waits its time; with others it looks at the clock."""
     first = rules[0]
     if len(rules) == 1 and not (first.pause and first.slow):
         wait = first.pause.sleep if first.pause else f"time.sleep_ms({ROUND})"
-        return "\n".join([*first.before.splitlines(), "while True:", indented(first.loop), f"    {wait}"])
+        return "\n".join([*first.before.splitlines(), "while True:", indent(first.loop, STEP), f"    {wait}"])
     before, body, clocks = [], [], 0
     for each in rules:
         loop = each.loop
@@ -195,9 +192,9 @@ def as_loop(rules: list[Ruled]) -> str:
             clocks += 1
             last, ms = "last" if clocks == 1 else f"last{clocks}", each.pause.whole_ms
             before.append(f"{last} = time.ticks_ms()")
-            loop = f"if time.ticks_diff(time.ticks_ms(), {last}) >= {ms}:\n    {last} = time.ticks_add({last}, {ms})\n{indented(loop)}"
+            loop = f"if time.ticks_diff(time.ticks_ms(), {last}) >= {ms}:\n    {last} = time.ticks_add({last}, {ms})\n{indent(loop, STEP)}"
         before += each.before.splitlines()
-        body.append(indented(loop))
+        body.append(indent(loop, STEP))
     return "\n".join([*before, "while True:", *body, f"    time.sleep_ms({ROUND})"])
 
 
@@ -206,7 +203,7 @@ def as_tasks(rules: list[Ruled]) -> str:
     names, made = [each.name.replace("-", "_") for each in rules], []
     for name, each in zip(names, rules, strict=True):
         wait = by_asyncio(each.pause) if each.pause else f"await asyncio.sleep_ms({ROUND})"
-        lines = [f"async def {name}():", *([indented(each.before)] if each.before else [])]
-        made += [*lines, "    while True:", indented(each.loop, 8), f"        {wait}", ""]
+        lines = [f"async def {name}():", *([indent(each.before, STEP)] if each.before else [])]
+        made += [*lines, "    while True:", indent(each.loop, 2 * STEP), f"        {wait}", ""]
     started = ", ".join(f"{name}()" for name in names)
     return "\n".join([*made, "async def main():", f"    await asyncio.gather({started})", "", "asyncio.run(main())"])

@@ -48,11 +48,15 @@ class Copy(NamedTuple):
     alike: float
 
 
+def lines(text: str) -> list[str]:
+    """The lines that could tell where a text comes from, without their indentation."""
+    return [line for line in map(str.strip, text.split("\n")) if len(line) >= SHORT]
+
+
 def measured(text: str) -> tuple[np.ndarray, ...]:
     """(lines, runs of tokens) of a file, as numbers; empty where there are too few to tell."""
     bare = COMMENT.sub(lambda match: "" if match[1] else match[0], text).replace("'", '"')
-    lines = (line for line in map(str.strip, bare.split("\n")) if len(line) >= SHORT)
-    both = runs(hashed(lines), 1), runs(hashed(TOKEN.findall(bare)), RUN)
+    both = runs(hashed(lines(bare)), 1), runs(hashed(TOKEN.findall(bare)), RUN)
     return tuple(each if len(each) >= LEAST else np.empty(0, np.uint64) for each in both)
 
 

@@ -30,8 +30,9 @@ from pipeline.core.files import atomic, read_jsonl, write_json
 from pipeline.core.paths import EXAM, LEFT_OUT, LICENSES, METRICS, PROCESSED, RAW, REJECTED, SPLITS
 from pipeline.core.progress import is_live
 from pipeline.core.prompt import in_dialect
+from pipeline.core.reasons import kind
 from pipeline.data import contamination, copies, dialects, licences, quality, removal, secrets
-from pipeline.data.copies import SHORT
+from pipeline.data.copies import lines
 
 LONG = 400  # characters; nobody reads a longer line, and few write one
 HELD_OUT = 0.1  # share of the text of folders with `split: auto` that val and test get each
@@ -104,11 +105,6 @@ def mostly_data(text, dials):
 
 
 FILTERS = (too_short, too_long, long_lines, not_text, is_json, not_micropython, mostly_data, *quality.FILTERS)
-
-
-def lines(text: str) -> list[str]:
-    """The lines that could tell where a text comes from, without their indentation."""
-    return [line for line in map(str.strip, text.split("\n")) if len(line) >= SHORT]
 
 
 def near_duplicate(text: str, taught: dict[str, set[str]], dials: dict) -> str:
@@ -336,7 +332,7 @@ def prepare(
         for n, judged in zip(turns, documents.select(turns), strict=True):
             document, text, reason = rows[n] | {"license": judged["license"]}, judged["text"], reasons[n]
             if reason:
-                rejections[reason.split(":")[0].split(" of ")[0]] += 1
+                rejections[kind(reason)] += 1
                 rejected_file.write(json.dumps({**document, "reason": reason}, ensure_ascii=False) + "\n")
                 continue
             replaced.update({kind: number for kind, number in judged["replaced"].items() if number})

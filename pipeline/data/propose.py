@@ -20,7 +20,7 @@ from pipeline.core.files import read_jsonl
 from pipeline.core.paths import LICENSES, PROCESSED, SPLITS, TOKENIZER
 from pipeline.core.prompt import in_dialect
 from pipeline.core.schema import package
-from pipeline.data import dialects, licences, prepare
+from pipeline.data import copies, dialects, licences, prepare
 from pipeline.data.collect import collect
 from pipeline.data.entries import as_source
 from pipeline.data.sources import dataset, folder, git, index
@@ -180,13 +180,13 @@ def known(texts: dict[str, str], max_overlap: float, processed: Path = PROCESSED
     built = [processed / f"{split}_corpus.jsonl" for split in SPLITS]
     if not all(file.exists() for file in built):
         return None
-    holders = {line: set() for text in texts.values() for line in prepare.lines(text)}
+    holders = {line: set() for text in texts.values() for line in copies.lines(text)}
     exact, there = {text: path for path, text in texts.items()}, {}
     for document in (document for file in built for document in read_jsonl(file)):
         text = document["text"].removeprefix(in_dialect(document.get("dialect", ""), ""))
         if text in exact:
             there[text] = f"duplicate of {document['source']}/{document['path']}"
-        for line in holders.keys() & set(prepare.lines(text)):
+        for line in holders.keys() & set(copies.lines(text)):
             holders[line].add(document["source"])
     found = {
         path: there.get(text) or prepare.near_duplicate(text, holders, {"max_overlap": max_overlap})

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.core import licenses
+from pipeline.core import licenses, reasons
 from pipeline.core.errors import shortened
 from pipeline.core.files import read_json, read_jsonl, write_json, write_text
 from pipeline.core.markdown import code, table
@@ -56,7 +56,7 @@ class Holdings:
 
 def kind(row: dict) -> str:
     """Of a rejected file: its reason without what is this file's own. What collect left out was never read, so nobody hashed it."""
-    return row["reason"].split(":")[0].split(" of ")[0] if "sha256" in row else "left out by collect"
+    return reasons.kind(row["reason"]) if "sha256" in row else "left out by collect"
 
 
 def holdings(folder: Path = PROCESSED) -> Holdings:

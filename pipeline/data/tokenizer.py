@@ -14,9 +14,8 @@ from pipeline.core.paths import SPECIAL_TOKENS, TOKENIZER
 from pipeline.core.progress import is_live
 from pipeline.core.schema import SPLIT_PATTERNS, split_name
 
-MOST = (
-    500 * 2**20
-)  # bytes of training files: all the different words of more would not fit in memory, and change no merge to speak of
+# Bytes of training files: all the different words of more would not fit in memory, and change no merge to speak of.
+MOST = 500 * 2**20
 
 
 def train(texts, vocab_size: int, special_tokens: dict[str, str], split_pattern: str):

@@ -24,7 +24,8 @@ from pipeline.export.origin import corpus_sources, source_line
 
 MEASUREMENTS = ("metrics", "reports")  # folders of outs that say how it went, not what came out
 SOURCES_TAG = "corpus.sources"
-DOCUMENTS = "corpus/documents.jsonl"  # artifact of a version's run; see documents()
+CORPUS = "corpus"  # folder of a version's run with what machines read of its corpus
+DOCUMENTS = f"{CORPUS}/documents.jsonl"  # see documents()
 MAKES_MODEL = ("tokenizer", "train", "export")  # and quantize@TYPE
 
 

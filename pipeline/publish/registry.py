@@ -28,7 +28,6 @@ from pipeline.tracking import TRAINED_ARTIFACT, artifact_root, connected
 
 ALIAS, CHAMPION = "candidate", "champion"  # the newest, and the one that a person (or promotion: auto) wants served
 SETTINGS = "serving.json"  # beside the GGUF file among a version's artifacts: how it is to be served
-CORPUS = "corpus"  # folder of the run with what machines read of its corpus
 HELD_OUT = "held_out"  # folder of the run with the validation text
 STANDS = "registered as version"
 STORY = "Completes MicroPython code; each version was built from one dvc.lock."
@@ -185,13 +184,13 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], de
         for path in lineage.measurements(config):
             client.log_artifact(run_id, str(path), str(path.parent.relative_to(root)))
         client.log_artifact(run_id, str(root / "data" / "tokenizer" / "tokenizer.json"), "tokenizer")
-        client.log_artifact(run_id, str(root / CROISSANT), CORPUS)
+        client.log_artifact(run_id, str(root / CROISSANT), lineage.CORPUS)
         client.log_artifact(run_id, str(root / VALIDATION), HELD_OUT)  # a later version is measured on it; see judge.py
         listed = Path(scratch, lineage.DOCUMENTS)
         listed.parent.mkdir()
         with open(listed, "w", encoding="utf-8") as file:
             file.writelines(lineage.documents(root))
-        client.log_artifact(run_id, str(listed), str(Path(lineage.DOCUMENTS).parent))
+        client.log_artifact(run_id, str(listed), lineage.CORPUS)
         client.log_artifacts(
             run_id, str(root / "models" / "trained"), TRAINED_ARTIFACT
         )  # to fine-tune from; the served file is quantized
