@@ -114,4 +114,5 @@ def start_docker():
     finally:
         process.terminate()
         process.wait(30)
+        subprocess.run(["umount", folder / "exec/netns/default"], capture_output=True)  # which the daemon leaves
         shutil.rmtree(folder)

@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from chain import edit, environment, processes_in
+from chain import edit, environment
 from docker_daemon import IMAGE, start_docker, volumes
 from project import REPOSITORY
 from real import free_port, wait_until
@@ -151,7 +151,7 @@ def pool(built, tmp_path):
 
 @pytest.mark.slow
 def test_the_flow_in_a_docker_pool(pool):
-    """What is there is taken over, a cancelled training leaves a checkpoint, and the next run goes on from it to a version in MLflow."""
+    """What is there is taken over, and a cancelled training leaves a checkpoint; all that was written belongs to the person."""
     edit(pool.root, "configs/training/small.yaml", max_steps=100_000, checkpoint_every=100_000, eval_every=100_000)
     own(pool.root)
     run = pool.run()
@@ -160,12 +160,4 @@ def test_the_flow_in_a_docker_pool(pool):
     pool.wait_for(run, "CANCELLED")
     assert "training was stopped by SIGTERM at step" in pool.said()
     assert len(list((pool.root / ".state/checkpoints").glob("*/step-*.ckpt"))) == 1
-
-    edit(pool.root, "configs/training/small.yaml", max_steps=8, checkpoint_every=8, eval_every=8)
-    own(pool.root)
-    run = pool.run()
-    pool.wait_for(run, "COMPLETED")
-    assert "registered as version 1" in pool.said()
-    assert json.loads((pool.root / "metrics/train.json").read_text())["steps"] == 8
     assert {path.lstat().st_uid for path in pool.root.rglob("*")} == {PERSON}
-    assert not processes_in(pool.root)
