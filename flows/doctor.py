@@ -9,6 +9,7 @@ import platform
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import distributions
@@ -52,6 +53,28 @@ def locked_versions(path: Path) -> dict[str, str]:
     return found
 
 
+def left_out() -> set[str]:
+    """What deploy/docker/slim.py took out of an image."""
+    listed = Path(sys.prefix) / "share/robo/left_out"
+    return set(listed.read_text(encoding="utf-8").split()) if listed.exists() else set()
+
+
+def check_image(root: Path) -> None:
+    """Raises UserError in a container whose image was built of another requirements.lock than the checkout's."""
+    if not (made_of := os.environ.get("ROBO_IMAGE_LOCK")) or not Path(made_of).exists():
+        return
+    there, wanted = locked_versions(Path(made_of)), locked_versions(root / "requirements.lock")
+    if other := [
+        f"{name} {there.get(name, 'missing')} instead of {now}"
+        for name, now in sorted(wanted.items())
+        if there.get(name) != now
+    ]:
+        raise UserError(
+            f"the image has other packages than requirements.lock asks for: {shortened(other)}; build it anew: "
+            "docker build -f deploy/docker/Dockerfile -t robo-micropython ."
+        )
+
+
 def packages(root: Path) -> Iterator[Finding]:
     installed = {normal(found.name): found.version for found in distributions()}
     yield Finding(
@@ -64,7 +87,7 @@ def packages(root: Path) -> Iterator[Finding]:
     other = [
         f"{name} {installed.get(name, 'missing')} instead of {version}"
         for name, version in sorted(wanted.items())
-        if installed.get(name) != version
+        if installed.get(name) != version and name not in left_out()
     ]
     ours = Path(__file__).resolve().parent.parent
     if (root / "flows").exists() and ours != root.resolve():

@@ -20,6 +20,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import acts, console, forecast, runs
 from flows.changes import graph, pending
+from flows.doctor import check_image
 from flows.graph import finish, mend, run_stage, stop_children
 from flows.notices import notify
 from flows.reconcile import whoami
@@ -140,6 +141,7 @@ def retrain() -> list[Outcome]:
     for line in mend():
         warn(line)
     config = load()  # a mistake in a config is said before anything runs
+    check_image(config.root)
     try:
         check_machine(config)
     except UserError:
