@@ -27,22 +27,11 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 from chain import call, edit  # noqa: E402
 from real import wait_until  # noqa: E402
 from ruamel.yaml import YAML  # noqa: E402
-from two_machines import SERVERS, Machines, machines, missing  # noqa: E402
+from two_machines import SEND, SERVERS, Machines, machines, missing  # noqa: E402
 
 STRIKES = ["cut", "stage", "disk", "worker", "sender", "cut", "engine", "long cut", "everything"]
 PIECES = {"stage": "-m pipeline.training", "engine": "-m flows.engine", "worker": "worker start --pool gpu"}
 DISK = "400m"
-SEND = """
-from flows.servers import prefect_for_a_run, credentials
-import os, sys
-os.environ.update(credentials())
-with prefect_for_a_run():
-    from flows import elsewhere
-    try:
-        print(elsewhere.reproduce("train", "gpu", lambda text: print("   ", text, flush=True)))
-    except ValueError as error:
-        sys.exit(f"error: {error}")
-"""
 LEFT = """
 from flows.servers import prefect_environment, credentials
 from pathlib import Path

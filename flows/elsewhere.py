@@ -7,6 +7,7 @@ anything: a request that is sent again, since a machine or the link between them
 """
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -213,11 +214,15 @@ def send(pool: str, name: str, parameters: dict[str, Any], say: Callable[[str], 
     with get_client(sync_client=True) as client:
         try:
             deployment = client.read_deployment_by_name(f"{FLOW}/{pool}")
+            run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters, name=name)
         except ObjectNotFound:
             raise UserError(
                 f"nothing is deployed to the pool {pool}; start its worker there: robo worker {pool}"
             ) from None
-        run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters, name=name)
+        except httpx.HTTPError as error:
+            raise TemporaryError(
+                f"Prefect's server at {client.api_url}: {str(error) or type(error).__name__}"
+            ) from None
         passed, heard, silent, waits = 0, time.monotonic(), False, False
         try:
             while True:
@@ -255,7 +260,8 @@ def send(pool: str, name: str, parameters: dict[str, Any], say: Callable[[str], 
                     raise TemporaryError(f"stopped; its run in the pool {pool} is cancelled")
         except BaseException:
             if not run.state.is_final():
-                client.set_flow_run_state(run.id, Cancelling(message="Who sent it has ended"))
+                with contextlib.suppress(httpx.HTTPError):
+                    client.set_flow_run_state(run.id, Cancelling(message="Who sent it has ended"))
             raise
 
 

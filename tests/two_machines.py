@@ -30,6 +30,19 @@ CLIENT = {
     "MLFLOW_TRACKING_PASSWORD": PASSWORDS["mlflow"],
 }
 
+# The first machine's run, as far as it sends the training.
+SEND = """
+from flows.servers import prefect_for_a_run, credentials
+import os, sys
+os.environ.update(credentials())
+with prefect_for_a_run():
+    from flows import elsewhere
+    try:
+        print(elsewhere.reproduce("train", "gpu", lambda text: print("   ", text, flush=True)))
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+"""
+
 
 class Store(http.server.BaseHTTPRequestHandler):
     """GET, HEAD and PUT below self.server.folder, for who knows the password; a file appears whole or not at all."""
