@@ -142,12 +142,14 @@ def main() -> None:
                 started, log = time.monotonic(), f"round-{number}"
                 sender = send(two, log)
                 what = STRIKES[(number - 1) % len(STRIKES)] if number else "nothing"
-                moment = drawn.uniform(0, 0.9 * min(spans, default=0)) if number else 0
+                moment, struck = drawn.uniform(0, 0.8 * min(spans, default=0)), False
                 if number:
                     try:
                         sender.wait(moment)
+                        what += " too late"
                     except subprocess.TimeoutExpired:
                         strike(two, what, sender, worker, drawn)
+                        struck = True
                 try:
                     status = sender.wait(400)
                 except subprocess.TimeoutExpired:
@@ -159,12 +161,12 @@ def main() -> None:
                     status = send(two, log).wait(400)
                     again = f", failed ({last}) and sent again"
                 took = time.monotonic() - started
-                spans += [took] if not number else []
+                spans += [] if struck else [took]
                 call(control, sys.executable, "-m", "dvc", "repro", "-q", "--single-item", "train")
                 faults = [f"ended with {status}: {two.said(log)[-500:]}"] if status else judge(two, control)
-                done, good = done + bool(number), good + (bool(number) and not faults)
+                done, good = done + struck, good + (struck and not faults)
                 print(
-                    f"{number:3} {what:<10} after {moment:4.0f} s, {took:4.0f} s in all{again}: {'; '.join(faults) or 'good'}",
+                    f"{number:3} {what:<15} after {moment:4.0f} s, {took:4.0f} s in all{again}: {'; '.join(faults) or 'good'}",
                     flush=True,
                 )
     finally:

@@ -29,6 +29,7 @@ from pipeline.core.files import write_text
 from pipeline.publish import lineage
 
 FLOW = "sent"  # flows/sent.py
+ALL_HERE = "ROBO_ALL_HERE"  # set in a run that was sent here, which sends nothing on
 LATER = "Later"  # the name of a failed state where trying again may help
 SENT_BYTES = 300_000  # of a patch; Prefect takes half a megabyte of parameters
 LOST_SECONDS = 600  # that a machine, a server or a remote may be silent before a stage fails
@@ -58,7 +59,7 @@ def differing(there: dict[str, str], here: dict[str, str]) -> list[str]:
 
 def pool_of(config: Config, stage: str) -> str | None:
     """The pool that takes a stage of dvc.yaml; all of a matrix go where its name says."""
-    return config.operations.pools.get(stage.split("@")[0])
+    return None if ALL_HERE in os.environ else config.operations.pools.get(stage.split("@")[0])
 
 
 def variable(worker: str) -> str:
@@ -66,9 +67,9 @@ def variable(worker: str) -> str:
     return f"robo-worker-{re.sub('[^a-z0-9]+', '-', worker.lower()).strip('-')}"
 
 
-def dvc(*arguments: str, seconds: float = 0) -> str:
+def dvc(*arguments: str, seconds: float = 0, say: Callable[[str], None] = lambda text: None) -> str:
     """What dvc prints. Where it fails it is asked again for so many `seconds`, since a link may mend. Raises TemporaryError with its own words."""
-    until = time.monotonic() + seconds
+    until, told = time.monotonic() + seconds, False
     while True:
         done = subprocess.run(
             [sys.executable, "-m", "flows.dvc_child", "--wait-for-lock", *arguments],
@@ -81,11 +82,14 @@ def dvc(*arguments: str, seconds: float = 0) -> str:
         )
         if not done.returncode:
             return done.stdout
+        lines = [line for line in done.stdout.splitlines() if line.startswith("ERROR")] or done.stdout.splitlines()[-3:]
+        said = f"dvc {arguments[0]}: {'; '.join(line.removeprefix('ERROR: ') for line in lines)}"
         if time.monotonic() > until or stopping.is_set():
-            break
+            raise TemporaryError(said)
+        if not told:
+            say(f"{said}; tries again for {seconds:.0f} s")
+        told = True
         time.sleep(5)
-    said = [line for line in done.stdout.splitlines() if line.startswith("ERROR")] or done.stdout.splitlines()[-3:]
-    raise TemporaryError(f"dvc {arguments[0]}: {'; '.join(line.removeprefix('ERROR: ') for line in said)}")
 
 
 def git(*arguments: str, root: Path = Path("."), told: bytes = b"", **environment: str) -> bytes:
@@ -126,18 +130,18 @@ def inputs(stage: str) -> tuple[dict[str, Any], list[str]]:
 
     with Repo(".", _wait_for_lock=True) as repo:
         found = repo.stage.get_target(stage)
-        made = []
-        for dep in found.deps:
-            if dep.protocol == "local" and not hasattr(dep, "params"):
-                for out in repo.index.outs:
-                    if out.fs.isin_or_eq(dep.fs_path, out.fs_path):
-                        made.append(dep.def_path)
-                    elif out.fs.isin(out.fs_path, dep.fs_path):
-                        made.append(out.def_path)
+        # Whole outputs, also where a stage reads one file of a folder: DVC takes a folder that it finds in a remote for complete.
+        made = {
+            out.def_path
+            for dep in found.deps
+            if dep.protocol == "local" and not hasattr(dep, "params")
+            for out in repo.index.outs
+            if out.fs.isin_or_eq(dep.fs_path, out.fs_path) or out.fs.isin(out.fs_path, dep.fs_path)
+        }
         found.save_deps()
         found.outs = []
         entry = to_single_stage_lockfile(found)
-    return json.loads(json.dumps(entry)), sorted(set(made))
+    return json.loads(json.dumps(entry)), sorted(made)
 
 
 def remote() -> str | None:
@@ -291,7 +295,7 @@ def reproduce(stage: str, pool: str, say: Callable[[str], None]) -> str:
     has_remote(where)
     wanted, needs = inputs(stage)
     if needs:
-        dvc("push", *needs, seconds=60)
+        dvc("push", *needs, seconds=60, say=say)
     state, text = ask(pool, stage, {"stage": stage, "needs": needs, "wanted": wanted, **snapshot(where)}, say)
     entry = json.loads(text)
     if {key: value for key, value in entry.items() if key != "outs"} != wanted:
@@ -299,7 +303,7 @@ def reproduce(stage: str, pool: str, say: Callable[[str], None]) -> str:
     with Repo(".", _wait_for_lock=True) as repo, repo.lock, modify_yaml("dvc.lock") as lock:
         lock.setdefault("schema", "2.0")
         lock.setdefault("stages", {})[stage] = entry
-    dvc("pull", "--force", stage, seconds=60)
+    dvc("pull", "--force", stage, seconds=60, say=say)
     return state
 
 
@@ -311,7 +315,7 @@ def run(pool: str, say: Callable[[str], None]) -> None:
     check(pool, where)
     runs.take_turn(say)
     if Path("dvc.lock").exists():
-        dvc("push", seconds=60)
+        dvc("push", seconds=60, say=say)
     _, text = ask(pool, "run", {"stage": None, "needs": [], "wanted": None, **snapshot(where)}, say)
     write_text(Path("dvc.lock"), text)
-    dvc("pull", "--force", seconds=60)
+    dvc("pull", "--force", seconds=60, say=say)

@@ -18,7 +18,7 @@ from prefect import flow, get_run_logger
 from prefect.states import Completed, Failed, State
 
 from flows import runs
-from flows.elsewhere import FLOW, LATER, LOST_SECONDS, dvc, git, has_remote, inputs
+from flows.elsewhere import ALL_HERE, FLOW, LATER, LOST_SECONDS, dvc, git, has_remote, inputs
 from flows.graph import StageFailed, child_environment, mend, reproduce, stop_children
 from flows.processes import UMASK, answers
 from pipeline.core.errors import TemporaryError, UserError, shortened
@@ -96,7 +96,7 @@ def run_all(logger) -> str:
     environment = {key: value for key, value in child_environment().items() if not key.startswith("PREFECT__")}
     child = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "run"],
-        env={**environment, "ROBO_HOME": str(Path.cwd())},
+        env={**environment, "ROBO_HOME": str(Path.cwd()), ALL_HERE: "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -148,19 +148,19 @@ def sent(stage: str | None, needs: list[str], wanted: dict | None, commit: str, 
         logger.info(f"on {at(home)}, commit {commit[:12]}{' and what is not committed' if patch else ''}")
         if stage is None:
             try:
-                dvc("pull", "--force", "--allow-missing", seconds=30)
+                dvc("pull", "--force", "--allow-missing", seconds=30, say=logger.info)
             except TemporaryError as error:
                 logger.info(f"not all could be had ({error}), and is made here")
             state = run_all(logger)
-            dvc("push", seconds=LOST_SECONDS)
+            dvc("push", seconds=LOST_SECONDS, say=logger.info)
             text = Path("dvc.lock").read_text(encoding="utf-8")
         else:
             assert wanted is not None
             if needs:
-                dvc("pull", "--force", *needs, seconds=LOST_SECONDS)
+                dvc("pull", "--force", *needs, seconds=LOST_SECONDS, say=logger.info)
             agree(wanted, home, stage)
             state = reproduce(stage, logger)
-            dvc("push", stage, seconds=LOST_SECONDS)
+            dvc("push", stage, seconds=LOST_SECONDS, say=logger.info)
             text = json.dumps(entry_of(stage))
         ended = Completed(name=state, message=text)
     except (UserError, StageFailed) as error:

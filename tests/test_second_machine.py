@@ -89,7 +89,7 @@ def test_too_much_is_refused(here, monkeypatch):
 def test_inputs_name_what_other_stages_make(here, monkeypatch):
     """And an input that neither git nor DVC carries is told before the work."""
     wanted, needs = elsewhere.inputs("train")
-    assert needs == ["data/a"] and [dep["path"] for dep in wanted["deps"]] == ["code", "data/a", "given"]
+    assert needs == ["data"] and [dep["path"] for dep in wanted["deps"]] == ["code", "data/a", "given"]
     assert wanted["params"] == {"params.yaml": {"learning_rate": 1}} and "outs" not in wanted
     there = sent.checked_out(here.parent / "there", **elsewhere.snapshot("a test"))
     (there / "data").mkdir()
@@ -140,7 +140,7 @@ def test_a_training_elsewhere_over_a_cut_link(tmp_path):
         two.worker()
         wait_until(lambda: "waits for what is sent" in two.said("worker"), lambda: two.said("worker"))
         sender = two.start("first", sys.executable, "-c", SEND, log="sender", **SERVERS)
-        wait_until(lambda: "parameters on CPU" in two.said("worker"), lambda: two.said("sender") + two.said("worker"))
+        wait_until(lambda: "parameters on CPU" in two.said("worker"), lambda: two.said("sender") + two.said("worker"), 300)
         two.link(False)
         wait_until(lambda: "loss 5" in two.said("worker"), lambda: two.said("worker"))
         time.sleep(5)
