@@ -13,8 +13,9 @@ run: $(READY)
 test: $(READY)
 	@$(PYTEST)
 
-# They build the whole chain and talk to a real Ollama, which is built from packages where there is none (10 minutes, once).
-test-slow: $(READY) ollama
+# They build the whole chain and talk to a real Ollama and a real object store, which are built from packages where there are none
+# (10 and 4 minutes, once).
+test-slow: $(READY) ollama versitygw
 	@$(PYTEST) -m slow
 
 # Pages, schedule and reconciler, until Ctrl-C.
@@ -37,6 +38,9 @@ $(READY): requirements.lock boards.lock scripts/setup.py
 ollama: $(READY)
 	@.venv/bin/python scripts/ollama.py --build
 
+versitygw: $(READY)
+	@.venv/bin/python scripts/versitygw.py --build
+
 # A PYTHONPATH that names this folder would hide what stands beside a script from ty.
 lint: $(READY)
 	@.venv/bin/ruff format --check .
@@ -51,4 +55,4 @@ lock: $(READY)
 clean:
 	rm -rf .venv .state data models metrics reports
 
-.PHONY: run test test-slow serve setup ollama lint lock clean
+.PHONY: run test test-slow serve setup ollama versitygw lint lock clean

@@ -137,6 +137,35 @@ def files() -> Iterator[Finding]:
         yield Finding("files", "good", "all stages are up to date with dvc.lock")
 
 
+def stores() -> Iterator[Finding]:
+    """DVC's remote and, where the environment says so, the place of MLflow's files; each is listed and written."""
+    from dvc.exceptions import DvcException
+
+    from flows.dvc_repo import Repo
+    from flows.stores import SECRETS, NotWritable, artifacts, remote
+
+    try:
+        with Repo(".") as repo:
+            for what, find in (("remote", lambda: remote(repo)), ("artifacts", artifacts)):
+                try:
+                    if store := find():
+                        yield Finding(what, "good", f"{store.said}, {store.check()}")
+                except UserError as error:
+                    said, _, mend = str(error).rpartition("; ")
+                    yield Finding(what, "note" if isinstance(error, NotWritable) else "bad", said, mend)
+            options = repo.config.load_one("repo")["remote"]
+    except DvcException:  # files() says it
+        return
+    for name, held in options.items():
+        if found := sorted(SECRETS & set(held)):
+            yield Finding(
+                "remote",
+                "bad",
+                f"{', '.join(found)} of {name} in .dvc/config, which git holds; the environment is the place for it",
+                f"dvc remote modify --unset {name} {found[0]}, and a new key, since git's history keeps this one",
+            )
+
+
 def databases(root: Path) -> Iterator[Finding]:
     """Those of an installed version that is older than what wrote them."""
     for name, database in (("prefect", prefect_database(root)), ("mlflow", local_database(root))):
@@ -393,7 +422,12 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
         ("trainings", checkpoints(root)),
     ]
     if config:
-        parts += [("files", files()), ("sweeps", sweeps(config)), ("ollama", ollama(config, root))]
+        parts += [
+            ("files", files()),
+            ("stores", stores()),
+            ("sweeps", sweeps(config)),
+            ("ollama", ollama(config, root)),
+        ]
         parts += [("pools", pools(config, root))]
         parts += [("slurm", cluster(config))] if config.operations.slurm else []
     for name, findings in parts:

@@ -26,6 +26,7 @@ from typing import IO
 
 from flows import processes, runs
 from flows.processes import Child, answers, say
+from flows.stores import artifacts
 from pipeline.core.environment import own_names, reach_this_machine_directly
 from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.files import write_text
@@ -193,7 +194,9 @@ def prefect_server(root: Path, port: int, log: Path, host: str = LOCALHOST) -> C
 
 
 def mlflow_server(root: Path, port: int, log: Path, host: str = LOCALHOST) -> Child:
-    """Raises UserError where a newer MLflow wrote the database."""
+    """Raises UserError where a newer MLflow wrote the database, or the store for its files cannot be written."""
+    if store := artifacts():
+        store.check()
     if not os.environ.get("MLFLOW_BACKEND_STORE_URI"):
         check_version("mlflow", local_database(root))
     settle(root)

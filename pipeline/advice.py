@@ -27,7 +27,9 @@ def rows(model) -> dict[int, int]:
     kv = (model.n_kv_heads or model.n_heads) * (model.d_model // model.n_heads)
     up = model.d_ff * (1 if model.architecture == "gpt2" else 2)
     heads = 1 if model.tie_embeddings else 2
-    wide = heads * model.vocab_size * model.d_model + model.n_layers * model.d_model * (2 * model.d_model + 2 * kv + up)
+    convolutions = len(model.conv_layers or [])
+    mixing = (model.n_layers - convolutions) * (2 * model.d_model + 2 * kv) + convolutions * 4 * model.d_model
+    wide = model.d_model * (heads * model.vocab_size + mixing + model.n_layers * up)
     found = {model.d_model: wide}
     found[model.d_ff] = found.get(model.d_ff, 0) + model.n_layers * model.d_ff * model.d_model
     return found

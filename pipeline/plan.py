@@ -55,13 +55,18 @@ def parameters(config: Config) -> dict[str, int]:
     c = config.model
     gpt2, head = c.architecture == "gpt2", c.d_model // c.n_heads
     bias = gpt2 and c.bias is not False
-    norms = (2 * c.n_layers + 1) * c.d_model * (1 + bias) + (2 * c.n_layers * head if c.architecture == "qwen3" else 0)
+    convolutions = len(c.conv_layers or [])
+    attending = c.n_layers - convolutions
+    norms = (2 * c.n_layers + 1) * c.d_model * (1 + bias) + (
+        2 * attending * head if c.architecture in ("qwen3", "lfm2") else 0
+    )
     attention = 2 * c.d_model * (c.d_model + (c.n_kv_heads or c.n_heads) * head) + bias * 4 * c.d_model
     feed_forward = (2 if gpt2 else 3) * c.d_model * c.d_ff + bias * (c.d_ff + c.d_model)
     found = {
         "token embeddings": c.vocab_size * c.d_model,
         "positions": gpt2 * c.context_length * c.d_model,
-        "attention": c.n_layers * attention,
+        "attention": attending * attention,
+        "convolutions": convolutions * c.d_model * (4 * c.d_model + (c.conv_size or 3)),
         "feed-forward": c.n_layers * feed_forward,
         "norms": norms,
         "head": 0 if c.tie_embeddings else c.vocab_size * c.d_model,

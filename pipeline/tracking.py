@@ -186,8 +186,12 @@ def connected(uri: str):
         mlflow.set_registry_uri(uri)
         yield mlflow.MlflowClient()
     except (mlflow.MlflowException, requests.RequestException) as error:
+        said = str(error)
+        # All that a client is told of the place where its server keeps files.
+        if "/mlflow-artifacts/" in said and "500 error responses" in said:
+            said = "the place where it keeps files is away, full or closed to it; its log says which (of robo serve: .state/logs/mlflow.log)"
         raise UserError(
-            f"MLflow at {shown(uri)}: {error}\nNothing half-done stays: run again when this is mended"
+            f"MLflow at {shown(uri)}: {said}\nNothing half-done stays: run again when this is mended"
         ) from error
 
 

@@ -20,8 +20,12 @@ from pipeline.core.stage import die_with_parent
 
 
 def find_ollama() -> Path | None:
-    """What scripts/ollama.py finds. Its folder must not be on the path, where it would hide the package ollama."""
-    spec = importlib.util.spec_from_file_location("scripts_ollama", REPOSITORY / "scripts" / "ollama.py")
+    return find_server("ollama")
+
+
+def find_server(name: str) -> Path | None:
+    """What scripts/NAME.py finds. Its folder must not be on the path, where it would hide the package ollama."""
+    spec = importlib.util.spec_from_file_location(f"scripts_{name}", REPOSITORY / "scripts" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.find()

@@ -144,7 +144,7 @@ def test_what_is_unusual_is_a_note_and_no_error(config, case):
 def test_what_was_left_out_of_a_model_is_said(config):
     config.model = Model(**config.model.model_dump(exclude={"tie_embeddings"}))
     assert advice(config) == [
-        "configs/models/robo-nano-512.yaml: tie_embeddings: left out, so it is true, as the reference's profiles mean it"
+        "configs/models/robo-nano-lfm2.yaml: tie_embeddings: left out, so it is true, as the reference's profiles mean it"
     ]
 
 
@@ -159,7 +159,7 @@ IMPOSSIBLE = {
     "width": (
         "model",
         dict(d_model=10**6),
-        r"configs/models/robo-nano-512.yaml and .* training takes [\d,]+ GB at least, and this machine has",
+        r"configs/models/robo-nano-lfm2.yaml and .* training takes [\d,]+ GB at least, and this machine has",
     ),
     "batch": ("data", dict(batch_size=10**9), r"training takes [\d,]+ GB at least.*batch_size"),
 }

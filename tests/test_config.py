@@ -489,6 +489,32 @@ WRONG = {
     "k/v heads": (LLAMA, with_llama(n_kv_heads=3), ["n_kv_heads: 3", "does not divide n_heads 4"]),
     "k/v heads missing": (LLAMA, with_llama(n_kv_heads=DROP), ["n_kv_heads: missing", "llama"]),
     "k/v heads of gpt2": (MODEL, keys(n_kv_heads=2), ["n_kv_heads: 2", "gpt2 has no grouped heads"]),
+    "convolutions of gpt2": (
+        MODEL,
+        keys(conv_layers=[0]),
+        ["conv_layers: gpt2 has no convolutions", "architecture: lfm2"],
+    ),
+    "size of no convolution": (
+        LLAMA,
+        with_llama(conv_size=3),
+        ["conv_size: llama has no convolutions", "leave it out"],
+    ),
+    "lfm2 without convolutions": (
+        LLAMA,
+        with_llama(architecture="lfm2"),
+        ["conv_layers: missing; architecture lfm2 needs it, such as [0, 2]"],
+    ),
+    "no such block": (
+        LLAMA,
+        with_llama(architecture="lfm2", conv_layers=[0, 9]),
+        ["conv_layers: [0, 9]: 9 is no block of its own; they are 0 to 3"],
+    ),
+    "a block twice": (LLAMA, with_llama(architecture="lfm2", conv_layers=[1, 1]), ["[1, 1]: 1 is no block of its own"]),
+    "no attention left": (
+        LLAMA,
+        with_llama(architecture="lfm2", conv_layers=[0, 1, 2, 3]),
+        ["conv_layers: [0, 1, 2, 3] leaves no block with attention"],
+    ),
     "d_ff of gpt2": (MODEL, keys(d_ff=1024), ["d_ff: 1024", "4 x d_model = 1536"]),
     "architecture": (MODEL, keys(architecture="gpt3"), ["architecture: 'gpt3' is not known", "did you mean 'gpt2'"]),
     "dropout": (MODEL, keys(dropout=1.0), ["dropout", "less than 1"]),

@@ -104,7 +104,7 @@ def draw(rng: random.Random) -> dict[str, dict]:
         return rng.choice(values)
 
     architecture, heads, width, context = (
-        one("gpt2", "llama", "qwen3"),
+        one("gpt2", "llama", "qwen3", "lfm2"),
         one(1, 2, 3),
         one(32, 34, 64),
         one(8, 9, 33, 64),
@@ -121,7 +121,9 @@ def draw(rng: random.Random) -> dict[str, dict]:
             vocab_size=vocabulary,
             context_length=context,
             d_model=heads * width,
-            n_layers=one(1, 2),
+            n_layers=2 if architecture == "lfm2" else one(1, 2),
+            conv_layers=one([0], [1]) if architecture == "lfm2" else None,
+            conv_size=one(None, 2, 16) if architecture == "lfm2" else None,
             n_heads=heads,
             n_kv_heads=one(None, heads) if gpt2 else one(1, heads),
             d_ff=4 * heads * width if gpt2 else one(8, 9, 256),

@@ -202,9 +202,9 @@ def test_a_server_that_died(small):
 def test_a_mistake_in_a_config(small):
     os.remove("params.yaml")
     (small / "params.yaml").write_text(
-        (REPOSITORY / "params.yaml").read_text().replace("model: robo-nano-512", "model: robo-nano-521")
+        (REPOSITORY / "params.yaml").read_text().replace("model: robo-nano-lfm2", "model: robo-nano-lfm3")
     )
-    assert found("configs").how == "bad" and "robo-nano-521" in found("configs").said
+    assert found("configs").how == "bad" and "robo-nano-lfm3" in found("configs").said
 
 
 @pytest.mark.parametrize(

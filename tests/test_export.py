@@ -28,6 +28,7 @@ FORMS = [
         ("llama", 4, 4),
         ("llama", 4, 1),
         ("qwen3", 4, 2),
+        ("lfm2", 4, 2),
     )
 ]
 NAME, FIGURES = "robo", {"val": {"loss": 2.75, "bits_per_byte": 1.25}, "test": {"loss": 3, "bits_per_byte": 1.5}}

@@ -137,8 +137,8 @@ def test_compiled_operators_are_the_eager_ones():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["gpt2", "qwen3"])
-def test_a_compiled_step_is_the_eager_one_and_compiles_a_block_once(architecture):
+@pytest.mark.parametrize("architecture,kinds", [("gpt2", 1), ("lfm2", 2)])
+def test_a_compiled_step_is_the_eager_one_and_compiles_a_block_once(architecture, kinds):
     config = ModelConfig.from_dict(
         dict(
             architecture=architecture,
@@ -151,6 +151,7 @@ def test_a_compiled_step_is_the_eager_one_and_compiles_a_block_once(architecture
             tie_embeddings=True,
             dropout=0.1,
             attn_dropout=0.0,
+            conv_layers=[0, 2] if kinds == 2 else None,
         )
     )  # torch's own eager attention draws in its own way
     torch.manual_seed(1)
@@ -165,16 +166,16 @@ def test_a_compiled_step_is_the_eager_one_and_compiles_a_block_once(architecture
         found.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
         network.compile_steps()
     assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(*found, strict=True))
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3, (
-        "what is done to embeddings, one block for all four, and the head"
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2 + kinds, (
+        "what is done to embeddings, one block of each kind for all four, and the head"
     )
     network.eval()
     network(ids[:, :-1], ids[:, 1:])
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3, "evaluation stays eager"
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2 + kinds, "evaluation stays eager"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["gpt2", "qwen3"])
+@pytest.mark.parametrize("architecture", ["gpt2", "lfm2"])
 def test_a_compiled_step_gives_the_same_bits_every_time(architecture):
     """With tokens that come often, whose gradients are sums over many places, on all threads, in the precision of a CPU that has bfloat16."""
     config = ModelConfig.from_dict(
@@ -188,6 +189,7 @@ def test_a_compiled_step_gives_the_same_bits_every_time(architecture):
             d_ff=128,
             tie_embeddings=True,
             dropout=0.1,
+            conv_layers=[0] if architecture == "lfm2" else None,
         )
     )
     torch.manual_seed(1)

@@ -159,6 +159,16 @@ def untie(model):
     model.output_norm.weight.data.mul_(1.1)
 
 
+def swap_conv_gates(model):
+    weight = model.blk[0].shortconv.in_proj.weight.data
+    weight.copy_(weight.roll(len(weight) // 3, 0))
+
+
+def turn_conv_round(model):
+    taps = model.blk[0].shortconv.conv.weight.data
+    taps.copy_(taps.flip(1))
+
+
 WEIGHTS = [
     ("gpt2", swap_heads),
     ("gpt2", drop_bias),
@@ -169,6 +179,9 @@ WEIGHTS = [
     ("llama", swap_gate),
     ("qwen3", swap_heads),
     ("qwen3", forget_head_norms),
+    ("lfm2", swap_heads),
+    ("lfm2", swap_conv_gates),
+    ("lfm2", turn_conv_round),
 ]
 
 

@@ -32,6 +32,8 @@ def part(tensor: str) -> str:
     """The part of the model that a tensor belongs to, by its name in the checkpoint."""
     layer = tensor.split(".")[-2]
     whole = {"token_embd": "token embeddings", "position_embd": "positions", "output": "head"}
+    if ".shortconv." in tensor:
+        return "convolutions"
     return whole.get(layer) or (
         "norms" if layer.endswith("norm") else "attention" if layer.startswith("attn") else "feed-forward"
     )
@@ -45,6 +47,7 @@ def part(tensor: str) -> str:
         {"bias": False},
         {"architecture": "llama", "n_kv_heads": 2},
         {"architecture": "qwen3", "n_kv_heads": 2, "d_ff": 1024, "tie_embeddings": False},
+        {"architecture": "lfm2", "n_kv_heads": 2, "d_ff": 1024, "conv_layers": [0], "conv_size": 4},
     ],
 )
 def test_every_parameter_has_its_part(model):

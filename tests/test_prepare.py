@@ -1,17 +1,19 @@
 """prepare: what is cleaned, what is left out and why, and that no text or package stands on both sides of a split."""
 
 import json
-import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from stages import REPOSITORY, copy_configs, files_under, run_stage, stage_environment
 from test_board_compiler import PYTHONS_DISAGREE
 
+from pipeline.core import workers
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_jsonl
+from pipeline.data import prepare as module
 from pipeline.data.prepare import HELD_OUT, clean, data_share, divide, join_near_duplicates, judge, prepare, units
 
 DIALS = {
@@ -528,12 +530,51 @@ def test_any_number_of_processes_gives_the_same_bytes(tmp_path, monkeypatch):
         BASE | {f"more/{n:02}.py": GOOD.format(n) if n % 3 else f"{n} is no code\n" for n in range(40)},
     )
     outputs = []
-    for processes in (1, 2, 2):
-        monkeypatch.setattr(os, "cpu_count", lambda processes=processes: processes)
+    for processes, together in ((1, 100), (2, 100), (2, 7), (3, 1)):
+        monkeypatch.setattr(module, "each", partial(workers.each, workers=processes))
+        monkeypatch.setattr(module, "TOGETHER", together)
         prepare(DIALS, raw, tmp_path / f"out{len(outputs)}")
         outputs.append(files_under(tmp_path / f"out{len(outputs)}"))
-    assert outputs[0] == outputs[1] == outputs[2]
+    assert all(output == outputs[0] for output in outputs)
     assert set(outputs[0]) == {"train_corpus.jsonl", "val_corpus.jsonl", "test_corpus.jsonl", "rejected.jsonl"}
+
+
+def test_after_a_kill_just_the_other_files_are_judged(tmp_path):
+    """Killed at its 25th part of 43, by the system: what the parts before gave is not asked for again, and the text is what it would be."""
+    raw = raw_files(tmp_path / "raw", BASE | {f"more/{n:02}.py": GOOD.format(n) for n in range(40)})
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom pipeline.data import prepare as module\n"
+        "module.TOGETHER, judged, count = 1, module.judge, 0\n"
+        "def judge(*given, **more):\n    global count\n    count += 1\n    if count == int(sys.argv[3]):\n        os.kill(os.getppid(), 9)\n"
+        "    with open(sys.argv[4], 'a') as file:\n        file.write('.')\n    return judged(*given, **more)\n"
+        "module.judge = judge\nmodule.each = module.partial(module.each, workers=1)\n"
+        f"module.prepare({DIALS!r}, Path(sys.argv[1]), Path(sys.argv[2]))\n"
+    )
+
+    def run(out: str, kill_at: int, note: str) -> int:
+        arguments = [raw, tmp_path / out, kill_at, tmp_path / note]
+        return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], env=stage_environment()).returncode
+
+    assert run("out", 25, "first") == -9 and files_under(tmp_path / "out") == {}
+    assert run("out", 0, "second") == 0 and run("plain", 0, "all") == 0
+    asked = {note: len((tmp_path / note).read_text()) for note in ("first", "second", "all")}
+    assert asked["all"] == 43 and 24 <= asked["first"] <= 26 and asked["first"] + asked["second"] <= 45
+    assert files_under(tmp_path / "out") == files_under(tmp_path / "plain")
+    assert not list(tmp_path.glob(".judged*"))
+
+
+def test_what_was_judged_by_other_dials_is_judged_again(tmp_path, monkeypatch):
+    raw = raw_files(tmp_path / "raw", BASE)
+    with monkeypatch.context() as patch:
+        patch.setattr(module.copies, "said", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit, match="killed"):
+            prepare(DIALS, raw, tmp_path / "out")
+    before = set((tmp_path / ".judged.unfinished").iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(module.copies, "said", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit, match="killed"):
+            prepare(DIALS | {"min_bytes": DIALS["min_bytes"] + 1}, raw, tmp_path / "out")
+    assert before and not before & set((tmp_path / ".judged.unfinished").iterdir())
 
 
 def test_the_stage_writes_its_outputs_and_counts(tmp_path):

@@ -140,7 +140,9 @@ def test_a_training_elsewhere_over_a_cut_link(tmp_path):
         two.worker()
         wait_until(lambda: "waits for what is sent" in two.said("worker"), lambda: two.said("worker"))
         sender = two.start("first", sys.executable, "-c", SEND, log="sender", **SERVERS)
-        wait_until(lambda: "parameters on CPU" in two.said("worker"), lambda: two.said("sender") + two.said("worker"), 300)
+        wait_until(
+            lambda: "parameters on CPU" in two.said("worker"), lambda: two.said("sender") + two.said("worker"), 300
+        )
         two.link(False)
         wait_until(lambda: "loss 5" in two.said("worker"), lambda: two.said("worker"))
         time.sleep(5)

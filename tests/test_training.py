@@ -43,8 +43,9 @@ def model(**changes) -> Transformer:
         dict(tie_embeddings=False),
         dict(architecture="llama", n_kv_heads=1, d_ff=128),
         dict(architecture="qwen3", n_kv_heads=2, d_ff=128),
+        dict(architecture="lfm2", n_kv_heads=2, d_ff=128, n_layers=3, conv_layers=[0, 2], conv_size=4),
     ],
-    ids=["gpt2", "untied", "llama", "qwen3"],
+    ids=["gpt2", "untied", "llama", "qwen3", "lfm2"],
 )
 def test_parameters_are_what_the_shape_says(shape):
     c = {**MODEL, **shape}
@@ -54,8 +55,12 @@ def test_parameters_are_what_the_shape_says(shape):
             v * d + c["context_length"] * d + c["n_layers"] * (12 * d * d + 13 * d) + 2 * d
         )  # the reference's formula
     else:
-        norms = 2 * d + (2 * d // c["n_heads"] if c["architecture"] == "qwen3" else 0)
-        expected = v * d + c["n_layers"] * (2 * d * d + 2 * d * kv + 3 * d * c["d_ff"] + norms) + d
+        convolutions = len(c.get("conv_layers", []))
+        head_norms = 2 * d // c["n_heads"] if c["architecture"] in ("qwen3", "lfm2") else 0
+        attention = (c["n_layers"] - convolutions) * (2 * d * d + 2 * d * kv + head_norms)
+        expected = (
+            v * d + attention + convolutions * (4 * d * d + 4 * d) + c["n_layers"] * (3 * d * c["d_ff"] + 2 * d) + d
+        )
     assert model(**shape).count_parameters() == expected + (0 if c["tie_embeddings"] else v * d)
 
 
@@ -74,8 +79,9 @@ def test_left_out_dropouts_are_the_general_one():
     assert (c.emb_dropout, c.attn_dropout, c.resid_dropout) == (0.25, 0.0, 0.25)
 
 
-def test_no_token_sees_what_follows_it():
-    network = model(architecture="qwen3", n_kv_heads=1).eval()
+@pytest.mark.parametrize("shape", [dict(architecture="qwen3"), dict(architecture="lfm2", conv_layers=[0])])
+def test_no_token_sees_what_follows_it(shape):
+    network = model(**shape, n_kv_heads=1).eval()
     ids = torch.randint(512, (1, 32))
     changed = ids.clone()
     changed[0, 20] = (changed[0, 20] + 1) % 512

@@ -99,6 +99,7 @@ def make_model(
             4 * d_model if architecture == "gpt2" else 2 * d_model,
             tie_embeddings,
             bias=bias,
+            conv_layers=tuple(range(0, n_layers, 2)) if architecture == "lfm2" else (),
         )
     ).eval()
     with torch.no_grad():

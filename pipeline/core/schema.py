@@ -533,7 +533,7 @@ class Data(File):
 
 
 class Model(File):
-    architecture: Literal["gpt2", "llama", "qwen3"] = (
+    architecture: Literal["gpt2", "llama", "qwen3", "lfm2"] = (
         "gpt2"  # what the reference's profiles mean, which have neither this key
     )
     vocab_size: Annotated[int, Field(ge=300, le=MOST)]
@@ -545,13 +545,20 @@ class Model(File):
     d_ff: Annotated[int, Field(ge=8, le=MOST)]
     tie_embeddings: bool = True  # nor this one
     bias: bool | None = None  # of gpt2's linear layers and norms; left out: as GPT-2 has them
+    conv_layers: list[Annotated[int, Field(ge=0, le=MOST)]] | None = (
+        None  # lfm2's blocks, from 0, with a short convolution for attention
+    )
+    conv_size: Annotated[int, Field(ge=2, le=16)] | None = (
+        None  # tokens that it sees; left out: 3, as Liquid AI's models have it
+    )
     dropout: Fraction  # inside the feed-forward layer, and the default of the other three
     emb_dropout: Fraction | None = None
     attn_dropout: Fraction | None = None
     resid_dropout: Fraction | None = None
 
     def rules(self) -> list[tuple[bool, str]]:
-        width, gpt2 = self.d_model // self.n_heads, self.architecture == "gpt2"
+        width, gpt2, lfm2 = self.d_model // self.n_heads, self.architecture == "gpt2", self.architecture == "lfm2"
+        convolutions = self.conv_layers or []
         return [
             (self.d_model % self.n_heads == 0, f"n_heads: {self.n_heads} does not divide d_model {self.d_model}"),
             (
@@ -574,6 +581,27 @@ class Model(File):
             (
                 not gpt2 or self.d_ff == 4 * self.d_model,
                 f"d_ff: {self.d_ff}; llama.cpp's gpt2 needs 4 x d_model = {4 * self.d_model}",
+            ),
+            (
+                lfm2 == bool(convolutions),
+                "conv_layers: missing; architecture lfm2 needs it, such as [0, 2]"
+                if lfm2
+                else f"conv_layers: {self.architecture} has no convolutions; leave it out, or use architecture: lfm2",
+            ),
+            (
+                lfm2 or self.conv_size is None,
+                f"conv_size: {self.architecture} has no convolutions; leave it out, or use architecture: lfm2",
+            ),
+            *(
+                (
+                    layer < self.n_layers and convolutions.count(layer) == 1,
+                    f"conv_layers: {convolutions}: {layer} is no block of its own; they are 0 to {self.n_layers - 1}",
+                )
+                for layer in convolutions
+            ),
+            (
+                len(set(convolutions)) < self.n_layers,
+                f"conv_layers: {convolutions} leaves no block with attention, and nothing could be looked up in the request",
             ),
             (
                 gpt2 or not self.bias,

@@ -9,18 +9,21 @@ Splits are by source package, as the corpus config says: files of one author on 
 than they are. So do ports of one package to another name, which share most of their lines: of two such files the held-out one goes, as of
 two equal ones.
 
+What takes the time is to judge each file. That is done for some files together, whose judgements stand on disk under a name that says of what they
+are and by which code: memory does not grow with the text, and after a kill just the others are judged.
+
 Whoever has a single folder has no packages to hold out. With `split: auto` its files are divided by groups instead, which are what packages
 are elsewhere: a subfolder stays together, and so do files that share most of their lines.
 """
 
 import hashlib
 import json
-import os
 import re
 import shutil
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 
 from pipeline.board.compiler import refusal
@@ -28,13 +31,15 @@ from pipeline.core.config import read_removed
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic, read_jsonl, write_json
 from pipeline.core.paths import EXAM, LEFT_OUT, LICENSES, METRICS, PROCESSED, RAW, REJECTED, SPLITS
-from pipeline.core.progress import is_live
+from pipeline.core.progress import bar
 from pipeline.core.prompt import in_dialect
 from pipeline.core.reasons import kind
+from pipeline.core.workers import each
 from pipeline.data import contamination, copies, dialects, licences, quality, removal, secrets
 from pipeline.data.copies import lines
 
 LONG = 400  # characters; nobody reads a longer line, and few write one
+TOGETHER = 100  # files that are judged in one go; what a kill costs each process at most
 HELD_OUT = 0.1  # share of the text of folders with `split: auto` that val and test get each
 
 # The parts of a program, by signs that are the same in every edition of Unicode. Operators come one sign at a time: only lengths are asked for.
@@ -155,7 +160,7 @@ def join_near_duplicates(texts: list[str], groups: list[str], max_overlap: float
             own = sorted(lines(text), key=lambda line: len(holders[line]))
             most = int(max_overlap * len(own))
             # Who shares more than `most` lines shares one of any len(own) - most, and the rarest have the fewest holders.
-            for other in sorted({each for line in own[: len(own) - most] for each in holders[line]} - {group}):
+            for other in sorted({holder for line in own[: len(own) - most] for holder in holders[line]} - {group}):
                 if sum(other in holders[line] for line in own) > max_overlap * len(own):
                     first, second = sorted((find(group), find(other)))
                     into[second] = first
@@ -251,6 +256,47 @@ def judge(row: dict, raw: str, dials: dict, removed: dict[str, list[str]] | None
     }
 
 
+def judged_together(part: tuple[Path, list[dict]], **given) -> int:
+    """Judges some rows and writes what is found where it is not there yet. Returns how many they are."""
+    import pyarrow
+
+    path, rows = part
+    if not path.exists():
+        named = [{"source": row["source"], "path": row["path"]} for row in rows]
+        table = pyarrow.Table.from_pylist([name | judge(row, **given) for name, row in zip(named, rows, strict=True)])
+        with atomic(path) as unfinished, pyarrow.ipc.new_stream(unfinished, table.schema) as stream:
+            stream.write_table(table)
+    return len(rows)
+
+
+def own_code() -> str:
+    """A hash of all our modules that are loaded, which decide what is judged how."""
+    files = sorted(m.__file__ for n, m in list(sys.modules.items()) if n.startswith("pipeline.") and m.__file__)
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
+
+
+def judged(rows: list[dict], raw: Path, dials: dict, removed: dict[str, list[str]] | None, folder: Path):
+    """The judgements of all rows, a datasets.Dataset in their order. `folder` keeps them till it is deleted; others that it held go."""
+    import datasets
+
+    same = json.dumps([dials, removed, sorted(shipped(str(raw)).items()), own_code()], ensure_ascii=False)
+    parts = {}
+    for start in range(0, len(rows), TOGETHER):
+        some = rows[start : start + TOGETHER]
+        name = hashlib.sha256((same + json.dumps(some, ensure_ascii=False)).encode()).hexdigest()
+        parts[folder / f"{name}.arrow"] = some
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in set(folder.iterdir()) - set(parts):
+        old.unlink()
+    there = sum(len(some) for path, some in parts.items() if path.exists())
+    work = partial(judged_together, raw=str(raw), dials=dials, removed=removed)
+    missing = [(path, some) for path, some in parts.items() if not path.exists()]
+    with bar(len(rows), "prepare", "files", initial=there) as progress:
+        for count in each(work, missing):
+            progress.update(count)
+    return datasets.concatenate_datasets([datasets.Dataset.from_file(str(path)) for path in parts])
+
+
 def order(row: dict) -> tuple:
     """Train first: of two equal files on different sides, the held-out one goes."""
     return (*SPLITS, "auto").index(row["split"]), row["source"], row["path"]
@@ -276,28 +322,16 @@ def prepare(
     """
     import datasets
 
-    if not is_live():
-        datasets.disable_progress_bars()
+    datasets.disable_progress_bars()
     rows = sorted(read_jsonl(raw / "provenance.jsonl"), key=order)
     refusal("")  # so that the interpreter is there, compiled once, before several processes want it
     secrets.scanner()  # and so are the rules
-    # On disk, so that memory does not grow with the text. What is mapped stays when its file is gone.
-    judged = out.with_name(".judged.unfinished")
-    shutil.rmtree(judged, ignore_errors=True)
-    judged.mkdir(parents=True)
-    try:
-        documents = datasets.Dataset.from_list(rows).map(
-            judge,
-            fn_kwargs={"raw": str(raw), "dials": dials, "removed": removed},
-            num_proc=min(os.cpu_count() or 1, len(rows)),
-            desc="prepare",
-            cache_file_name=str(judged / "documents.arrow"),
-            writer_batch_size=100,  # documents of each process wait in memory
-        )
-        texts, reasons = documents["text"], dict(enumerate(documents["reason"]))
-        reasons |= copies.said(documents, rows, reasons, dials)  # whose processes open the file once more
-    finally:
-        shutil.rmtree(judged)
+    brought(str(raw))  # and what of each source they all ask for
+    judgements = out.with_name(".judged.unfinished")
+    documents = judged(rows, raw, dials, removed, judgements)
+    texts, reasons = documents["text"], dict(enumerate(documents["reason"]))
+    reasons |= copies.said(documents, rows, reasons, dials)  # whose processes open the files once more
+    shutil.rmtree(judgements)  # what is mapped stays when its file is gone
     divided = [n for n, row in enumerate(rows) if row["split"] == "auto"]
     if divided:
         packages = {
@@ -314,8 +348,8 @@ def prepare(
     reasons |= contamination.said(texts, rows, reasons, contamination.asked(exam), licence_texts)
     counts = {split: Counter() for split in SPLITS}
     rejections, replaced, by_dialect = Counter(), Counter(), defaultdict(Counter)
-    judgements = zip(rows, documents["dialect"], documents["reason"], strict=True)
-    usual = dialects.majority((row["source"], dialect) for row, dialect, reason in judgements if not reason)
+    told = zip(rows, documents["dialect"], documents["reason"], strict=True)
+    usual = dialects.majority((row["source"], dialect) for row, dialect, reason in told if not reason)
     out.mkdir(parents=True, exist_ok=True)
     with (
         atomic(out / "train_corpus.jsonl") as train,
@@ -329,14 +363,14 @@ def prepare(
     ):
         files = {"train": train_file, "val": val_file, "test": test_file}
         turns = sorted(range(len(rows)), key=lambda n: order(rows[n]))
-        for n, judged in zip(turns, documents.select(turns), strict=True):
-            document, text, reason = rows[n] | {"license": judged["license"]}, judged["text"], reasons[n]
+        for n, found in zip(turns, documents.select(turns), strict=True):
+            document, text, reason = rows[n] | {"license": found["license"]}, found["text"], reasons[n]
             if reason:
                 rejections[kind(reason)] += 1
                 rejected_file.write(json.dumps({**document, "reason": reason}, ensure_ascii=False) + "\n")
                 continue
-            replaced.update({kind: number for kind, number in judged["replaced"].items() if number})
-            dialect = judged["dialect"] or usual[document["source"]]
+            replaced.update({kind: number for kind, number in found["replaced"].items() if number})
+            dialect = found["dialect"] or usual[document["source"]]
             text = in_dialect(dialect, text) if dials["dialect_line"] else text
             for count in (counts[document["split"]], by_dialect[dialect]):
                 count.update(documents=1, bytes=len(text.encode()))

@@ -1,8 +1,8 @@
 """The export stage: the trained model as GGUF files and as a Hugging Face folder, proven before they take their names.
 
 llama.cpp's own converter refuses a tokenizer that it does not know, so the files are written through the `gguf` package. The
-model's tensors carry GGUF's names already; two things are left to do. llama.cpp's `llama` rotates neighbours in pairs where
-we rotate half against half, so the rows of Q and K are permuted; and what is a vector stays float32 in every file.
+model's tensors carry GGUF's names already, but for lfm2's last norm; two things are left to do. llama.cpp's `llama` rotates neighbours in
+pairs where we rotate half against half, so the rows of Q and K are permuted; and what is a vector stays float32 in every file.
 
 All is written under an unfinished name, compared with PyTorch (parity.py), and renamed only when nothing differs.
 """
@@ -36,13 +36,16 @@ def tensors(model) -> dict[str, np.ndarray]:
         array = tensor.numpy()
         if c.architecture == "llama" and name.endswith(("attn_q.weight", "attn_k.weight")):
             array = permute(array, c.n_heads if "attn_q" in name else c.n_kv_heads)
+        if c.architecture == "lfm2" and name == "output_norm.weight":
+            name = "token_embd_norm.weight"  # llama.cpp's name for it there, after Liquid's
         named[name] = array
     return named
 
 
 def stored(name: str, array: np.ndarray, outtype: str) -> tuple[np.ndarray, GGMLQuantizationType]:
-    """The tensor as a file of this type holds it: vectors and positions, which are only ever added or looked up, stay float32."""
-    if outtype == "f32" or array.ndim == 1 or name == "position_embd.weight":
+    """The tensor as a file of this type holds it: vectors, positions and the taps of convolutions, which enter no matrix product, stay
+    float32."""
+    if outtype == "f32" or array.ndim == 1 or name == "position_embd.weight" or name.endswith("shortconv.conv.weight"):
         return np.ascontiguousarray(array, np.float32), GGMLQuantizationType.F32
     if outtype == "q8_0" and array.shape[1] % gguf.GGML_QUANT_SIZES[GGMLQuantizationType.Q8_0][0] == 0:
         return gguf.quants.quantize(np.ascontiguousarray(array), GGMLQuantizationType.Q8_0), GGMLQuantizationType.Q8_0
@@ -91,7 +94,11 @@ def add_shape(writer: GGUFWriter, c) -> None:
     writer.add_block_count(c.n_layers)
     writer.add_feed_forward_length(c.d_ff)
     writer.add_head_count(c.n_heads)
-    writer.add_head_count_kv(c.n_kv_heads)
+    if c.architecture == "lfm2":  # a block without heads for keys is one with a convolution
+        writer.add_head_count_kv([0 if i in c.conv_layers else c.n_kv_heads for i in range(c.n_layers)])
+        writer.add_shortconv_l_cache(c.conv_size)
+    else:
+        writer.add_head_count_kv(c.n_kv_heads)
     if c.is_gpt2:
         writer.add_layer_norm_eps(NORM_EPS)
     else:

@@ -1,4 +1,5 @@
-"""The trained model as a folder that `transformers` loads without code of ours: GPT2LMHeadModel, LlamaForCausalLM or Qwen3ForCausalLM.
+"""The trained model as a folder that `transformers` loads without code of ours: GPT2LMHeadModel, LlamaForCausalLM,
+Qwen3ForCausalLM or Lfm2ForCausalLM.
 
 The JSON files are written by hand, with just the keys that say something about our model, so that the folder's bytes depend on
 the model alone and not on the version of `transformers` that happened to write them.
@@ -12,7 +13,12 @@ from pipeline.core.files import atomic, write_json
 from pipeline.export.tokenization import ROLES, Vocabulary, load_vocabulary
 from pipeline.export.weights import exported
 
-CLASSES = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+CLASSES = {
+    "gpt2": "GPT2LMHeadModel",
+    "llama": "LlamaForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "lfm2": "Lfm2ForCausalLM",
+}
 
 # GGUF's names, which the model's tensors carry, to those of transformers.
 GPT2_NAMES = {
@@ -43,6 +49,21 @@ LLAMA_NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+LFM2_NAMES = LLAMA_NAMES | {
+    "output_norm": "model.embedding_norm",
+    "attn_norm": "operator_norm",
+    "attn_q_norm": "self_attn.q_layernorm",
+    "attn_k_norm": "self_attn.k_layernorm",
+    "attn_output": "self_attn.out_proj",
+    "shortconv.in_proj": "conv.in_proj",
+    "shortconv.conv": "conv.conv",
+    "shortconv.out_proj": "conv.out_proj",
+    "ffn_norm": "ffn_norm",
+    "ffn_gate": "feed_forward.w1",
+    "ffn_up": "feed_forward.w3",
+    "ffn_down": "feed_forward.w2",
+}
+NAMES = {"gpt2": GPT2_NAMES, "llama": LLAMA_NAMES, "qwen3": LLAMA_NAMES, "lfm2": LFM2_NAMES}
 
 
 def special_ids(vocabulary: Vocabulary) -> dict[str, int]:
@@ -78,7 +99,7 @@ def model_config(c, special: dict[str, int]) -> dict:
             "embd_pdrop": c.emb_dropout,
             "attn_pdrop": c.attn_dropout,
         }
-    return common | {
+    common |= {
         "max_position_embeddings": c.context_length,
         "hidden_size": c.d_model,
         "num_hidden_layers": c.n_layers,
@@ -86,18 +107,28 @@ def model_config(c, special: dict[str, int]) -> dict:
         "num_key_value_heads": c.n_kv_heads,
         "head_dim": c.head_dim,
         "intermediate_size": c.d_ff,
+        "rope_theta": ROPE_BASE,
+    }
+    if c.architecture == "lfm2":
+        return common | {
+            "norm_eps": NORM_EPS,
+            "layer_types": ["conv" if i in c.conv_layers else "full_attention" for i in range(c.n_layers)],
+            "conv_L_cache": c.conv_size,
+            "conv_bias": False,
+            "block_auto_adjust_ff_dim": False,
+        }
+    return common | {
         "hidden_act": "silu",
         "rms_norm_eps": NORM_EPS,
-        "rope_theta": ROPE_BASE,
         "attention_bias": False,
         "attention_dropout": c.attn_dropout,
     }
 
 
-def renamed(name: str, gpt2: bool) -> str:
+def renamed(name: str, architecture: str) -> str:
     """The transformers name of a GGUF tensor: blk.0.attn_q.weight -> model.layers.0.self_attn.q_proj.weight."""
-    names, layers = (GPT2_NAMES, "transformer.h") if gpt2 else (LLAMA_NAMES, "model.layers")
-    found = re.fullmatch(r"(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)", name)
+    names, layers = NAMES[architecture], "transformer.h" if architecture == "gpt2" else "model.layers"
+    found = re.fullmatch(r"(?:blk\.(\d+)\.)?([\w.]+)\.(weight|bias)", name)
     assert found, name
     layer, module, kind = found.groups()
     return f"{layers}.{layer}.{names[module]}.{kind}" if layer else f"{names[module]}.{kind}"
@@ -109,7 +140,9 @@ def weights(model) -> dict:
     for name, tensor in exported(model).items():
         if c.is_gpt2 and name.startswith("blk.") and tensor.ndim == 2:
             tensor = tensor.T
-        out[renamed(name, c.is_gpt2)] = tensor.contiguous()
+        if name.endswith("shortconv.conv.weight"):
+            tensor = tensor[:, None]  # (width, 1, size), as torch's Conv1d has it
+        out[renamed(name, c.architecture)] = tensor.contiguous()
     return out
 
 

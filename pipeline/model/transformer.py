@@ -1,10 +1,11 @@
-"""A decoder-only transformer in the three forms llama.cpp runs unchanged.
+"""A decoder-only transformer in the four forms llama.cpp runs unchanged.
 
 gpt2    LayerNorm, learned positions, tanh-GELU, biases everywhere or nowhere         (Radford et al. 2019)
 llama   RMSNorm, rotary positions, SwiGLU, grouped-query heads, no biases             (Touvron et al. 2023)
 qwen3   llama with an RMSNorm on each head's queries and keys                         (Yang et al. 2025)
+lfm2    qwen3 in which some blocks have a short gated convolution for attention       (Liquid AI 2025)
 
-One class holds all three, since they differ in four choices and share the rest. Rotary positions rotate half against half,
+One class holds all four, since they differ in five choices and share the rest. Rotary positions rotate half against half,
 as `transformers` does; GGUF's llama wants pairs, and the exporter permutes.
 """
 
@@ -41,6 +42,8 @@ class ModelConfig:
     attn_dropout: float = 0.0  # on attention weights
     resid_dropout: float = 0.0  # on what each branch adds to the residual stream
     bias: bool = True  # on gpt2's linear layers and norms; the others have none
+    conv_layers: tuple[int, ...] = ()  # lfm2's blocks, from 0, that have a convolution for attention
+    conv_size: int = 3  # tokens that it sees: its own and those before
 
     @classmethod
     def from_dict(cls, values: dict) -> "ModelConfig":
@@ -51,10 +54,14 @@ class ModelConfig:
                 values[key] = values["dropout"]
         values["bias"] = values["architecture"] == "gpt2" and values.get("bias") is not False
         values["n_kv_heads"] = values.get("n_kv_heads") or values["n_heads"]
+        values["conv_layers"] = tuple(values.get("conv_layers") or ())
+        values["conv_size"] = values.get("conv_size") or cls.conv_size
         return cls(**values)
 
     def to_dict(self) -> dict:
-        return asdict(self)
+        """As JSON holds it. Just lfm2's tells of convolutions, so that what was saved before there were such is read as the same."""
+        told = asdict(self) | {"conv_layers": list(self.conv_layers)}
+        return told if self.architecture == "lfm2" else {k: v for k, v in told.items() if not k.startswith("conv_")}
 
     @property
     def head_dim(self) -> int:
@@ -63,6 +70,10 @@ class ModelConfig:
     @property
     def is_gpt2(self) -> bool:
         return self.architecture == "gpt2"
+
+    @property
+    def norms_heads(self) -> bool:
+        return self.architecture in ("qwen3", "lfm2")
 
 
 def rotary_angles(positions: int, head_dim: int) -> tuple[Tensor, Tensor]:
@@ -88,29 +99,63 @@ def step(module: "Block | Transformer", method: Callable, *arguments):
     return (compiled(method) if module.compiled and module.training else method)(module, *arguments)
 
 
-class Block(nn.Module):
-    """Attention and feed-forward, each with its norm before it and added to the residual stream."""
+class Taps(nn.Module):
+    """A causal convolution of each channel with itself: (B, T, d_model) to the same."""
 
-    compiled = False
+    def __init__(self, width: int, size: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width, size))  # the last is the token's own, as in GGUF
+
+    def forward(self, x: Tensor) -> Tensor:
+        T, last = x.shape[1], self.weight.shape[1] - 1
+        out = x * self.weight[:, last].to(x.dtype)
+        for back in range(1, last + 1):
+            out = out + F.pad(x, (0, 0, back, 0))[:, :T] * self.weight[:, last - back].to(x.dtype)
+        return out
+
+
+class ShortConv(nn.Module):
+    """What a token is, gated, beside what the few before it were, gated again: tells which word came before, which attention needs a
+    block of its own to learn."""
 
     def __init__(self, c: ModelConfig):
         super().__init__()
-        self.c = c
+        self.in_proj = nn.Linear(c.d_model, 3 * c.d_model, bias=False)
+        self.conv = Taps(c.d_model, c.conv_size)
+        self.out_proj = nn.Linear(c.d_model, c.d_model, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        before, after, x = self.in_proj(x).chunk(3, dim=-1)
+        return self.out_proj(after * self.conv(before * x))
+
+
+class Block(nn.Module):
+    """Attention, or a short convolution, and feed-forward, each with its norm before it and added to the residual stream."""
+
+    compiled = False
+
+    def __init__(self, c: ModelConfig, conv: bool = False):
+        super().__init__()
+        self.c, self.conv = c, conv
         bias = c.is_gpt2 and c.bias
         kv_width = c.n_kv_heads * c.head_dim
         self.attn_norm = make_norm(c, c.d_model)
         self.ffn_norm = make_norm(c, c.d_model)
-        if c.is_gpt2:
+        if conv:
+            self.shortconv = ShortConv(c)
+        elif c.is_gpt2:
             self.attn_qkv = nn.Linear(c.d_model, 3 * c.d_model, bias=bias)
         else:
             self.attn_q = nn.Linear(c.d_model, c.d_model, bias=False)
             self.attn_k = nn.Linear(c.d_model, kv_width, bias=False)
             self.attn_v = nn.Linear(c.d_model, kv_width, bias=False)
+        if not c.is_gpt2:
             self.ffn_gate = nn.Linear(c.d_model, c.d_ff, bias=False)
-        if c.architecture == "qwen3":
-            self.attn_q_norm = make_norm(c, c.head_dim)
-            self.attn_k_norm = make_norm(c, c.head_dim)
-        self.attn_output = nn.Linear(c.d_model, c.d_model, bias=bias)
+        if not conv:
+            if c.norms_heads:
+                self.attn_q_norm = make_norm(c, c.head_dim)
+                self.attn_k_norm = make_norm(c, c.head_dim)
+            self.attn_output = nn.Linear(c.d_model, c.d_model, bias=bias)
         self.ffn_up = nn.Linear(c.d_model, c.d_ff, bias=bias)
         self.ffn_down = nn.Linear(c.d_ff, c.d_model, bias=bias)
         self.attn_dropout, self.attn_resid_dropout = Dropout(c.attn_dropout), Dropout(c.resid_dropout)
@@ -126,7 +171,7 @@ class Block(nn.Module):
         q = q.view(B, T, c.n_heads, c.head_dim).transpose(1, 2)  # (B, heads, T, head_dim)
         k = k.view(B, T, c.n_kv_heads, c.head_dim).transpose(1, 2)  # (B, kv heads, T, head_dim)
         v = v.view(B, T, c.n_kv_heads, c.head_dim).transpose(1, 2)
-        if c.architecture == "qwen3":
+        if c.norms_heads:
             q, k = (
                 self.attn_q_norm(q.float()),
                 self.attn_k_norm(k.float()),
@@ -152,7 +197,8 @@ class Block(nn.Module):
         return step(self, Block.residual, x, cos, sin)
 
     def residual(self, x: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
-        x = x + self.attn_resid_dropout(self.attention(self.attn_norm(x), cos, sin))
+        normed = self.attn_norm(x)
+        x = x + self.attn_resid_dropout(self.shortconv(normed) if self.conv else self.attention(normed, cos, sin))
         return x + self.ffn_resid_dropout(self.feed_forward(self.ffn_norm(x)))
 
 
@@ -176,7 +222,7 @@ class Transformer(nn.Module):
             self.register_buffer("cos", cos, persistent=False)
             self.register_buffer("sin", sin, persistent=False)
         self.emb_dropout = Dropout(c.emb_dropout)
-        self.blk = nn.ModuleList(Block(c) for _ in range(c.n_layers))
+        self.blk = nn.ModuleList(Block(c, i in c.conv_layers) for i in range(c.n_layers))
         self.output_norm = make_norm(c, c.d_model)
         self.output = nn.Linear(c.d_model, c.vocab_size, bias=False)
         if c.tie_embeddings:
@@ -189,8 +235,10 @@ class Transformer(nn.Module):
             nn.init.normal_(module.weight, std=0.02)
             if (bias := getattr(module, "bias", None)) is not None:
                 nn.init.zeros_(bias)
+        if isinstance(module, Taps):
+            nn.init.uniform_(module.weight, -(module.weight.shape[1] ** -0.5), module.weight.shape[1] ** -0.5)
         if isinstance(module, Block):
-            for layer in (module.attn_output, module.ffn_down):
+            for layer in (module.shortconv.out_proj if module.conv else module.attn_output, module.ffn_down):
                 nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * self.config.n_layers))
 
     def reseed(self) -> None:

@@ -81,11 +81,11 @@ class MuonAdamW(torch.optim.AdamW):
 def make_optimizer(model: nn.Module, t: dict, muon_dtype: torch.dtype) -> torch.optim.Optimizer:
     """The optimizer that a training config asks for; `t` holds the keys of configs/training/*.yaml.
 
-    Weight decay is for matrices only: biases and norms have one dimension.
+    Weight decay is for matrices only: biases and norms have one dimension, and the taps of a convolution are as many vectors.
     """
     matrices, vectors, inner = [], [], []
     for name, p in model.named_parameters():
-        if p.ndim < 2:
+        if p.ndim < 2 or name.endswith("shortconv.conv.weight"):
             vectors.append(p)
         elif t["optimizer"] == "muon" and name.startswith("blk."):
             inner.append(p)
