@@ -16,6 +16,9 @@ def run(arguments) -> None:
     from flows.summary import show
     from pipeline.core.config import load
 
+    if arguments.on:
+        send(arguments.on)
+        return
     if outcomes := settled.outcomes(load()):
         for each in outcomes:
             ended(each.name, each.state, each.seconds, each.why)
@@ -34,6 +37,19 @@ def run(arguments) -> None:
             raise UserError(str(error)) from None
     show(outcomes)
     print_completion()
+
+
+def send(pool: str) -> None:
+    """The run on a machine of this pool; its files come here."""
+    from flows.console import say
+    from flows.servers import prefect_for_a_run
+    from pipeline.core.config import load
+
+    load()
+    with prefect_for_a_run():
+        from flows import elsewhere
+
+        elsewhere.run(pool, say)
 
 
 def print_completion() -> None:
@@ -110,6 +126,13 @@ def ui(arguments) -> None:
     serve(host=arguments.host, work=False)
 
 
+def worker(arguments) -> None:
+    """work off, in this checkout, what other machines send to a pool of Prefect's, until Ctrl-C"""
+    from flows.worker import stay
+
+    stay(arguments.pool)
+
+
 def doctor(arguments) -> None:
     """say what is there, what listens where and what disagrees, with the command that mends each; status 1 where something needs it"""
     from flows.doctor import examine, show
@@ -174,6 +197,7 @@ COMMANDS = {
     "trace": trace,
     "serve": serve,
     "ui": ui,
+    "worker": worker,
     "doctor": doctor,
     "board": board,
     "ask": ask,
@@ -195,6 +219,14 @@ def make_parser() -> argparse.ArgumentParser:
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.set_defaults(function=function)
+        if name == "run":
+            command.add_argument(
+                "--on",
+                metavar="POOL",
+                help="do it on a machine whose `robo worker POOL` runs, and fetch what comes out",
+            )
+        if name == "worker":
+            command.add_argument("pool", help="its name, such as gpu; it is made where it does not exist")
         if name == "plan":
             command.add_argument(
                 "--no-measure",

@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
+from flows import elsewhere
 from flows.processes import answers, locked
 from flows.servers import address_of, prefect_database, state
 from flows.tracked import missed
 from pipeline.core.config import Config, load
 from pipeline.core.errors import UserError, shortened
+from pipeline.core.schema import OWN_POOL
 from pipeline.publish import lineage, serving
 from pipeline.tracking import address, check_version, local_database
 
-SHOWN = ("dvc", "prefect", "mlflow", "torch", "lightning", "llama-cpp-python", "gguf")
 FREE_BYTES = 5e9  # a run with its caches needs a few gigabytes
 SIGNS = {"good": "✓", "note": "·", "bad": "✗"}
 
@@ -81,7 +82,7 @@ def packages(root: Path) -> Iterator[Finding]:
         "python",
         "good",
         f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} CPUs; "
-        + ", ".join(f"{name} {installed.get(name, 'missing')}" for name in SHOWN),
+        + ", ".join(f"{name} {installed.get(name, 'missing')}" for name in elsewhere.SHOWN),
     )
     wanted = locked_versions(root / "requirements.lock")
     other = [
@@ -323,6 +324,85 @@ def cluster(config: Config) -> Iterator[Finding]:
         )
 
 
+def pools(config: Config, root: Path) -> Iterator[Finding]:
+    """Who takes what Prefect's queues hold: each pool with its workers, and what one on another machine has other than we."""
+    import httpx
+
+    from flows.servers import prefect_environment
+
+    environment, wanted = prefect_environment(root), config.operations.pools
+    api = environment.get("PREFECT_API_URL")
+    for name in [] if api else sorted(set(wanted.values())):
+        yield Finding("pool", "bad", f"{name}: no Prefect server, so none has its workers", "robo serve --host 0.0.0.0")
+    if not api or not answers(f"{api}/health"):
+        return
+    os.environ.update(environment)
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    try:
+        with get_client(sync_client=True) as client:
+            found = {pool.name: elsewhere.workers(client, pool.name) for pool in client.read_work_pools()}
+            queues = {name: queued(client, name) for name in found}
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        yield Finding(
+            "pools",
+            "bad",
+            f"Prefect's server at {api}: {str(error).splitlines()[0]}",
+            "PREFECT_API_AUTH_STRING=user:password",
+        )
+        return
+    for name in sorted({*found, *wanted.values()}):
+        stages = [stage for stage, pool in wanted.items() if pool == name]
+        workers, takes = found.get(name, []), f", takes {', '.join(stages)}" if stages else ""
+        mend = "robo serve" if name == OWN_POOL else f"robo worker {name}, on that machine"
+        how = "good" if workers else "bad" if stages else "note"
+        yield Finding(
+            "pool",
+            how,
+            f"{name}: {len(workers) or 'no'} worker{'s' * (len(workers) != 1)}{takes}{queues.get(name, '')}",
+            "" if workers else mend,
+        )
+        for worker, said in workers:
+            if said:
+                yield other_machine(worker.name, said, root)
+
+
+def queued(client, pool: str) -> str:
+    """What of a pool's queues is worth saying: those that stand still, and runs that wait."""
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateName,
+        WorkPoolFilter,
+        WorkPoolFilterName,
+    )
+
+    paused = [queue.name for queue in client.read_work_queues(work_pool_name=pool) if queue.is_paused]
+    late = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"]))),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+    )
+    return (f", queue {shortened(paused)} is paused" if paused else "") + (f", {len(late)} wait" if late else "")
+
+
+def other_machine(name: str, said: dict, root: Path) -> Finding:
+    """A worker's own words against what is here."""
+    if wrong := elsewhere.differing(said["versions"], elsewhere.versions()):
+        return Finding(
+            "worker", "bad", f"{name} in {said['checkout']}: {shortened(wrong)}", "git pull && make setup, there"
+        )
+    ours, theirs = lineage.commit(root), said["commit"]
+    if theirs != ours:
+        return Finding(
+            "worker",
+            "note",
+            f"{name} in {said['checkout']} began at commit {theirs[:9]}, here is {ours[:9]}; stages run at the commit that they are sent with",
+            "git pull, there, and start it again",
+        )
+    return Finding("worker", "good", f"{name} in {said['checkout']}: same commit and packages")
+
+
 def disk(root: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(root).free
     yield Finding(
@@ -371,6 +451,7 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
             ("sweeps", sweeps(config)),
             ("ollama", ollama(config, root)),
         ]
+        parts += [("pools", pools(config, root))]
         parts += [("slurm", cluster(config))] if config.operations.slurm else []
     for name, findings in parts:
         try:

@@ -20,10 +20,12 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
-from flows import console
+from flows import console, elsewhere
 from flows.changes import changes
 from flows.processes import UMASK
 from flows.summary import UP_TO_DATE, Outcome
+from pipeline.core.config import load
+from pipeline.core.errors import TemporaryError, UserError
 from pipeline.core.stage import EX_TEMPFAIL
 
 # What DVC says around a stage, which the line of the stage itself says better.
@@ -100,6 +102,7 @@ def child_environment() -> dict[str, str]:
 
 
 def stop_children() -> None:
+    elsewhere.stopping.set()
     for child in list(_children):
         child.send_signal(signal.SIGTERM)
 
@@ -159,6 +162,19 @@ def reproduce(stage: str, logger) -> str:
     return state
 
 
+def reproduce_there(stage: str, pool: str, logger) -> str:
+    """As reproduce(), on a machine of the pool."""
+
+    def say(text: str) -> None:
+        logger.info(text)
+        console.say(f"{MARGIN}{text}")
+
+    try:
+        return elsewhere.reproduce(stage, pool, say)
+    except UserError as error:
+        raise StageFailed(f"{stage}: {error}", temporary=isinstance(error, TemporaryError)) from None
+
+
 def can_pass(task, run, state: State) -> bool:
     """Retry what may pass: a network that did not answer, a lock that somebody holds."""
     try:
@@ -185,7 +201,8 @@ def run_stage(stage: str) -> State:
     console.started(stage, reason)
     logger.info("runs: %s", reason)
     try:
-        state = reproduce(stage, logger)
+        pool = elsewhere.pool_of(load(), stage)
+        state = reproduce_there(stage, pool, logger) if pool else reproduce(stage, logger)
     except StageFailed:
         console.ended(stage, "Failed", time.perf_counter() - began, "")
         raise

@@ -18,7 +18,7 @@ from prefect.logging import get_logger
 from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import acts, console, forecast, runs
+from flows import acts, console, elsewhere, forecast, runs
 from flows.changes import graph, pending
 from flows.doctor import check_image
 from flows.graph import finish, mend, run_stage, stop_children
@@ -143,10 +143,13 @@ def retrain() -> list[Outcome]:
     config = load()  # a mistake in a config is said before anything runs
     check_image(config.root)
     try:
-        check_machine(config)
+        if not elsewhere.pool_of(config, "train"):
+            check_machine(config)
     except UserError:
         if "train" in pending():  # a model trained elsewhere may well come through here
             raise
+    if config.operations.pools:
+        elsewhere.check_config(config, pending())
     # who is asked at the end must be there, or the work is for nothing
     check(default_tracking_uri(config.root))
     serving.address()

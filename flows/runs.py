@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import IO
 
 from flows.processes import locked
+from pipeline.core.schema import OWN_POOL
 
-POOL = "robo"  # the process pool that prefect.yaml names; its runs are this checkout's
+POOL = OWN_POOL  # the process pool that prefect.yaml names; its runs are this checkout's
 KEEP_SECONDS = 24 * 3600  # of a lock file that nobody holds
 HOLD_SECONDS = 2
 START_SECONDS = 60  # that an engine may take from its run's state Pending to its lock

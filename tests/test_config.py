@@ -672,6 +672,18 @@ WRONG = {
         keys(slurm={"cpus": 1, "gpus": False, "time": "00:04:59"}),
         ['slurm.time: "00:04:59" leaves no time'],
     ),
+    "pool of no stage": (
+        OPERATIONS,
+        keys(pools={"training": "gpu"}),
+        ["pools: 'training' is no stage of dvc.yaml", "did you mean 'train'"],
+    ),
+    "pool of this machine": (OPERATIONS, keys(pools={"train": "robo"}), ["pools: train: robo is the pool of"]),
+    "pool with a blank": (OPERATIONS, keys(pools={"train": "g p u"}), ["pools.train"]),
+    "cluster and pool": (
+        OPERATIONS,
+        keys(pools={"train": "gpu"}, slurm={"cpus": 1, "gpus": False}),
+        ["slurm and pools: train both say where"],
+    ),
     "auto without a gate": (
         OPERATIONS,
         keys(promotion="auto", **{f"gates__{gate}": None for gate in Gates.model_fields}),

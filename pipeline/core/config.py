@@ -30,6 +30,7 @@ from pipeline.core.schema import (
     BLOCK,
     IN_WORDS,
     MOST,
+    OWN_POOL,
     REPOSITORY,
     Corpus,
     Data,
@@ -386,6 +387,24 @@ def rules(c: Config) -> list[str]:
         (
             serving.parameters.num_ctx <= m.context_length,
             f"{at['serving']}: parameters.num_ctx: {serving.parameters.num_ctx} is more than {at['model']}: context_length {m.context_length}",
+        ),
+        *(
+            (
+                stage in c.graph,
+                f"{at['operations']}: pools: {stage!r} is no stage of dvc.yaml{suggestion(stage, c.graph)}",
+            )
+            for stage in c.operations.pools
+        ),
+        *(
+            (
+                pool != OWN_POOL,
+                f"{at['operations']}: pools: {stage}: {pool} is the pool of the machine itself; choose another name, such as gpu",
+            )
+            for stage, pool in c.operations.pools.items()
+        ),
+        (
+            not (c.operations.slurm and "train" in c.operations.pools),
+            f"{at['operations']}: slurm and pools: train both say where the training runs; set slurm: null, or take train out of pools",
         ),
         (
             tok.special_tokens.eos in serving.parameters.stop,

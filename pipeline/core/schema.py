@@ -53,6 +53,7 @@ REFERENCE = "F16"  # the type that the others are held against
 ExamSet = Literal["people", "values", "wordings", "compositions"]  # folders of exam/
 EXAM_SETS: tuple[str, ...] = get_args(ExamSet)
 
+OWN_POOL = "robo"  # Prefect's work pool of the schedule, which `robo serve` works off itself
 LONGEST_NAME = 128  # characters; a file's may have 255 bytes
 MOST = 10**12  # of whatever is counted; the libraries' own numbers end at 9 * 10**18
 LONGEST_CONTEXT = 131_072  # tokens; no model of a size that fits this chain reads more
@@ -757,6 +758,7 @@ class Operations(File):
     keep: Count  # versions in Ollama, the serving one among them
     notify_block: Annotated[str, Field(pattern=BLOCK)] | None  # of Prefect
     slurm: Slurm | None = None  # the training runs where the run was started
+    pools: dict[Name, Name] = {}  # stage of dvc.yaml -> Prefect's work pool whose workers run it, on another machine
 
     def rules(self) -> list[tuple[bool, str]]:
         time = self.slurm.time if self.slurm else None
