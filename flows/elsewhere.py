@@ -22,6 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from flows import stores
 from flows.processes import UMASK
 from pipeline.core.config import Config
 from pipeline.core.errors import TemporaryError, UserError, shortened
@@ -92,13 +93,13 @@ def dvc(*arguments: str, seconds: float = 0, say: Callable[[str], None] = lambda
         time.sleep(5)
 
 
-def git(*arguments: str, root: Path = Path("."), told: bytes = b"", **environment: str) -> bytes:
-    """As lineage.git, to the byte."""
+def git(*arguments: str, root: Path = Path("."), told: bytes = b"", index: Path | None = None) -> bytes:
+    """As lineage.git, to the byte; with another index than git's own where one is given."""
     done = subprocess.run(
         ["git", "-C", str(root), *arguments],
         input=told,
         capture_output=True,
-        env={**os.environ, "LC_ALL": "C", **environment},
+        env={**os.environ, "LC_ALL": "C", **({"GIT_INDEX_FILE": str(index)} if index else {})},
     )
     if done.returncode:
         raise UserError(
@@ -110,10 +111,10 @@ def git(*arguments: str, root: Path = Path("."), told: bytes = b"", **environmen
 def snapshot(where: str) -> dict[str, str]:
     """The commit here, and what differs from it, new files too; git's own index stays as it is. Raises UserError where that is too much."""
     with tempfile.TemporaryDirectory() as scratch:
-        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
-        git("read-tree", "HEAD", **index)
-        git("add", "--all", **index)
-        patch = git("diff", "--cached", "--binary", "--no-ext-diff", "--no-color", "HEAD", **index)
+        index = Path(scratch) / "index"
+        git("read-tree", "HEAD", index=index)
+        git("add", "--all", index=index)
+        patch = git("diff", "--cached", "--binary", "--no-ext-diff", "--no-color", "HEAD", index=index)
     packed = base64.b85encode(zlib.compress(patch)).decode() if patch else ""
     if len(packed) > SENT_BYTES:
         raise UserError(
@@ -144,20 +145,26 @@ def inputs(stage: str) -> tuple[dict[str, Any], list[str]]:
     return json.loads(json.dumps(entry)), sorted(made)
 
 
-def remote() -> str | None:
-    """The name of DVC's default remote."""
+def has_remote(where: str) -> None:
+    """Raises UserError where there is no DVC remote, or one that refuses us: a wrong key does not pass, so nobody should try for minutes."""
     from flows.dvc_repo import Repo
 
     with Repo(".") as repo:
-        return repo.config["core"].get("remote")
-
-
-def has_remote(where: str) -> None:
-    if not remote():
+        store = stores.remote(repo)
+    if not store:
         raise UserError(
             f"{where}: DVC has no remote over which files could travel; name one that both machines reach: "
             "dvc remote add -d store URL, and commit .dvc/config"
         )
+    try:
+        store.check()
+    except (
+        TemporaryError,
+        stores.NotWritable,
+    ):  # a link that may mend; plain HTTP, of which nothing can be told beforehand
+        return
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def workers(client, pool: str) -> list[tuple[Any, dict]]:
@@ -242,6 +249,7 @@ def send(pool: str, name: str, parameters: dict[str, Any], say: Callable[[str], 
                 for line in logs:
                     if line.name.endswith(f".{FLOW}"):
                         say(line.message)
+                assert run.state, "each run that was made has one"
                 if run.state.is_final() and not logs:
                     return run.state
                 if there:
@@ -263,7 +271,7 @@ def send(pool: str, name: str, parameters: dict[str, Any], say: Callable[[str], 
                 if stopping.wait(1):
                     raise TemporaryError(f"stopped; its run in the pool {pool} is cancelled")
         except BaseException:
-            if not run.state.is_final():
+            if not (run.state and run.state.is_final()):
                 with contextlib.suppress(httpx.HTTPError):
                     client.set_flow_run_state(run.id, Cancelling(message="Who sent it has ended"))
             raise

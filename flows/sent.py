@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 
 from prefect import flow, get_run_logger
+from prefect.logging.loggers import PrefectLogAdapter
 from prefect.states import Completed, Failed, State
 
 from flows import runs
@@ -138,7 +139,9 @@ def wait_for_server() -> None:
 @flow(name=FLOW, persist_result=False, on_running=[runs.on_running])
 def sent(stage: str | None, needs: list[str], wanted: dict | None, commit: str, patch: str) -> State:
     """Brings a stage up to date here, or all of them where it is None, and sends the files to DVC's remote."""
-    logger, home = get_run_logger().getChild(FLOW), runs.home()
+    logger, home = get_run_logger(), runs.home()
+    assert isinstance(logger, PrefectLogAdapter)
+    logger = logger.getChild(FLOW)
     try:
         runs.take_turn(logger.info)
         os.chdir(checked_out(home, commit, patch))
