@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def send(pool: str) -> None:
     with prefect_for_a_run():
         from flows import elsewhere
 
+        signal.signal(signal.SIGTERM, lambda *_: elsewhere.stopping.set())  # which cancels the run there, as Ctrl-C does
         elsewhere.run(pool, say)
 
 
