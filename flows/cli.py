@@ -50,9 +50,8 @@ def send(pool: str) -> None:
     with prefect_for_a_run():
         from flows import elsewhere
 
-        signal.signal(
-            signal.SIGTERM, lambda *_: elsewhere.stopping.set()
-        )  # which cancels the run there, as Ctrl-C does
+        # which cancels the run there, as Ctrl-C does
+        signal.signal(signal.SIGTERM, lambda *_: elsewhere.stopping.set())
         elsewhere.run(pool, say)
 
 
