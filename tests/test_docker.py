@@ -146,7 +146,11 @@ def pool(built, tmp_path):
         finally:
             for process in reversed(pool.processes):
                 process.terminate()
-                process.wait(60)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:  # Prefect's worker may wait for a container that is gone
+                    process.kill()
+                    process.wait()
 
 
 @pytest.mark.slow
