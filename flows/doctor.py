@@ -6,16 +6,13 @@ Only a comparison of MLflow's alias with Ollama needs MLflow's client, a second 
 
 import os
 import platform
-import re
 import shlex
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 
-from flows import elsewhere
+from flows import elsewhere, versions
 from flows.processes import answers, locked
 from flows.servers import address_of, prefect_database, state
 from flows.tracked import missed
@@ -37,59 +34,15 @@ class Finding:
     mend: str = ""  # the command
 
 
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def locked_versions(path: Path) -> dict[str, str]:
-    """Package -> version that requirements.lock asks for on this machine."""
-    from packaging.requirements import Requirement
-
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if match := re.match(r"(\S+==[^\s\\]+(?:\s*;[^\\]+)?)\s*\\?$", line):
-            requirement = Requirement(match[1])
-            if requirement.marker is None or requirement.marker.evaluate():
-                found[normal(requirement.name)] = next(iter(requirement.specifier)).version
-    return found
-
-
-def left_out() -> set[str]:
-    """What deploy/docker/slim.py took out of an image."""
-    listed = Path(sys.prefix) / "share/robo/left_out"
-    return set(listed.read_text(encoding="utf-8").split()) if listed.exists() else set()
-
-
-def check_image(root: Path) -> None:
-    """Raises UserError in a container whose image was built of another requirements.lock than the checkout's."""
-    if not (made_of := os.environ.get("ROBO_IMAGE_LOCK")) or not Path(made_of).exists():
-        return
-    there, wanted = locked_versions(Path(made_of)), locked_versions(root / "requirements.lock")
-    if other := [
-        f"{name} {there.get(name, 'missing')} instead of {now}"
-        for name, now in sorted(wanted.items())
-        if there.get(name) != now
-    ]:
-        raise UserError(
-            f"the image has other packages than requirements.lock asks for: {shortened(other)}; build it anew: "
-            "docker build -f deploy/docker/Dockerfile -t robo-micropython ."
-        )
-
-
 def packages(root: Path) -> Iterator[Finding]:
-    installed = {normal(found.name): found.version for found in distributions()}
     yield Finding(
         "python",
         "good",
         f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} CPUs; "
-        + ", ".join(f"{name} {installed.get(name, 'missing')}" for name in elsewhere.SHOWN),
+        + ", ".join(f"{name} {version}" for name, version in versions.shown().items()),
     )
-    wanted = locked_versions(root / "requirements.lock")
-    other = [
-        f"{name} {installed.get(name, 'missing')} instead of {version}"
-        for name, version in sorted(wanted.items())
-        if installed.get(name) != version and name not in left_out()
-    ]
+    wanted, gone = versions.locked_versions(root / "requirements.lock"), versions.left_out()
+    other = versions.instead(versions.installed(), {name: wanted[name] for name in wanted if name not in gone})
     ours = Path(__file__).resolve().parent.parent
     if (root / "flows").exists() and ours != root.resolve():
         yield Finding("code", "bad", f"what runs here is the code in {ours}: .venv was copied from there", "make setup")
@@ -388,7 +341,7 @@ def queued(client, pool: str) -> str:
 
 def other_machine(name: str, said: dict, root: Path) -> Finding:
     """A worker's own words against what is here."""
-    if wrong := elsewhere.differing(said["versions"], elsewhere.versions()):
+    if wrong := versions.differing(said["versions"], versions.shown()):
         return Finding(
             "worker", "bad", f"{name} in {said['checkout']}: {shortened(wrong)}", "git pull && make setup, there"
         )

@@ -18,11 +18,10 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from flows import stores
+from flows import stores, versions
 from flows.processes import UMASK
 from pipeline.core.config import Config
 from pipeline.core.errors import TemporaryError, UserError, shortened
@@ -35,27 +34,7 @@ LATER = "Later"  # the name of a failed state where trying again may help
 SENT_BYTES = 300_000  # of a patch; Prefect takes half a megabyte of parameters
 LOST_SECONDS = 600  # that a machine, a server or a remote may be silent before a stage fails
 TRIES = 3  # of a request whose process died there
-SHOWN = ("dvc", "prefect", "mlflow", "torch", "lightning", "llama-cpp-python", "gguf")
 stopping = threading.Event()  # set where this run ends before its time
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that decide what comes out, and of those that two machines speak through."""
-    found = {}
-    for name in SHOWN:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "missing"
-    return found
-
-
-def differing(there: dict[str, str], here: dict[str, str]) -> list[str]:
-    return [
-        f"{name} {there.get(name, 'missing')} there, {here[name]} here"
-        for name in here
-        if there.get(name) != here[name]
-    ]
 
 
 def pool_of(config: Config, stage: str) -> str | None:
@@ -158,11 +137,8 @@ def has_remote(where: str) -> None:
         )
     try:
         store.check()
-    except (
-        TemporaryError,
-        stores.NotWritable,
-    ):  # a link that may mend; plain HTTP, of which nothing can be told beforehand
-        return
+    except (TemporaryError, stores.NotWritable):
+        return  # a link that may mend; plain HTTP, of which nothing can be told beforehand
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
 
@@ -197,7 +173,7 @@ def check(pool: str, where: str) -> None:
             f"naming this server: robo worker {pool}"
         )
     for worker, said in there:
-        if wrong := differing(said.get("versions", {}), versions()):
+        if wrong := versions.differing(said.get("versions", {}), versions.shown()):
             raise UserError(
                 f"{where}: {worker.name}, a worker of the pool {pool}, has other packages: {shortened(wrong)}; the same commit on both "
                 "machines and `make setup` mend it"

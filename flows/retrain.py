@@ -20,12 +20,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import acts, console, elsewhere, forecast, runs
 from flows.changes import graph, pending
-from flows.doctor import check_image
 from flows.graph import finish, mend, run_stage, stop_children
 from flows.notices import notify
 from flows.reconcile import whoami
 from flows.summary import Outcome, report
 from flows.tracked import missed
+from flows.versions import check_image
 from pipeline.advice import advice, check_machine
 from pipeline.core.config import load
 from pipeline.core.errors import UserError

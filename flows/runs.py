@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from flows.processes import locked
-from pipeline.core.schema import OWN_POOL
+from pipeline.core.schema import OWN_POOL  # its runs are this checkout's
 
-POOL = OWN_POOL  # the process pool that prefect.yaml names; its runs are this checkout's
 KEEP_SECONDS = 24 * 3600  # of a lock file that nobody holds
 HOLD_SECONDS = 2
 START_SECONDS = 60  # that an engine may take from its run's state Pending to its lock
@@ -70,7 +69,7 @@ def is_gone(run, pool: bool) -> bool:
     )  # again, perhaps, over the file of its last try
     left = not starts and (folder() / str(run.id)).exists()
     begun = not pending and here() in run.tags
-    return (left or begun or (pool and run.work_pool_name == POOL)) and not is_held(str(run.id))
+    return (left or begun or (pool and run.work_pool_name == OWN_POOL)) and not is_held(str(run.id))
 
 
 def trigger(run, person: str) -> str:

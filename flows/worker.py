@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flows import elsewhere, processes, runs
+from flows import elsewhere, processes, runs, versions
 from flows.processes import Child, answers, locked, say
 from flows.servers import check_prefect, close_lost_runs, prefect_environment, state
 from pipeline.core.environment import prepare
@@ -29,7 +29,7 @@ SETTLE_SECONDS = 60  # between two looks for runs that could not say how they en
 PACE = {"PREFECT_WORKER_HEARTBEAT_SECONDS": "10", "PREFECT_WORKER_QUERY_SECONDS": "3"}
 
 
-def deploy(prefect: list[str], *commands: list[str], pool: str = runs.POOL) -> None:
+def deploy(prefect: list[str], *commands: list[str], pool: str = OWN_POOL) -> None:
     """Makes the pool. Raises UserError with what Prefect says when it refuses."""
     for command in (["work-pool", "create", pool, "--type", "process", "--overwrite"], *commands):
         done = subprocess.run(
@@ -66,7 +66,7 @@ def introduce(pool: str) -> None:
             job_variables={"command": "python -m flows.engine"},
             enforce_parameter_schema=False,
         )
-    said = {"pool": pool, "checkout": str(runs.home()), "commit": commit, "versions": elsewhere.versions()}
+    said = {"pool": pool, "checkout": str(runs.home()), "commit": commit, "versions": versions.shown()}
     Variable.set(elsewhere.variable(worker_name()), said, overwrite=True)
 
 

@@ -1,7 +1,7 @@
 """Finds a real S3 server for the tests, or builds one from Go's module proxy.
 
 versitygw (Apache-2.0) serves a folder: each object is a file, so tests see what an upload left, and a full disk is a full bucket. It
-takes about ten minutes of building on 2 cores, once; the program stays in a cache folder outside the checkout.
+takes 4 to 10 minutes of building on 2 cores, once; the program stays in a cache folder outside the checkout.
 
     python scripts/versitygw.py          print the program's path, or exit 1 saying how to get it
     python scripts/versitygw.py --build  the same, after building it where it is missing

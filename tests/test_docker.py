@@ -16,8 +16,8 @@ from project import REPOSITORY
 from real import free_port, wait_until
 from ruamel.yaml import YAML
 
-from flows.doctor import check_image
 from flows.processes import answers
+from flows.versions import check_image
 from pipeline.core.errors import UserError
 from pipeline.core.stage import die_with_parent
 

@@ -16,9 +16,10 @@ from real import free_port
 from stages import copy_configs, stage_environment
 
 from flows.changes import changes
-from flows.doctor import examine, files, git, locked_versions, packages, show, sweeps
+from flows.doctor import examine, files, git, packages, show, sweeps
 from flows.graph import UNREADABLE, mend
 from flows.tracked import missed
+from flows.versions import locked_versions
 from pipeline.core.config import load
 from pipeline.publish import lineage
 

@@ -48,6 +48,7 @@ def part(tensor: str) -> str:
         {"architecture": "llama", "n_kv_heads": 2},
         {"architecture": "qwen3", "n_kv_heads": 2, "d_ff": 1024, "tie_embeddings": False},
         {"architecture": "lfm2", "n_kv_heads": 2, "d_ff": 1024, "conv_layers": [0], "conv_size": 4},
+        {"architecture": "lfm2", "n_kv_heads": 2, "d_ff": 1024, "conv_layers": [1]},
     ],
 )
 def test_every_parameter_has_its_part(model):

@@ -16,7 +16,7 @@ from project import REPOSITORY
 from real import wait_until
 from two_machines import SEND, SERVERS, machines
 
-from flows import doctor, elsewhere, sent
+from flows import doctor, elsewhere, sent, versions
 from pipeline.core.errors import UserError
 from pipeline.publish import lineage
 
@@ -108,13 +108,13 @@ def test_no_remote(here):
 
 
 def test_other_packages_are_named():
-    here = elsewhere.versions()
-    assert elsewhere.differing(here, here) == []
-    assert elsewhere.differing({**here, "torch": "1.0"}, here) == [f"torch 1.0 there, {here['torch']} here"]
+    here = versions.shown()
+    assert versions.differing(here, here) == []
+    assert versions.differing({**here, "torch": "1.0"}, here) == [f"torch 1.0 there, {here['torch']} here"]
 
 
 def test_doctor_holds_a_worker_against_this_machine(here):
-    said = {"checkout": "/srv/robo", "commit": lineage.commit(here), "versions": elsewhere.versions()}
+    said = {"checkout": "/srv/robo", "commit": lineage.commit(here), "versions": versions.shown()}
     for change, how, words in (
         ({}, "good", "vm-1 in /srv/robo: same commit and packages"),
         ({"commit": "0" * 40}, "note", f"began at commit 000000000, here is {said['commit'][:9]}"),
