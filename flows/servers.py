@@ -44,9 +44,7 @@ from pipeline.tracking import (
 )
 
 LOCALHOST = "127.0.0.1"
-LANDING = {
-    "mlflow": "/#/models?workflowType=machine_learning"
-}  # MLflow's own start page is for traces of chat applications
+LANDING = {"mlflow": "/#/models"}  # MLflow's own start page is for traces of chat applications
 START_SECONDS = 180  # a first start creates the databases; 20 s is usual
 PREFECT_PASSWORD, MLFLOW_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_AUTH_ADMIN_PASSWORD"
 MLFLOW_PASSWORD_LENGTH = 12  # MLflow's own rule

@@ -156,7 +156,7 @@ def test_pages_show_the_run(project, monkeypatch, tmp_path):
     ui = Ui(project)
     try:
         said = ui.wait_until_open()
-        assert ui.url("Prefect") in said and f"{ui.url('MLflow')}/#/models?workflowType=machine_learning" in said
+        assert ui.url("Prefect") in said and f"{ui.url('MLflow')}/#/models" in said
         assert run_flow()["PREFECT_API_URL"] == f"{ui.url('Prefect')}/api"
         assert register(Config(project), ui.url("MLflow")).run_id == registered.run_id  # both ways lead to one store
         for number in range(2, 6):
@@ -175,8 +175,8 @@ def look(ui, registered, pictures):
     from playwright.sync_api import expect
 
     with browser(pictures) as page:
-        page.goto(f"{ui.url('MLflow')}/#/models?workflowType=machine_learning")  # as `robo ui` says
-        expect(page.get_by_text("Model registry", exact=True)).to_be_visible()
+        page.goto(f"{ui.url('MLflow')}/#/models")  # as `robo ui` says
+        expect(page.get_by_role("heading", name="Registered Models")).to_be_visible()
         expect(page.get_by_text(registered.name, exact=True)).to_be_visible()
         page.goto(f"{ui.url('MLflow')}/#/models/{registered.name}/versions/{registered.version}")
         expect(page.get_by_text("1,806,592 parameters")).to_be_visible()
