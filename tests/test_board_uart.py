@@ -1,5 +1,7 @@
 """The simulated board's UARTs, as programs use them, against a peer who speaks at times and answers."""
 
+from ast import literal_eval
+
 import pytest
 import yaml
 
@@ -101,6 +103,22 @@ def test_a_read_waits_as_long_as_it_was_told(asked, said, at):
     assert at <= int(when) <= at + 6
 
 
+@pytest.mark.parametrize(
+    ("board", "baudrate", "lines"),
+    [
+        ("pico", 115200, ["b'left\\n'", "b'right\\n'"]),
+        ("pico", 600, None),  # the next byte takes longer
+        ("esp32", 115200, None),
+    ],
+)
+def test_a_pico_without_a_timeout_still_waits_to_the_end_of_a_millisecond(board, baudrate, lines):
+    """Its code compares whole milliseconds, so that the line of a fast sender comes in one piece when its first byte was seen."""
+    program = UART + f"uart = UART(1, {baudrate})\nwhile True:\n    if uart.any():\n        print(uart.readline())\n"
+    peer = f'- uart_peer: {{baudrate: {baudrate}, sends: [[0.5002, "left\\n"], [1.0002, "right\\n"]]}}'
+    said = play(program, peer, board).output
+    assert said == lines if lines else len(said) > 2 and b"".join(map(literal_eval, said)) == b"left\nright\n"
+
+
 def test_an_interrupt_comes_in_a_read_that_waits():
     program = (
         UART
@@ -159,7 +177,7 @@ time.sleep(1)
     )
     result = play(program, '- uart_peer: {uart: 1, sends: [[0.5, "abc"], [1.0, "de"], [2.5, "f"]]}')
     assert [line.rpartition(" ")[0] for line in result.output] == ["b'abc'", "b'de'"]
-    assert [int(line.rpartition(" ")[2]) for line in result.output] == pytest.approx([506, 1005], abs=2)
+    assert [int(line.rpartition(" ")[2]) for line in result.output] == pytest.approx([508, 1007], abs=2)
 
 
 def test_a_uart_can_be_polled():

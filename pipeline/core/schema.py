@@ -50,7 +50,7 @@ Quant = Literal[
 ]
 QUANTS: tuple[str, ...] = get_args(Quant)
 REFERENCE = "F16"  # the type that the others are held against
-ExamSet = Literal["people", "values", "wordings", "compositions"]  # folders of exam/
+ExamSet = Literal["people", "values", "wordings", "compositions", "dev"]  # folders of exam/
 EXAM_SETS: tuple[str, ...] = get_args(ExamSet)
 
 OWN_POOL = "robo"  # Prefect's work pool of the schedule, which `robo serve` works off itself
@@ -170,6 +170,7 @@ class Export(File):
 
 class Curriculum(File):
     draws: Count  # how often a pair is drawn
+    several: Fraction  # of the requests that can be met, that are made of rules: several wishes side by side
     seed: Annotated[int, Field(ge=0, le=MOST)]
 
 

@@ -18,6 +18,7 @@ WORDS = {
     "values": "pins, times and numbers that the curriculum leaves out",
     "wordings": "ways to ask that it leaves out",
     "compositions": "combinations that it leaves out",
+    "dev": "requests in other people's words, to tune on",
     COMPLETIONS: "beginnings of held-out programs, gone on with",
 }
 MOST_SHOWN = 50  # failures of a set that the report shows

@@ -38,6 +38,8 @@ SCALES = [
     ),
 ]
 PULSE = 0.06  # milliseconds: 5 degrees on the wide scale, 11 on the narrow one; what rounding a duty to 10 bits and to whole percents costs
+WIDEST = 3.0  # milliseconds: no servo takes a longer pulse
+PERIOD = 20_000  # microseconds from pulse to pulse. An ESP32's PWM is at half before its first duty is set, which no servo sees for less than this
 NO_SIGNAL = "without a servo's signal"
 CREEP = 0.03  # of full speed, which moves nothing
 COIL = 400  # microseconds between the writes to the pins of one step
@@ -152,7 +154,11 @@ def sweeps(
     least, most = between or (0, 180)
     about, spans = (
         label(run, pin),
-        [span for span in signals.pulse(run, pin).within(*from_start(when, run)) if span.value is not None],
+        [
+            span
+            for span in signals.pulse(run, pin).within(*from_start(when, run))
+            if span.value is not None and (span.value <= WIDEST or span.length >= PERIOD)
+        ],
     )
     if not spans:
         return f"{about} had no servo's signal, swinging was expected"

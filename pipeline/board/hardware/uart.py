@@ -222,17 +222,23 @@ class Peripheral:
             self.board.changed()
         return str(len(bus.received))
 
+    def deadline(self, timeout: int) -> int:
+        """When a wait of so many milliseconds ends, in microseconds. The RP2 counts whole ones, and so waits for the next even with none."""
+        if self.board.spec.port == "rp2":
+            return (self.board.now // 1_000 + timeout + 1) * 1_000
+        return self.board.now + timeout * 1_000
+
     def _read(self, arguments: str) -> str:
         """What has come, after a wait as long as the timeouts say; with "+" at the end where it is to be asked again."""
         number, how, count, new = arguments.split(",")
         (bus, _), board, data, count = self.bus(number), self.board, bytearray(), int(count)
         if new == "1":
-            bus.deadline = board.now + bus.timeout * 1_000
+            bus.deadline = self.deadline(bus.timeout)
         board.poll()
         for _ in range(STEPS):
             while bus.received and len(data) < count:
                 data.append(bus.received.pop(0))
-                bus.deadline = board.now + (bus.timeout if how == "line" else bus.timeout_char) * 1_000
+                bus.deadline = self.deadline(bus.timeout if how == "line" else bus.timeout_char)
                 if how == "line" and data[-1:] == b"\n":
                     return data.hex()
             if len(data) >= count or board.now >= bus.deadline:
