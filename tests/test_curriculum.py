@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -11,7 +12,20 @@ import yaml
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, read_jsonl
-from pipeline.curriculum import grammar, held_out, make, parts, program, rules, surface, tasks, templates, values
+from pipeline.curriculum import (
+    compose,
+    composer,
+    grammar,
+    held_out,
+    make,
+    parts,
+    program,
+    rules,
+    surface,
+    tasks,
+    templates,
+    values,
+)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DRAWS = 12
@@ -210,6 +224,67 @@ def test_rules_share_a_loop_or_have_a_task_each():
     assert "await asyncio.gather(say(), watch())" in tasks_each and "time.sleep" not in tasks_each
 
 
+COMMENT = re.compile(r"^ *# .*\n", re.MULTILINE)
+
+
+def draws(curriculum, count: int, quoted: float) -> Iterator[composer.Pair]:
+    for number in range(count):
+        try:
+            yield compose.pair(curriculum, 9, number, several=0.3, quoted=quoted)
+        except parts.Unfit:
+            continue
+
+
+def test_programs_quote_the_request_in_comments_and_are_the_same_without(curriculum):
+    with_, without = (
+        [pair for pair in draws(curriculum, 60, quoted) if pair.intents != ["cannot"]] for quoted in (1, 0)
+    )
+    assert [pair.request for pair in with_] == [pair.request for pair in without]
+    assert [COMMENT.sub("", pair.program) for pair in with_] == [COMMENT.sub("", pair.program) for pair in without]
+    assert all(COMMENT.search(pair.program) for pair in with_)
+    for pair in with_:
+        said = [comment.strip()[2:] for comment in COMMENT.findall(pair.program)]
+        assert {number for words in said for number in re.findall(r"\d+", words)} <= set(
+            re.findall(r"\d+", pair.request)
+        )
+
+
+def test_a_pair_that_is_too_long_for_comments_goes_without(curriculum, monkeypatch):
+    long = compose.pair(curriculum, 9, 3, "led-blink-times", quoted=1)
+    monkeypatch.setattr(make, "LONGEST", len(long.request) + len(long.program) - 1)
+    made, why = make.one(curriculum, 9, 3, "led-blink-times")
+    assert why is None and made.request == long.request and made.program == COMMENT.sub("", long.program)
+
+
+def test_what_people_ask_often_is_drawn_often(curriculum):
+    def share(intent: str) -> float:
+        of = [skill for skill in curriculum.of("program") if skill.intent == intent]
+        return sum(curriculum.weights[skill.name] for skill in of) / len(of) ** tasks.MANY
+
+    assert share("button-led") / share("hall") == pytest.approx(
+        curriculum.often["button-led"] / curriculum.often["hall"]
+    )
+    assert share("keypad") == pytest.approx(1) and "keypad" not in curriculum.often
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    (
+        pytest.param("blnik: 2\n", ["blnik", "no skill has this intent", "'blink'"], id="unknown intent"),
+        pytest.param("blink: 0\n", ["blink", "must be a number above 0", "0"], id="never"),
+        pytest.param("blink: often\n", ["blink", "must be a number above 0", "'often'"], id="no number"),
+        pytest.param("- blink\n", ["must map intents to numbers"], id="a list"),
+    ),
+)
+def test_a_fault_in_how_often_is_told(tmp_path, content, words):
+    folder = with_mine(tmp_path, BLINK)
+    (folder / "mine/often.yaml").write_text(content)
+    with pytest.raises(UserError) as error:
+        tasks.load(folder)
+    for word in ["mine/often.yaml", *words]:
+        assert word in str(error.value)
+
+
 def test_a_bus_without_a_number_is_soft(curriculum):
     for number in range(30):
         made, _ = make.one(curriculum, 8, number, "oled-text")
@@ -222,7 +297,7 @@ def test_a_line_of_a_display_holds_its_text():
 
 
 def test_hardly_a_draw_is_wrong(curriculum):
-    told = [make.one(curriculum, 5, number)[1] for number in range(150)]
+    told = [make.one(curriculum, 5, number, several=0.4)[1] for number in range(150)]
     wrong = [why for why in told if why and not why.startswith(EXCUSED)]
     assert len(wrong) <= WRONG * len(told), wrong
 
@@ -244,7 +319,7 @@ def written(folder: Path, curriculum, workers: int, monkeypatch) -> list[dict]:
     for each in ("exam", "boards.lock"):
         (folder / each).symlink_to(REPOSITORY / each)
     monkeypatch.chdir(folder)
-    make.write(curriculum, DRAWS, 1)
+    make.write(curriculum, DRAWS, 1, 0.3)
     return list(read_jsonl(folder / "data/curriculum/train.jsonl"))
 
 

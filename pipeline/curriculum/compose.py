@@ -7,7 +7,7 @@ timeline of what must happen (timeline.py). Request, program and check are made 
 from random import Random
 
 from pipeline.curriculum import grammar, rules, templates, timeline
-from pipeline.curriculum.composer import Composer, Pair, by_asyncio, by_sleep, choose, fits, on
+from pipeline.curriculum.composer import QUOTED, Composer, Pair, by_asyncio, by_sleep, choose, fits, on
 from pipeline.curriculum.parts import Part, Unfit
 from pipeline.curriculum.surface import spoil, tidy
 from pipeline.curriculum.tasks import Curriculum, Form, Skill
@@ -16,8 +16,9 @@ BOARDS = ["pico"] * 5 + ["pico_w"] + ["esp32"] * 2  # about as often as people h
 
 # Shares of the requests.
 CANNOT = 0.125  # that cannot be met
-RULED = 0.45  # of the others, that wish for several things side by side
-PROGRAMS = 0.66  # of the rest, that are whole programs; what is left are forms of actions, states and conditions
+PROGRAMS = (
+    0.66  # of those without rules, that are whole programs; what is left are forms of actions, states and conditions
+)
 
 
 def from_program(composer: Composer, skill: Skill) -> Pair:
@@ -35,7 +36,7 @@ def from_program(composer: Composer, skill: Skill) -> Pair:
     inputs, check = (templates.read(templates.render(text, **given)) for text in (skill.inputs, skill.check))
     return Pair(
         request,
-        composer.program(composer.code(skill.code, drawn), [drawn]),
+        composer.program(composer.quoted(clause, composer.code(skill.code, drawn), key), [drawn]),
         composer.board,
         [skill.intent],
         skill.name,
@@ -78,6 +79,8 @@ def from_form(composer: Composer, form: Form, skills: dict[str, Skill]) -> Pair:
     for name, each in drawn.items():
         skill = each.skill
         code[name] = composer.code(skill.test if skill.kind == "condition" else skill.code, each, sleep)
+        if skill.kind != "condition":
+            code[name] = composer.quoted(clauses[name], code[name], key)
         code[f"{name}_off"] = composer.code(skill.off, each)
         code[f"{name}_release"] = skill.release
     body = templates.render(form.code, **code, **slots, sleep=sleep)
@@ -110,8 +113,16 @@ def from_cannot(composer: Composer) -> Pair:
     )
 
 
-def pair(curriculum: Curriculum, seed: int, number: int, only: str | None = None) -> Pair:
-    """Pair `number` of a curriculum. `only` asks for one skill or form by name, or for `cannot`.
+def pair(
+    curriculum: Curriculum,
+    seed: int,
+    number: int,
+    only: str | None = None,
+    several: float = 0,
+    quoted: float = QUOTED,
+) -> Pair:
+    """Pair `number` of a curriculum. `only` asks for one skill or form by name, or for `cannot`; `several` is the share of those that can be met
+    which are made of rules, `quoted` that of the programs with comments. With other comments it is the same pair.
 
     Raises Unfit where the draw does not go together; jinja2.TemplateError, yaml.YAMLError and UserError for a fault in tasks/.
     """
@@ -122,7 +133,7 @@ def pair(curriculum: Curriculum, seed: int, number: int, only: str | None = None
         if skill and (skill.board or skill.boards)
         else rng.choice(BOARDS)
     )
-    composer = Composer(curriculum, rng, board)
+    composer = Composer(curriculum, rng, board, quoted)
     if only == "cannot" or (only is None and curriculum.cannot and rng.random() < CANNOT):
         return from_cannot(composer)
     if skill and skill.kind == "program":
@@ -133,7 +144,7 @@ def pair(curriculum: Curriculum, seed: int, number: int, only: str | None = None
         if not skill or (any(fits(skill, role) for role in rule.takes.values()) and (rule.every or not skill.lasts))
     ]
     if fit and (
-        only in curriculum.rules or (skill and skill.kind == "reading") or (only is None and rng.random() < RULED)
+        only in curriculum.rules or (skill and skill.kind == "reading") or (only is None and rng.random() < several)
     ):
         return rules.from_rules(composer, rules.together(curriculum, rng, fit, only), skill)
     if only is None and rng.random() < PROGRAMS:

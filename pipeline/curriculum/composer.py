@@ -12,7 +12,7 @@ from pipeline.board import boards
 from pipeline.curriculum import grammar, templates, values
 from pipeline.curriculum.parts import Drawn, Part, Pins, Unfit
 from pipeline.curriculum.program import assemble
-from pipeline.curriculum.surface import ADVERB, END, MARK, PIN_STYLES, article, spoil, tidy
+from pipeline.curriculum.surface import ADVERB, END, MARK, PIN_STYLES, article, mended, spoil, tidy, unmarked
 from pipeline.curriculum.tasks import Curriculum, Skill
 from pipeline.curriculum.values import Value
 
@@ -22,6 +22,7 @@ WIRED_LAST = 0.4  # of those
 BEFORE, AFTER = 0.16, 0.16  # with a greeting before, with a reason or thanks after
 ALOUD = 0.35  # that say what goes without saying, where there is something
 SHORT_AGAIN = 0.8  # of later mentions, that leave the pin out
+QUOTED = 0.95  # of the programs, whose comments quote the request at each part and each wish
 
 NOUNS = 10  # that are drawn at most, till one is not another part's
 FITS = {
@@ -72,7 +73,7 @@ def closed(text: str) -> str:
 class Composer:
     """Draws one pair: parts on free pins, words, code."""
 
-    def __init__(self, curriculum: Curriculum, rng: Random, board: str):
+    def __init__(self, curriculum: Curriculum, rng: Random, board: str, quoted: float = QUOTED):
         self.curriculum, self.words, self.rng, self.board = curriculum, curriculum.words, rng, board
         self.port = boards.load(board).port
         self.pins = Pins(board, rng)
@@ -80,6 +81,7 @@ class Composer:
         self.fixed: set[str] = set()  # names that parts set up besides their own
         self.pin_style = rng.choice(PIN_STYLES[self.port])  # that this request keeps to
         self.wired = rng.random() < WIRED
+        self.quotes = rng.random() < quoted
 
     # --- parts and values ---------------------------------------------------------------------------------------------
 
@@ -264,11 +266,20 @@ class Composer:
             "\n"
         )
 
+    def quoted(self, said: str, code: str, subject: str = "do") -> str:
+        """The code after a comment with the request's words for it, where this program has such. A model learns to copy from them, and what it
+        has to copy into the code then stands close by (EXPERIMENTS.md)."""
+        words = unmarked(mended(grammar.inflect(said, "s" if subject == "is" else "base"))).rstrip(".")
+        return f"# {words}\n{code}" if self.quotes and words and code else code
+
     def program(self, body: str, skills: list[Drawn]) -> str:
         """Imports, setup, functions, then the body."""
         makes = [
-            templates.render(
-                part.kind.make, name=part.name, esp32=self.port == "esp32", said=part.said, **part.pins, **part.its
+            self.quoted(
+                part.full,
+                templates.render(
+                    part.kind.make, name=part.name, esp32=self.port == "esp32", said=part.said, **part.pins, **part.its
+                ).strip("\n"),
             )
             for part in self.parts
         ]

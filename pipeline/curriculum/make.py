@@ -48,9 +48,13 @@ def unknown(program: str, board: str) -> str | None:
     return next((name.dotted for name in names.used(program, board) if not name.exists), None)
 
 
+def too_long(made: Pair) -> bool:
+    return len(made.request) + len(made.program) > LONGEST
+
+
 def fault(made: Pair) -> str | None:
     """Why a pair is not kept: what the board saw, or what the program is."""
-    if len(made.request) + len(made.program) > LONGEST:
+    if too_long(made):
         return f"longer than {LONGEST} characters"
     if made.intents == ["cannot"]:
         return None
@@ -71,11 +75,13 @@ def fault(made: Pair) -> str | None:
 
 
 def one(
-    curriculum: tasks.Curriculum, seed: int, number: int, only: str | None = None
+    curriculum: tasks.Curriculum, seed: int, number: int, only: str | None = None, several: float = 0
 ) -> tuple[Pair | None, str | None]:
     """(the pair, why it is not kept). There is no pair where the draw does not go together, or a template is at fault."""
     try:
-        made = pair(curriculum, seed, number, only)
+        made = pair(curriculum, seed, number, only, several)
+        if too_long(made):
+            made = pair(curriculum, seed, number, only, several, quoted=0)
     except Unfit as error:
         return None, f"unfit: {error}"
     except (TemplateError, YAMLError, UserError) as error:
@@ -88,22 +94,24 @@ _curriculum: tasks.Curriculum | None = (
 )
 
 
-def batch(given: tuple[int, int, int]) -> list[tuple[dict | None, str | None]]:
-    """(seed, first, last) -> what became of those draws, without the last."""
-    seed, first, last = given
+def batch(given: tuple[int, float, int, int]) -> list[tuple[dict | None, str | None]]:
+    """(seed, share of several wishes, first, last) -> what became of those draws, without the last."""
+    seed, several, first, last = given
     found = []
     for number in range(first, last):
         assert _curriculum, "pairs() has set it"
-        made, why = one(_curriculum, seed, number)
+        made, why = one(_curriculum, seed, number, several=several)
         found.append((asdict(made) if made else None, why))
     return found
 
 
-def pairs(curriculum: tasks.Curriculum, seed: int, draws: int) -> Iterator[tuple[dict | None, str | None]]:
+def pairs(
+    curriculum: tasks.Curriculum, seed: int, draws: int, several: float
+) -> Iterator[tuple[dict | None, str | None]]:
     """What became of each draw, in order, made on all cores."""
     global _curriculum
     _curriculum = curriculum
-    work = [(seed, first, min(first + BATCH, draws)) for first in range(0, draws, BATCH)]
+    work = [(seed, several, first, min(first + BATCH, draws)) for first in range(0, draws, BATCH)]
     for found in each(batch, work, WORKERS):
         yield from found
 
@@ -124,11 +132,11 @@ def figures(kept: list[dict], reasons: Counter, draws: int) -> dict:
     }
 
 
-def write(curriculum: tasks.Curriculum, draws: int, seed: int) -> None:
+def write(curriculum: tasks.Curriculum, draws: int, seed: int, several: float) -> None:
     """Writes the pairs that are kept, the others with the reasons, and figures of both."""
     kept, rejected, requests, reasons = [], [], set(), Counter()
     with bar(draws, "curriculum", " pairs") as progress:
-        for made, why in pairs(curriculum, seed, draws):
+        for made, why in pairs(curriculum, seed, draws, several):
             progress.update()
             if made and not why and made["request"].lower() in requests:
                 why = "a request that there was before"
@@ -145,7 +153,8 @@ def write(curriculum: tasks.Curriculum, draws: int, seed: int) -> None:
 
 
 def main(config) -> None:
-    write(tasks.load(), config.params.curriculum.draws, config.params.curriculum.seed)
+    c = config.params.curriculum
+    write(tasks.load(), c.draws, c.seed, c.several)
 
 
 if __name__ == "__main__":

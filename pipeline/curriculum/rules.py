@@ -17,7 +17,7 @@ from pipeline.curriculum.surface import ADVERB
 from pipeline.curriculum.tasks import Curriculum, Rule, Skill
 from pipeline.curriculum.values import Value
 
-TOGETHER = [1, 2, 2, 2, 2, 3]  # how many rules a request has
+TOGETHER = [1, 1, 2, 2]  # how many rules a request has
 TRIES = 20  # in which a time is found that is long enough for a reading that was asked for
 ROUND = 20  # milliseconds that a loop waits between two rounds, long enough for the bounce of a button
 STEP = " " * 4
@@ -118,10 +118,12 @@ def from_rules(composer: Composer, rules: list[Rule], skill: Skill | None = None
             else:
                 drawn[name] = composer.draw(choose(composer.curriculum, rng, role, composer.board, without))
         said.append(worded(composer, rule, rng.choice(rule.do if key == "do" else rule.is_), key, own, drawn))
+        before, loop = written(composer, rule, own, drawn)
         ruled.append(
             Ruled(
                 rule.name,
-                *written(composer, rule, own, drawn),
+                before,
+                composer.quoted(said[-1], loop, key),
                 pause,
                 any(is_slow(each.skill) for each in drawn.values()),
             )

@@ -68,11 +68,17 @@ def article(rng: Random, noun: str, definite: bool) -> str:
     return "an " if AN.match(noun) and not noun.lower().startswith("one") else "a "
 
 
-def tidy(text: str) -> str:
-    """The text with single spaces, no doubled signs, and a capital at the start of each sentence."""
+def mended(text: str) -> str:
+    """The text with single spaces and no doubled signs."""
     text = " ".join(text.split())
     for pattern, put in TIDY:
         text = pattern.sub(put, text)
+    return text
+
+
+def tidy(text: str) -> str:
+    """`mended`, with a capital at the start of each sentence."""
+    text = mended(text)
     return " ".join(each if NAME.match(each) else each[:1].upper() + each[1:] for each in SENTENCES.split(text))
 
 
@@ -115,4 +121,9 @@ def spoil(rng: Random, text: str) -> str:
         text = outside(lambda part: ARTICLE.sub("", part), text)
     while rng.random() < SLIP:
         text = slip(rng, text)
+    return unmarked(text)
+
+
+def unmarked(text: str) -> str:
+    """Without the marks around what must stay."""
     return text.replace(MARK, "").replace(END, "")

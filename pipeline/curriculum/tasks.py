@@ -22,7 +22,7 @@ from pipeline.curriculum import grammar, values
 
 FOLDER = Path("tasks")
 MANY = 0.35  # an intent of ten skills is drawn 2.2 times as often as one of a single skill
-WORDS, DEVICES, FORMS, RULES = "words.yaml", "devices", "forms.yaml", "rules.yaml"
+WORDS, DEVICES, FORMS, RULES, OFTEN = "words.yaml", "devices", "forms.yaml", "rules.yaml", "often.yaml"
 NEEDED = {
     "action": ["do"],
     "state": ["do", "undo", "off"],
@@ -149,6 +149,7 @@ class Curriculum:
     rules: dict[str, Rule]
     skills: dict[str, Skill]
     cannot: list[Cannot]
+    often: dict[str, float]  # intent -> how often it is asked for, beside one that is not in here
 
     @cached_property
     def intents(self) -> list[str]:
@@ -162,8 +163,11 @@ class Curriculum:
         for skill in self.skills.values():
             groups.setdefault((skill.intent, skill.kind), []).append(skill)
         return {
-            skill.name: skill.weight / sum(each.weight for each in group) * len(group) ** MANY
-            for group in groups.values()
+            skill.name: skill.weight
+            / sum(each.weight for each in group)
+            * len(group) ** MANY
+            * self.often.get(intent, 1)
+            for (intent, _), group in groups.items()
             for skill in group
         }
 
@@ -256,6 +260,24 @@ def read_words(path: Path) -> dict[str, list[str]]:
     return content
 
 
+def read_often(path: Path, intents: set[str]) -> tuple[dict[str, float], list[str]]:
+    """(intent -> how often it is asked for, what is wrong with it)"""
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        return {}, [f"{path}: must map intents to numbers"]
+    wrong = [
+        f"{path}: {name}: no skill has this intent{suggestion(str(name), intents)}"
+        for name in content
+        if name not in intents
+    ]
+    wrong += [
+        f"{path}: {name}: must be a number above 0, not {value!r}"
+        for name, value in content.items()
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0
+    ]
+    return content, wrong
+
+
 def load(folder: Path = FOLDER) -> Curriculum:
     """Reads words, devices, forms and all skills under `folder`. Raises UserError with all faults, one a line, each with file, entry and key."""
     words, wrong = read_words(folder / WORDS), []
@@ -274,7 +296,7 @@ def load(folder: Path = FOLDER) -> Curriculum:
                 *(slot_faults(f"{path}: {name}", devices[name].slots, {}, words) if devices[name] else []),
             ]
     for path in sorted(folder.rglob("*.yaml")):
-        if path.name == WORDS or path.parent.name == DEVICES:
+        if path.name in (WORDS, OFTEN) or path.parent.name == DEVICES:
             continue
         entries = read_yaml(path)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -296,6 +318,10 @@ def load(folder: Path = FOLDER) -> Curriculum:
                 wrong.append(f"{place}: name: there is another of this name")
             known[made.name] = made
             wrong += faults(place, made, devices, words)
+    often: dict[str, float] = {}
+    for path in sorted(folder.rglob(OFTEN)):
+        more, faulty = read_often(path, {skill.intent for skill in skills.values()})
+        often, wrong = often | more, wrong + faulty
     if wrong:
         raise UserError("\n".join(wrong))
-    return Curriculum(words, devices, forms, rules, skills, cannot)
+    return Curriculum(words, devices, forms, rules, skills, cannot, often)
