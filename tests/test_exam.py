@@ -151,6 +151,11 @@ def test_a_wrong_one_says_why():
     assert not row["parsed"] and row["names"] == [0, 0]
 
 
+def test_python_tells_nobody_what_it_thinks_of_an_answer(recwarn):
+    (row,) = rows_of(Says("pattern = '\\d'\n"), people("blink", check=[{"source": {"avoids": "sleep"}}]))
+    assert row["passed"] and not recwarn.list
+
+
 def test_what_stands_in_the_prompt_is_not_the_models():
     (question,) = answer.questions(people("blink"), '"""{request}"""\nimport machine\n', {})
     for text, parsed, names in (
