@@ -78,9 +78,8 @@ def from_form(composer: Composer, form: Form, skills: dict[str, Skill]) -> Pair:
     code = {}
     for name, each in drawn.items():
         skill = each.skill
-        code[name] = composer.code(skill.test if skill.kind == "condition" else skill.code, each, sleep)
-        if skill.kind != "condition":
-            code[name] = composer.quoted(clauses[name], code[name], key)
+        written = composer.code(skill.test if skill.kind == "condition" else skill.code, each, sleep)
+        code[name] = written if skill.kind == "condition" else composer.quoted(clauses[name], written, key)
         code[f"{name}_off"] = composer.code(skill.off, each)
         code[f"{name}_release"] = skill.release
     body = templates.render(form.code, **code, **slots, sleep=sleep)
