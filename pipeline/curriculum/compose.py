@@ -16,9 +16,7 @@ BOARDS = ["pico"] * 5 + ["pico_w"] + ["esp32"] * 2  # about as often as people h
 
 # Shares of the requests.
 CANNOT = 0.125  # that cannot be met
-PROGRAMS = (
-    0.66  # of those without rules, that are whole programs; what is left are forms of actions, states and conditions
-)
+PROGRAMS = 0.66  # of those without rules, that are whole programs; the others are forms of actions, states, conditions
 
 
 def from_program(composer: Composer, skill: Skill) -> Pair:

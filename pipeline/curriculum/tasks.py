@@ -2,7 +2,7 @@
 
 Devices are what is wired to the board. Skills are what a program can do with them: an `action` begins and ends, a `state` is on or off, a
 `condition` is true or not, a `reading` is a number, a `program` is a whole. Forms join actions, states and conditions into programs: for ever, then,
-when, while. Rules are wishes that a program fulfils side by side, two or three of them. The words of all of them are templates (grammar.py), the
+when, while. Rules are wishes that a program fulfils side by side, one or two of them. The words of all of them are templates (grammar.py), the
 code is Jinja.
 """
 

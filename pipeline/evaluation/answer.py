@@ -9,7 +9,6 @@ Of the people's requests one in ten may be looked at when it fails (robobench.ma
 
 import hashlib
 import json
-import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,11 +60,6 @@ def held_out(encode, count: int, most: int) -> dict[str, str]:
 
 def examine(model: Model, question: Question) -> dict:
     """What the model answered and what became of it, as plain values; see the keys below."""
-    with warnings.catch_warnings(action="ignore"):  # Python's of what a model wrote, such as `27seven`, are for nobody
-        return marked(model, question)
-
-
-def marked(model: Model, question: Question) -> dict:
     answer = model.ask(question.prompt)
     row = {
         "set": question.set,

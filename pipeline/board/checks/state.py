@@ -2,6 +2,7 @@
 
 import ast
 import re
+import warnings
 from itertools import pairwise
 from typing import Literal
 
@@ -229,7 +230,8 @@ def named(tree: ast.AST) -> set[str]:
 def source(run: Run, *, defines: Texts | None = None, uses: Texts | None = None, avoids: Texts | None = None):
     """The program's text defines these functions, classes or methods (Lamp.blink), uses these names (Timer, irq, asyncio), avoids those (sleep)."""
     try:
-        tree = ast.parse(run.program)
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(run.program)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return "the program cannot be read"
     there, used = defined(tree), named(tree)
