@@ -50,6 +50,7 @@ SLIPS = {
     "b = Pin(2, Pin.IN, Pin.PULL_UP)": {"pull": ["b = Pin(2, Pin.IN)", "b = Pin(2, Pin.IN, Pin.PULL_DOWN)"]},
     "p.duty_u16(32768)": {"PWM duty halved": ["p.duty_u16(16384)"], "PWM duty doubled": ["p.duty_u16(65536)"]},
     "p = PWM(Pin(1), freq=50)": {"PWM frequency doubled": ["p = PWM(Pin(1), freq=100)"]},
+    "oled.text('Hi', 0, 16)": {"place": ["oled.text('Hi', 128, 16)", "oled.text('Hi', 0, 144)"]},
     "if x > 20 and y:\n    led.on()": {
         "threshold halved": ["if x > 10 and y:\n    led.on()"],
         "comparison": [
@@ -82,6 +83,11 @@ def test_each_slip_is_made(program):
 def test_a_pin_is_no_number_and_no_other_pin_of_the_program():
     programs = [mutant.program for mutant in mutants("a = Pin(2)\nb = Pin(3)\n") if mutant.kind == "another pin"]
     assert programs == ["a = Pin(1)\nb = Pin(3)\n", "a = Pin(2)\nb = Pin(4)\n"]
+
+
+def test_how_fast_a_bus_runs_is_no_fault():
+    programs = [mutant.program for mutant in mutants("i2c = I2C(0, sda=Pin(4), scl=Pin(5), freq=400_000)\n")]
+    assert programs and all("400_000" in program for program in programs)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

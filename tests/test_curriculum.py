@@ -230,7 +230,7 @@ COMMENT = re.compile(r"^ *# .*\n", re.MULTILINE)
 def draws(curriculum, count: int, quoted: float) -> Iterator[composer.Pair]:
     for number in range(count):
         try:
-            yield compose.pair(curriculum, 9, number, several=0.3, quoted=quoted)
+            yield compose.pair(curriculum, 9, number, several=0.3, longest=10_000, quoted=quoted)
         except parts.Unfit:
             continue
 
@@ -249,11 +249,16 @@ def test_programs_quote_the_request_in_comments_and_are_the_same_without(curricu
         )
 
 
-def test_a_pair_that_is_too_long_for_comments_goes_without(curriculum, monkeypatch):
-    long = compose.pair(curriculum, 9, 3, "led-blink-times", quoted=1)
-    monkeypatch.setattr(make, "LONGEST", len(long.request) + len(long.program) - 1)
-    made, why = make.one(curriculum, 9, 3, "led-blink-times")
-    assert why is None and made.request == long.request and made.program == COMMENT.sub("", long.program)
+def test_what_is_too_long_is_drawn_again(curriculum):
+    told = [make.one(curriculum, 9, number, several=0.3, longest=450)[0] for number in range(120)]
+    made = [pair for pair in told if pair]
+    assert len(made) > 110 and all(len(pair.request) + len(pair.program) <= 450 for pair in made)
+    refused = sum(pair.intents == ["cannot"] for pair in made)
+    assert refused == pytest.approx(compose.CANNOT * len(told), abs=9)  # is still as often what cannot be met
+
+
+def test_what_is_never_short_enough_is_told(curriculum):
+    assert make.one(curriculum, 9, 3, "led-blink-times", longest=60) == (None, "unfit: longer than 60 characters")
 
 
 def test_what_people_ask_often_is_drawn_often(curriculum):
@@ -319,7 +324,7 @@ def written(folder: Path, curriculum, workers: int, monkeypatch) -> list[dict]:
     for each in ("exam", "boards.lock"):
         (folder / each).symlink_to(REPOSITORY / each)
     monkeypatch.chdir(folder)
-    make.write(curriculum, DRAWS, 1, 0.3)
+    make.write(curriculum, DRAWS, 1, 0.3, 1400)
     return list(read_jsonl(folder / "data/curriculum/train.jsonl"))
 
 

@@ -21,8 +21,10 @@ TIME, POLL = 0.01, 25_000  # share, and microseconds, that an event may come ear
 BRIEF = 10_000  # microseconds; what stands shorter is between two others
 SERVO = 60  # hertz; what is slower and not seen is a servo's
 LEVEL, PULSE, TONE, SHADE = 0.02, 0.02, 0.01, 2  # of full, milliseconds, share, of 255: what nobody can tell apart
+OFF = 128  # pixels that a text moves on a display: off it. One pixel, or one line, further is no fault
 LISTEN = {"tone", "melody", "silent", "pwm"}
 WAITS = {"sleep", "sleep_ms", "sleep_us"}
+BUSES = {"I2C", "SoftI2C", "SPI", "SoftSPI"}
 PINS = {"Pin", "PWM", "ADC", "Signal", "NeoPixel", "DHT11", "DHT22", "TouchPad"}
 KIND_OF_NUMBER = {
     **dict.fromkeys((*WAITS, "period", "timeout"), "time"),
@@ -165,16 +167,22 @@ def numbers(text: Text) -> Iterator[Edit]:
         if not is_number(node) or text.is_pin(node):
             continue
         kind, value = kind_of_number(text, node), node.value
+        if kind == "bus speed":  # which nobody sees
+            continue
         changed = (
             [value - 1, value + 1]
             if kind == "count"
+            else [value + OFF]
+            if kind == "place"
             else [value // 2 if isinstance(value, int) else value / 2, value * 2]
         )
         if kind == "number" and value in (0, 1):
             changed = [1 - value]
         for new in changed:
             if new != value:
-                what = kind if kind in ("count", "number") else f"{kind} {'halved' if new < value else 'doubled'}"
+                what = (
+                    kind if kind in ("count", "number", "place") else f"{kind} {'halved' if new < value else 'doubled'}"
+                )
                 yield Edit(what, node.lineno, [(*text.place(node), written(new, value))])
 
 
@@ -182,6 +190,14 @@ def kind_of_number(text: Text, node: ast.expr) -> str:
     parent = text.parents[node]
     if isinstance(parent, ast.Compare):
         return "threshold"
+    if (
+        isinstance(parent, ast.keyword)
+        and parent.arg in ("freq", "baudrate")
+        and name_of(text.parents[parent]) in BUSES
+    ):
+        return "bus speed"
+    if isinstance(parent, ast.Call) and name_of(parent) == "text" and node in parent.args[1:3]:
+        return "place"
     named = parent.arg if isinstance(parent, ast.keyword) else name_of(parent) if isinstance(parent, ast.Call) else ""
     return KIND_OF_NUMBER.get(named, "number")
 

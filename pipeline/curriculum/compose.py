@@ -14,6 +14,9 @@ from pipeline.curriculum.tasks import Curriculum, Form, Skill
 
 BOARDS = ["pico"] * 5 + ["pico_w"] + ["esp32"] * 2  # about as often as people have them
 
+LONGEST = 1400  # characters of request and program: what surely fits a context of 512, many short names as it may have
+TRIES = 16  # draws of a pair, till one goes together and is short enough
+
 # Shares of the requests.
 CANNOT = 0.125  # that cannot be met
 PROGRAMS = 0.66  # of those without rules, that are whole programs; the others are forms of actions, states, conditions
@@ -116,14 +119,33 @@ def pair(
     number: int,
     only: str | None = None,
     several: float = 0,
+    longest: int = LONGEST,
     quoted: float = QUOTED,
 ) -> Pair:
-    """Pair `number` of a curriculum. `only` asks for one skill or form by name, or for `cannot`; `several` is the share of those that can be met
-    which are made of rules, `quoted` that of the programs with comments. With other comments it is the same pair.
+    """Pair `number` of a curriculum. `only` asks for one skill or form by name, or for `cannot`; of what is drawn to be met, `several` is the
+    share that is made of rules, and the first is taken whose request and program have no more than `longest` characters; `quoted` is the
+    share of the programs with comments.
 
-    Raises Unfit where the draw does not go together; jinja2.TemplateError, yaml.YAMLError and UserError for a fault in tasks/.
+    Raises Unfit where no draw goes together or is short enough; jinja2.TemplateError, yaml.YAMLError and UserError for a fault in tasks/.
     """
     rng = Random(f"{seed}/{number}")
+    if only == "cannot" or (only is None and curriculum.cannot and rng.random() < CANNOT):
+        return from_cannot(Composer(curriculum, rng, rng.choice(BOARDS), quoted))
+    why = ""
+    for _ in range(TRIES):
+        try:
+            made = met(curriculum, rng, only, several, quoted)
+        except Unfit as error:
+            why = str(error)
+            continue
+        if len(made.request) + len(made.program) <= longest:
+            return made
+        why = f"longer than {longest} characters"
+    raise Unfit(why)
+
+
+def met(curriculum: Curriculum, rng: Random, only: str | None, several: float, quoted: float) -> Pair:
+    """A request that can be met, with its program. Raises Unfit where the draw does not go together."""
     skill = curriculum.skills.get(only) if only else None
     board = (
         skill.board or rng.choice(skill.boards or BOARDS)
@@ -131,8 +153,6 @@ def pair(
         else rng.choice(BOARDS)
     )
     composer = Composer(curriculum, rng, board, quoted)
-    if only == "cannot" or (only is None and curriculum.cannot and rng.random() < CANNOT):
-        return from_cannot(composer)
     if skill and skill.kind == "program":
         return from_program(composer, skill)
     fit = [

@@ -24,12 +24,11 @@ from pipeline.core.paths import CURRICULUM, METRICS, TAUGHT
 from pipeline.core.progress import bar
 from pipeline.core.workers import WORKERS, each
 from pipeline.curriculum import tasks
-from pipeline.curriculum.compose import pair
+from pipeline.curriculum.compose import LONGEST, pair
 from pipeline.curriculum.composer import Pair
 from pipeline.curriculum.held_out import compositions, wordings
 from pipeline.curriculum.parts import Unfit
 
-LONGEST = 1400  # characters of request and program: what surely fits a context of 512, many short names as it may have
 BATCH = 200
 
 
@@ -48,14 +47,8 @@ def unknown(program: str, board: str) -> str | None:
     return next((name.dotted for name in names.used(program, board) if not name.exists), None)
 
 
-def too_long(made: Pair) -> bool:
-    return len(made.request) + len(made.program) > LONGEST
-
-
 def fault(made: Pair) -> str | None:
     """Why a pair is not kept: what the board saw, or what the program is."""
-    if too_long(made):
-        return f"longer than {LONGEST} characters"
     if made.intents == ["cannot"]:
         return None
     try:
@@ -75,13 +68,16 @@ def fault(made: Pair) -> str | None:
 
 
 def one(
-    curriculum: tasks.Curriculum, seed: int, number: int, only: str | None = None, several: float = 0
+    curriculum: tasks.Curriculum,
+    seed: int,
+    number: int,
+    only: str | None = None,
+    several: float = 0,
+    longest: int = LONGEST,
 ) -> tuple[Pair | None, str | None]:
     """(the pair, why it is not kept). There is no pair where the draw does not go together, or a template is at fault."""
     try:
-        made = pair(curriculum, seed, number, only, several)
-        if too_long(made):
-            made = pair(curriculum, seed, number, only, several, quoted=0)
+        made = pair(curriculum, seed, number, only, several, longest)
     except Unfit as error:
         return None, f"unfit: {error}"
     except (TemplateError, YAMLError, UserError) as error:
@@ -94,24 +90,24 @@ _curriculum: tasks.Curriculum | None = (
 )
 
 
-def batch(given: tuple[int, float, int, int]) -> list[tuple[dict | None, str | None]]:
-    """(seed, share of several wishes, first, last) -> what became of those draws, without the last."""
-    seed, several, first, last = given
+def batch(given: tuple[int, float, int, int, int]) -> list[tuple[dict | None, str | None]]:
+    """(seed, share of several wishes, longest, first, last) -> what became of those draws, without the last."""
+    seed, several, longest, first, last = given
     found = []
     for number in range(first, last):
         assert _curriculum, "pairs() has set it"
-        made, why = one(_curriculum, seed, number, several=several)
+        made, why = one(_curriculum, seed, number, several=several, longest=longest)
         found.append((asdict(made) if made else None, why))
     return found
 
 
 def pairs(
-    curriculum: tasks.Curriculum, seed: int, draws: int, several: float
+    curriculum: tasks.Curriculum, seed: int, draws: int, several: float, longest: int
 ) -> Iterator[tuple[dict | None, str | None]]:
     """What became of each draw, in order, made on all cores."""
     global _curriculum
     _curriculum = curriculum
-    work = [(seed, several, first, min(first + BATCH, draws)) for first in range(0, draws, BATCH)]
+    work = [(seed, several, longest, first, min(first + BATCH, draws)) for first in range(0, draws, BATCH)]
     for found in each(batch, work, WORKERS):
         yield from found
 
@@ -132,11 +128,11 @@ def figures(kept: list[dict], reasons: Counter, draws: int) -> dict:
     }
 
 
-def write(curriculum: tasks.Curriculum, draws: int, seed: int, several: float) -> None:
+def write(curriculum: tasks.Curriculum, draws: int, seed: int, several: float, longest: int) -> None:
     """Writes the pairs that are kept, the others with the reasons, and figures of both."""
     kept, rejected, requests, reasons = [], [], set(), Counter()
     with bar(draws, "curriculum", " pairs") as progress:
-        for made, why in pairs(curriculum, seed, draws, several):
+        for made, why in pairs(curriculum, seed, draws, several, longest):
             progress.update()
             if made and not why and made["request"].lower() in requests:
                 why = "a request that there was before"
@@ -154,7 +150,7 @@ def write(curriculum: tasks.Curriculum, draws: int, seed: int, several: float) -
 
 def main(config) -> None:
     c = config.params.curriculum
-    write(tasks.load(), c.draws, c.seed, c.several)
+    write(tasks.load(), c.draws, c.seed, c.several, c.longest)
 
 
 if __name__ == "__main__":
