@@ -77,10 +77,15 @@ def ask(arguments) -> None:
     best, found, asked, good = "", [], 0, False
     for program in answers(model, prompt, arguments.samples):
         asked += 1
-        if said := plausible.refusal(program):
+        said = plausible.refusal(program)
+        if said and not (fault := plausible.mistaken(said, request)):
             print(said, file=sys.stderr)
             sys.exit(3)
-        findings = plausible.findings(request, program, board)
+        findings = (
+            [plausible.Finding(f"what it says: {said.rstrip('.')}", fault)]
+            if said
+            else plausible.findings(request, program, board)
+        )
         good = not any(finding.fault for finding in findings)
         if good or not best or sum(f.fault is None for f in findings) > sum(f.fault is None for f in found):
             best, found = program, findings

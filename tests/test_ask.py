@@ -1,4 +1,4 @@
-"""`robo ask`: what is checked of a program without knowing what was wanted, and what becomes of an answer, with a model that knows three by heart."""
+"""`robo ask`: what is checked of a program without knowing what was wanted, and what becomes of an answer, with a model that knows four by heart."""
 
 import subprocess
 import sys
@@ -36,6 +36,13 @@ def fault(request: str, program: str, board: str = "pico") -> list[str]:
             "from machine import Pin\nfor pin in (2, 3, 4):\n    Pin(pin, Pin.OUT).on()\n",
         ),
         ("PWM at 50% on pin 3", "from machine import Pin, PWM\nPWM(Pin(3), freq=1000, duty_u16=65535 * 50 // 100)\n"),
+        ("Blink the lamp on pin 15 twice a second", BLINK),
+        ("change the lamp on pin 15 every quarter of a second", BLINK),
+        ("GP15 on, half a second later off", BLINK.replace("toggle()", "on()").replace("250", "500")),
+        (
+            "blink GP15, 5 times a second, while the button is held",
+            "from machine import Pin\nbutton = Pin(15, Pin.IN)\n",
+        ),
         (SAYS_HI, "import time\nfor _ in range(5):\n    print('hi there')\n    time.sleep(2)\n"),
         (
             "read the sensor at 0x76",
@@ -75,11 +82,26 @@ def test_what_a_right_program_looks_like(request_, program):
             "from machine import Pin\nfor pin in (2, 3):\n    Pin(pin, Pin.OUT).on()\n",
             "pin 4 is not in it",
         ),
+        (
+            "Blink the lamp on pin 15 twice a second",
+            BLINK.replace("250", "500"),
+            "keeps the time: nothing happens every 0.5 s",
+        ),
+        ("change GP15 every tenth of a second", BLINK, "it keeps the time: nothing happens every 0.1 s"),
+        ("GP15 on, half a second later off", BLINK, "the request's numbers are in it: 0.5 is not"),
+        ("GP15 blinks while the button is held", BLINK, "what the request speaks of: not with 'button'"),
         ("print a number", "while True:\n    print(1)\n", "it runs: it was stopped"),
     ],
 )
 def test_what_is_wrong_is_said(request_, program, said):
     assert said in "; ".join(fault(request_, program))
+
+
+def test_a_refusal_for_want_of_a_pin_that_is_there_is_mistaken():
+    said = "I cannot do that: it is not said which pin the LED is on."
+    assert plausible.mistaken(said, "turn on the led on GP5") == "the request names pin 5"
+    assert plausible.mistaken(said, "turn on the led") is None
+    assert plausible.mistaken("I cannot do that: there is no camera on this board.", "photo when GP5 is low") is None
 
 
 @pytest.mark.parametrize(
@@ -122,12 +144,13 @@ def test_english_is_not_taken_for_another_language(request_):
     assert checked(f" {request_}\n ") == request_
 
 
-# --- a model that knows three answers by heart --------------------------------------------------------------------------
+# --- a model that knows four answers by heart --------------------------------------------------------------------------
 
 ANSWERS = {
     REQUEST: BLINK,
     "Toggle pin 16": BLINK,
     "take a photo": "# I cannot do that: there is no camera on this board.\n",
+    "Light pin 7": "# I cannot do that: it is not said which pin the LED is on.\n",
 }
 
 
@@ -184,6 +207,12 @@ def test_an_answer_that_passes_not_is_said_to_be_so(knows):
 def test_what_it_cannot_do_it_says(knows):
     done = ask(REPOSITORY, knows, "take a photo")
     assert (done.returncode, done.stdout) == (3, "") and "I cannot do that: there is no camera" in done.stderr
+
+
+def test_a_mistaken_refusal_is_an_answer_that_passes_not(knows):
+    done = ask(REPOSITORY, knows, "Light pin 7", "--samples", "2")
+    assert done.returncode == 1 and "none of 2 answers passed" in done.stderr, done.stderr
+    assert "it is not said which pin the LED is on: the request names pin 7" in done.stderr
 
 
 @pytest.mark.parametrize(

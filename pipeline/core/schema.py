@@ -170,7 +170,7 @@ class Export(File):
 
 class Curriculum(File):
     draws: Count  # how often a pair is drawn
-    longest: Annotated[int, Field(ge=150)]  # characters of a request and its program together
+    longest: Annotated[int, Field(ge=150, le=MOST)]  # characters of a request and its program together
     several: Fraction  # of what is drawn to be met, that is made of rules: several wishes side by side
     seed: Annotated[int, Field(ge=0, le=MOST)]
 

@@ -1,26 +1,66 @@
-"""What can be checked of a program without knowing what was wanted: it parses, its names exist, it runs, and the pins and numbers that the
-request names stand in it. A model is asked several times, and the first answer that passes is taken.
+"""What can be checked of a program without knowing what was wanted: it parses, its names exist, it runs, the pins and numbers that the request
+names stand in it, and something happens as often as the request says. A model is asked several times, and the first answer that passes is taken.
 
-It does not say that a program is right. It catches what a small model gets wrong most: a pin left out, a number that it made up.
+It does not say that a program is right. It catches what a small model gets wrong most: a pin left out, a number that it made up, "twice a
+second" taken for every second, and a refusal for want of a pin that is there.
 """
 
 import ast
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.board import boards, names
-from pipeline.board.run import run
+from pipeline.board.checks import signals
+from pipeline.board.run import Run, run
+from pipeline.curriculum.values import SMALL, TENS
 from pipeline.evaluation.robobench import SYNTAX
 
 NUMBERED = r"(?:GPIO|GP|IO|D|pins?)(?:\s*(?:number|no\.?|nr\.?|GPIO|GP))?"
-MORE = r"(?:\s*(?:,|and|&|or)\s*(?:GPIO|GP|pin)?\s*\d{1,2}\b(?!\s*(?:ms|s|sec|Hz|%|cm|times)))*"  # pins 3, 4 and 5
+MORE = r"(?:\s*(?:,|and|&|or)\s*(?:GPIO|GP|pin)?\s*\d{1,2}\b(?!\s*(?:ms|s|sec|Hz|%|cm|times|pixels|LEDs|lights)))*"  # pins 3, 4 and 5
 PIN = re.compile(rf"\b{NUMBERED}\s*(\d{{1,2}})\b({MORE})", re.IGNORECASE)
 UNITS = r"ms|milli|sec|s\b|Hz|hertz|kHz|%|percent|per cent|degree|°|deg|cm|centi|times|x\b"
 NUMBER = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?)(?=\s*(?:{UNITS}))", re.IGNORECASE)
 QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)")
+SPOKEN = {  # numbers in words, before a unit of time
+    "half an?": 0.5,
+    "half": 0.5,
+    "(?:(?:an?|one) )?quarter(?: of an?)?": 0.25,
+    "three quarters of an?": 0.75,
+    "(?:(?:an?|one) )?tenth of an?": 0.1,
+    "(?:(?:an?|one) )?fifth of an?": 0.2,
+    "one and (?:an? )?half": 1.5,
+    "two and (?:an? )?half": 2.5,
+    "an?": 1,
+    **{word: number for number, word in [*TENS.items(), *enumerate(SMALL)]},
+}
+TIME_UNIT = r"(ms|mil\w*|s|sec\w*|min\w*)\b(?! and)"
+EVERY = re.compile(rf"\b(?:every|each)\s+(?:(\d+(?:\.\d+)?)\s*)?{TIME_UNIT}", re.IGNORECASE)
+RATE = re.compile(rf"\b(\d+) ?(?:times|x) (?:per|each|every|in an?|in one|1|in 1) {TIME_UNIT}", re.IGNORECASE)
+CHANGE = re.compile(r"\b(?:toggl|switch|chang|swap|invert|flip|turns)", re.IGNORECASE)
+EARLY, LATE = 0.08, 0.04  # share, and besides seconds, which a sensor takes, that a period may be shorter or longer
+NEEDS = {  # what a request speaks of -> what a program for it has
+    r"prints?|printed|console|shell|terminal|serial monitor": r"\bprint\(|SSD1306",
+    r"push ?-?button|button|presse[sd]|pressing": r"\.IN\b",
+    r"potentiometer|poti?|LDR|photoresistor|light sensor|thermistor|TMP36|LM35|joystick": r"\bADC\(",
+    r"servo|SG90|MG90S?": r"\bPWM\(",
+    r"neopixels?|WS2812B?": r"\bNeoPixel\(",
+    r"DHT11": r"\bDHT11\(",
+    r"DHT22|AM2302": r"\bDHT22\(",
+    r"DS18B20": r"\bDS18X20\(",
+    r"HC-?SR04|ultrasonic": r"\btime_pulse_us\(|\bticks_us\(",
+    r"OLED|SSD1306": r"\bSSD1306_I2C\(",
+    r"I2C|IIC": r"I2C\(",
+    r"UART": r"\bUART\(",
+    r"interrupts?|IRQ": r"\.irq\(|\bTimer\(",
+    r"asyncio": r"\basyncio\b",
+    r"wi-?fi|WLAN": r"\bWLAN\(",
+    r"random(?:ly)?|dice|die": r"\brandom\b|\burandom\(",
+}
 OUTSIDE = ("OSError", "ETIMEDOUT")  # what a device answers with that is not there: no fault of the program's
 SECONDS = 5.0
 REFUSAL = "# I cannot"
+NO_PIN = re.compile(r"not said which pins?\b")
 
 
 class Finding(NamedTuple):
@@ -34,6 +74,12 @@ def refusal(program: str) -> str | None:
     return lines[0].lstrip("# ") if len(lines) == 1 and lines[0].startswith(REFUSAL) else None
 
 
+def mistaken(said: str, request: str) -> str | None:
+    """What is wrong with a refusal, as far as one can see: the pin that it asks for stands in the request."""
+    named = pins_named(request)
+    return f"the request names pin {named[0]}" if named and NO_PIN.search(said) else None
+
+
 def pins_named(request: str) -> list[int]:
     found = []
     for first, more in PIN.findall(request):
@@ -43,6 +89,51 @@ def pins_named(request: str) -> list[int]:
 
 def numbers_in(program: str) -> set[float]:
     return {float(each) for each in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", program.replace("_", ""))}
+
+
+def in_figures(request: str) -> str:
+    """The request without what it quotes, with its times in figures: "half a second" is 0.5 second, "twice" 2 times."""
+    text = QUOTED.sub("", request)
+    for phrase in sorted(SPOKEN, key=len, reverse=True):
+        text = re.sub(rf"\b{phrase}(?=[ -]+{TIME_UNIT})", f"{SPOKEN[phrase]:g}", text, flags=re.IGNORECASE)
+    text = re.sub(
+        r"\bonce\b", "1 times", re.sub(r"\btwice\b", "2 times", text, flags=re.IGNORECASE), flags=re.IGNORECASE
+    )
+    return re.sub(
+        rf"\b({'|'.join(SMALL)})(?= times)", lambda word: str(SMALL.index(word[1].lower())), text, flags=re.IGNORECASE
+    )
+
+
+def in_seconds(unit: str) -> float:
+    return 0.001 if unit[:3].lower() == "mil" or unit.lower() == "ms" else 60 if unit[:3].lower() == "min" else 1
+
+
+def moments(done: Run, changes: bool) -> list[list[int]]:
+    """When, in microseconds, each pin went on (with `changes` also: on or off), and when each text, and any text, frame or message, came."""
+    found: dict = {}
+    for pin in {event.where for event in done.log if event.what in ("pin", "pwm")}:
+        spans = signals.lit(done, pin).spans
+        found[pin] = [span.start for span in spans if span.value]
+        found[pin, "changes"] = [span.start for span in spans if changes]
+    for event in done.log:
+        if event.what in ("print", "pixels", "display", "uart", "net"):
+            for series in (event.what, (event.what, str(event.value))):
+                found.setdefault(series, []).append(event.time)
+    return list(found.values())
+
+
+def rhythm(request: str, done: Run) -> Finding | None:
+    """Whether anything happens as often as the request says, which is in figures. None where it says nothing that shows in the time of the run,
+    or where nothing happens again and again."""
+    periods = [(float(count or 1) * in_seconds(unit), True) for count, unit in EVERY.findall(request)]
+    changes = bool(CHANGE.search(request))
+    periods += [(in_seconds(unit) / max(float(count), 1), changes) for count, unit in RATE.findall(request)]
+    for period, either in periods:
+        seen = [two - one for times in moments(done, either) if len(times) > 2 for one, two in pairwise(times)]
+        if seen and period < SECONDS / 2:
+            near = any(-EARLY * period <= each / 1_000_000 - period <= EARLY * period + LATE for each in seen)
+            return Finding("it keeps the time", None if near else f"nothing happens every {period:g} s")
+    return None
 
 
 def findings(request: str, program: str, board: str) -> list[Finding]:
@@ -58,7 +149,11 @@ def findings(request: str, program: str, board: str) -> list[Finding]:
     stopped = f"it was stopped: {done.stopped}" if done.stopped else None
     spec, named = boards.load(board), pins_named(request)
     unused = [pin for pin in named if not re.search(rf"(?<![\w.]){pin}(?![\w.])", program)]
-    there, said = numbers_in(program), [float(number) for number in NUMBER.findall(request)]
+    figures = in_figures(request)
+    there, said = (
+        numbers_in(program),
+        [float(number) for number in NUMBER.findall(RATE.sub("", figures)) if number != "1"],
+    )
     lost = [number for number in said if not {number, number / 1000, number * 1000, number / 100} & there]
     texts = [first or second for first, second in QUOTED.findall(request)]
     said_by_it = [
@@ -75,6 +170,16 @@ def findings(request: str, program: str, board: str) -> list[Finding]:
         ),
         Finding("it runs", f"{errors[0]}" if errors else stopped),
     ]
+    needed = [
+        (match[0], need)
+        for word, need in NEEDS.items()
+        if (match := re.search(rf"\b(?:{word})\b", QUOTED.sub("", request), re.IGNORECASE))
+    ]
+    if needed:
+        without = [word for word, need in needed if not re.search(need, program)]
+        found.append(
+            Finding("it has to do with what the request speaks of", f"not with {without[0]!r}" if without else None)
+        )
     if named:
         absent = [pin for pin in named if spec.pin(pin) is None]
         found.append(
@@ -85,6 +190,8 @@ def findings(request: str, program: str, board: str) -> list[Finding]:
         )
     if said:
         found.append(Finding("the request's numbers are in it", f"{lost[0]:g} is not" if lost else None))
+    if kept := rhythm(figures, done):
+        found.append(kept)
     if texts:
         found.append(Finding("the request's texts are in it", f"{unsaid[0]!r} is not" if unsaid else None))
     return found
