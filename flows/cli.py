@@ -311,7 +311,12 @@ def make_parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--chat", action="store_true", help="ask it as a message, by the model's own chat template"
             )
-            command.add_argument("--set", nargs="+", metavar="SET", help="of the exam; by default all that are there")
+            command.add_argument(
+                "--set",
+                nargs="+",
+                metavar="SET",
+                help="of the exam; by default those of params.yaml, of another folder all",
+            )
             command.add_argument("--tasks", metavar="FOLDER", default="exam", help="another folder of sets than exam/")
             command.add_argument("--max-tokens", type=int, metavar="N", help="of an answer")
             command.add_argument(

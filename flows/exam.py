@@ -8,6 +8,7 @@ from flows.console import show_tables
 from pipeline.core.config import load
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_json, write_text
+from pipeline.core.paths import EXAM
 from pipeline.core.progress import bar
 from pipeline.core.workers import each
 from pipeline.evaluation import answer, marks, robobench
@@ -88,11 +89,16 @@ def template(prompt: str | None, file: str | None, chat: bool) -> str:
     return prompt
 
 
+def usual(folder: Path) -> list[str] | None:
+    """The sets that are asked where none is named: of the project's exam those of params.yaml, of another folder all."""
+    return [*load().params.exam.sets] if folder.resolve() == EXAM.resolve() else None
+
+
 def exam(arguments) -> None:
     """Asks, judges, and prints the table; writes the report and the figures where that is wanted."""
     if arguments.max_tokens is not None and arguments.max_tokens < 1:
         raise UserError(f"--max-tokens: must be at least 1, not {arguments.max_tokens}")
-    tasks = robobench.load(Path(arguments.tasks), arguments.set)
+    tasks = robobench.load(Path(arguments.tasks), arguments.set or usual(Path(arguments.tasks)))
     prompt = template(arguments.prompt, arguments.template, arguments.chat)
     who, model = chosen(arguments.model, arguments.max_tokens, arguments.chat)
     rows, asked = [], answer.questions(tasks, prompt, {})

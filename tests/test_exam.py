@@ -6,9 +6,11 @@ import json
 import math
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from chain import REPOSITORY
 from test_robobench import SOLUTION, TASK, task, write
 from tiny import CODE, DOCUMENTS, make_model
 
@@ -511,6 +513,13 @@ def test_any_gguf_file_can_be_examined(tmp_path, chatty, capsys, monkeypatch):
     )
     chat = json.loads((tmp_path / "chat.json").read_text())
     assert chat["chat"] and [a["answer"] for a in chat["answers"]] != [a["answer"] for a in written["answers"]]
+
+
+def test_where_no_set_is_named_those_of_the_project_are_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    usual = command.usual(Path("exam"))
+    assert usual and "people" in usual and "dev" not in usual  # which is there to tune on
+    assert command.usual(tmp_path / "exam") is None
 
 
 @pytest.mark.parametrize(
