@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from everyday import PROGRAMS  # noqa: E402
+from machine import watched  # noqa: E402
 from tables import table  # noqa: E402
 
 BOARD = "pico"
@@ -69,18 +70,6 @@ def seconds(work: list[Job], run, length: float) -> list[float]:
         run(program, board, devices, length)
         found.append(cpu() - began)
     return found
-
-
-def machine() -> str:
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        "?",
-    )
-    return f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; one core is used"
 
 
 def spread(values: list[float], digits: int = 0) -> list[str]:
@@ -150,7 +139,11 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    print(machine(), end="\n\n")
+    with watched():
+        measure(arguments)
+
+
+def measure(arguments: argparse.Namespace) -> None:
     began = cpu()
     from pipeline.board.run import run
 

@@ -35,6 +35,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from machine import watched  # noqa: E402
 from tables import table  # noqa: E402
 
 from pipeline.core.config import Config  # noqa: E402
@@ -216,54 +217,64 @@ def main() -> None:
     os.environ["PYTHONPATH"] = str(ROOT)
     stages = [collect, *([] if arguments.unprepared else [prepare]), tokenizer, pack, alone]
     found: dict[str, list[Figures]] = {stage.__name__: [] for stage in stages}
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    print(f"{model[1] if model else 'CPU'}, {os.cpu_count()} cores\n")
     (ROOT / ".state").mkdir(exist_ok=True)
-    for size in arguments.megabytes:
-        with tempfile.TemporaryDirectory(prefix="corpus-", dir=ROOT / ".state") as folder, chdir(folder):
-            make(size)
-            print(f"{size:g} MB of text; the machine's load is {os.getloadavg()[0]:.1f}")
-            for stage in stages:
-                found[stage.__name__].append(measured(stage))
-                if stage is collect and arguments.unprepared:
-                    unprepared()
-        table(
-            ["stage", "MB", "seconds", "MB/s", "MB a second of a core", "MB of memory"],
-            [
-                [
-                    name,
-                    f"{f.mb:.1f}",
-                    f"{f.seconds:.1f}",
-                    f"{f.mb / f.seconds:.2f}",
-                    f"{f.mb / f.cpu:.2f}",
-                    f"{f.memory:.0f}",
-                ]
-                for name, (*_, f) in found.items()
-            ],
-        )
+    with watched():
+        for size in arguments.megabytes:
+            with tempfile.TemporaryDirectory(prefix="corpus-", dir=ROOT / ".state") as folder, chdir(folder):
+                make(size)
+                print(f"{size:g} MB of text")
+                for stage in stages:
+                    found[stage.__name__].append(measured(stage))
+                    if stage is collect and arguments.unprepared:
+                        unprepared()
+            show(found)
     if len(arguments.megabytes) > 1:
-        table(
+        extrapolate(found)
+
+
+def show(found: dict[str, list[Figures]]) -> None:
+    """What each stage took of the last size."""
+    table(
+        ["stage", "MB", "seconds", "MB/s", "MB a second of a core", "MB of memory"],
+        [
             [
-                f"{GOAL / 1000:g} GB, by a straight line",
-                "hours",
-                "hours of a core",
-                "MB of memory",
-                "of them a MB of text",
-            ],
+                name,
+                f"{f.mb:.1f}",
+                f"{f.seconds:.1f}",
+                f"{f.mb / f.seconds:.2f}",
+                f"{f.mb / f.cpu:.2f}",
+                f"{f.memory:.0f}",
+            ]
+            for name, (*_, f) in found.items()
+        ],
+    )
+
+
+def extrapolate(found: dict[str, list[Figures]]) -> None:
+    """What each stage would take of GOAL."""
+    table(
+        [
+            f"{GOAL / 1000:g} GB, by a straight line",
+            "hours",
+            "hours of a core",
+            "MB of memory",
+            "of them a MB of text",
+        ],
+        [
             [
-                [
-                    name,
-                    f"{line(figures, 'cpu')[1] / 3600:.2f}",
-                    f"{line(figures, 'memory')[1]:.0f}",
-                    f"{line(figures, 'memory')[0]:.2f}",
-                ]
-                for name, figures in found.items()
-                if name != "alone"
-            ],
-        )
-        print(
-            "tokenizer reads at most 500 MiB, and a process of pack remembers at most a million pieces: above that their lines are flat"
-        )
+                name,
+                f"{line(figures, 'seconds')[1] / 3600:.2f}",
+                f"{line(figures, 'cpu')[1] / 3600:.2f}",
+                f"{line(figures, 'memory')[1]:.0f}",
+                f"{line(figures, 'memory')[0]:.2f}",
+            ]
+            for name, figures in found.items()
+            if name != "alone"
+        ],
+    )
+    print(
+        "tokenizer reads at most 500 MiB, and a process of pack remembers at most a million pieces: above that their lines are flat"
+    )
 
 
 if __name__ == "__main__":

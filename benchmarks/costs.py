@@ -36,6 +36,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from machine import watched  # noqa: E402
 from tables import table  # noqa: E402
 
 from pipeline.core.config import Config, parse  # noqa: E402
@@ -523,7 +524,8 @@ def main() -> None:
     for name in chosen:
         if name not in ANY_DEVICE:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        PARTS[name]()
+        with watched():
+            PARTS[name]()
 
 
 if __name__ == "__main__":

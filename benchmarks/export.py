@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from machine import Watch, watched
 from tables import table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +50,7 @@ def seconds(program: str, *arguments: str) -> float:
     return time.perf_counter() - begun
 
 
-def conversion(checkout: Path) -> None:
+def conversion(checkout: Path, watch: Watch) -> None:
     from pipeline.core.paths import TOKENIZER_FOLDER
     from pipeline.export.quantize import contents
     from pipeline.export.tokenization import load_vocabulary
@@ -62,8 +63,17 @@ def conversion(checkout: Path) -> None:
         bytes_ = {name: contents(Path(folder, f"{name}.gguf"))["bytes"] for name in taken}
     best = {name: min(times) for name, times in taken.items()}
     table(
-        ["float16 export by", "seconds", "ratio", "bytes"],
-        [[name, f"{best[name]:.2f}", f"{best[name] / best['here']:.2f}", f"{bytes_[name]:,}"] for name in taken],
+        ["float16 export by", "seconds", "of all turns", "ratio", "bytes"],
+        [
+            [
+                name,
+                f"{best[name]:.2f}",
+                f"{min(taken[name]):.2f} to {max(taken[name]):.2f}",
+                watch.ratio(best[name] / best["here"]),
+                f"{bytes_[name]:,}",
+            ]
+            for name in taken
+        ],
     )
 
 
@@ -180,13 +190,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (ROOT / "models/quantized").exists():
         sys.exit("error: nothing is built here; run `dvc repro` first")
-    if arguments.llama_cpp:
-        if not (arguments.llama_cpp / "convert_hf_to_gguf.py").exists():
-            sys.exit(f"error: {arguments.llama_cpp}: no convert_hf_to_gguf.py there; give a checkout of llama.cpp")
-        conversion(arguments.llama_cpp)
-    parity_share()
-    every_file()
-    generation()
+    if arguments.llama_cpp and not (arguments.llama_cpp / "convert_hf_to_gguf.py").exists():
+        sys.exit(f"error: {arguments.llama_cpp}: no convert_hf_to_gguf.py there; give a checkout of llama.cpp")
+    with watched() as watch:
+        if arguments.llama_cpp:
+            conversion(arguments.llama_cpp, watch)
+        parity_share()
+        every_file()
+        generation()
 
 
 if __name__ == "__main__":

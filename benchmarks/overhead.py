@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from machine import watched  # noqa: E402
 from real import free_port  # noqa: E402
 
 RUN, STATUS = [sys.executable, "-m", "flows.cli", "run"], [sys.executable, "-m", "dvc", "status"]
@@ -53,9 +54,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=5)
     arguments = parser.parse_args()
+    with watched():
+        measure(arguments.turns)
+
+
+def measure(turns: int) -> None:
     found: dict[str, list[float]] = {"dvc status": [], "robo run, no server": [], "robo run beside robo serve": []}
     subprocess.run(RUN, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # acts that are missing, and files into memory
-    for _ in range(arguments.turns):
+    for _ in range(turns):
         found["dvc status"].append(seconds(STATUS))
         found["robo run, no server"].append(seconds(RUN))
         server = serve()

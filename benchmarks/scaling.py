@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from machine import Watch, watched  # noqa: E402
 from tables import table  # noqa: E402
 
 PROFILES = ("robo-nano-lfm2", "robo-tiny-512", "robo-small-50m", "robo-medium-768")
@@ -92,7 +93,7 @@ def turn(name: str, world: int) -> tuple[list[float], list[float], int]:
     return out.get()
 
 
-def measured(names: list[str], turns: int) -> dict[str, int]:
+def measured(names: list[str], turns: int, watch: Watch) -> dict[str, int]:
     """Prints the table; returns the parameters of each profile."""
     rows, counts = [], {}
     for name in names:
@@ -106,7 +107,7 @@ def measured(names: list[str], turns: int) -> dict[str, int]:
         one, two, add = (1000 * statistics.median(each) for each in (steps[1], steps[2], alone))
         spread = f"{1000 * min(steps[2]):.0f} to {1000 * max(steps[2]):.0f}"
         rows.append(
-            [name, f"{counts[name]:,}", f"{one:.0f}", f"{two:.0f}", spread, f"{2 * one / two:.2f}", f"{add:.1f}"]
+            [name, f"{counts[name]:,}", f"{one:.0f}", f"{two:.0f}", spread, watch.ratio(2 * one / two), f"{add:.1f}"]
         )
     headings = ["profile", "parameters", "ms, 1 process", "ms, 2", "spread", "tokens/s of 2 to 1", "ms, sum alone"]
     table(headings, rows)
@@ -142,8 +143,9 @@ def main() -> None:
     parser.add_argument("--profiles", nargs="+", default=list(PROFILES), metavar="NAME")
     parser.add_argument("--turns", type=int, default=2)
     arguments = parser.parse_args()
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start\n")
-    on_paper(measured(arguments.profiles, arguments.turns))
+    with watched() as watch:
+        counts = measured(arguments.profiles, arguments.turns, watch)
+    on_paper(counts)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python benchmarks/training.py CHECKOUT              tokens/s of a training step, for two profiles
     python benchmarks/training.py CHECKOUT --quality    seconds to the held-out bits per byte that nanoGPT reaches after 250 steps
+    python benchmarks/training.py CHECKOUT --beside 2   the same beside two processes that never rest, as on a laptop in use
 
 Both train the same shape on the same packed text of this folder, in turns, each turn in a fresh process; the best turn of each counts.
 nanoGPT is run through its own train.py, in a scratch copy:
@@ -24,8 +25,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from machine import Watch, watched
 from tables import table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -200,7 +204,7 @@ def limit(profile: str) -> float:
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
-def speed(checkout: Path) -> None:
+def speed(checkout: Path, watch: Watch) -> None:
     for profile in PROFILES:
         found: dict[str, list[float]] = {}
         for _ in range(TURNS):
@@ -218,7 +222,7 @@ def speed(checkout: Path) -> None:
                 [
                     name,
                     f"{rate:,.0f}",
-                    f"{best['ours'] / rate:.2f} times",
+                    f"{watch.ratio(best['ours'] / rate)} times",
                     ", ".join(f"{each:,.0f}" for each in found[name]),
                 ]
                 for name, rate in best.items()
@@ -226,7 +230,7 @@ def speed(checkout: Path) -> None:
         )
 
 
-def quality(checkout: Path, steps: int) -> None:
+def quality(checkout: Path, steps: int, watch: Watch) -> None:
     """Their training time against all of ours, from the start of the process to the written model, compiling included."""
     profile = "robo-nano-5m"
     _, _, data, sidecar = configs(profile)
@@ -243,10 +247,22 @@ def quality(checkout: Path, steps: int) -> None:
     table(
         ["", "steps", "bits per byte", "seconds", "of nanoGPT's"],
         [
-            [name, count, f"{bits[name] / math.log(2) / held_out['bytes']:.4f}", f"{s:.0f}", f"{s / seconds:.2f}"]
+            [name, count, f"{bits[name] / math.log(2) / held_out['bytes']:.4f}", f"{s:.0f}", watch.ratio(s / seconds)]
             for name, count, s in rows
         ],
     )
+
+
+@contextmanager
+def busy_processes(number: int) -> Iterator[None]:
+    """Keeps so many processes busy."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def main() -> None:
@@ -254,15 +270,20 @@ def main() -> None:
     parser.add_argument("checkout", type=Path, help="a checkout of nanoGPT")
     parser.add_argument("--quality", action="store_true", help="time to quality instead of tokens/s")
     parser.add_argument("--steps", type=int, default=80, help="ours, for --quality")
+    parser.add_argument(
+        "--beside", type=int, default=0, metavar="N", help="keep so many other processes busy meanwhile"
+    )
     arguments = parser.parse_args()
     if not (arguments.checkout / "train.py").exists():
         sys.exit(f"error: {arguments.checkout}: no train.py there; give a checkout of nanoGPT")
     if not (ROOT / "data/processed/train.bin").exists():
         sys.exit("error: nothing is packed here; run `dvc repro pack` first")
-    if arguments.quality:
-        quality(arguments.checkout.resolve(), arguments.steps)
-    else:
-        speed(arguments.checkout.resolve())
+    checkout = arguments.checkout.resolve()
+    with watched() as watch, busy_processes(arguments.beside):
+        if arguments.quality:
+            quality(checkout, arguments.steps, watch)
+        else:
+            speed(checkout, watch)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""benchmarks/costs.py measures the trainer itself: here its parts in this process, on a small model."""
+"""benchmarks/costs.py measures the trainer itself: here its parts in this process, on a small model; and benchmarks/machine.py the machine."""
 
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from chain import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 import costs
+from machine import Watch
 
 
 @pytest.fixture(autouse=True)
@@ -115,3 +118,11 @@ def test_a_row_has_a_process_and_a_folder_of_its_own(tmp_path, monkeypatch):
     assert there.parent == tmp_path / ".state" and not there.exists()
     with pytest.raises(FileNotFoundError):
         costs.fresh(Path.stat, Path("missing"))
+
+
+def test_other_work_on_the_machine_is_seen_and_no_ratio_beside_it_is_a_result():
+    watch = Watch()
+    command = [sys.executable, "-c", "import time\nend = time.time() + 3\nwhile time.time() < end: pass"]
+    subprocess.run(["setsid", "--fork", *command], check=True)  # nobody's child, as other people's work is
+    time.sleep(1.5)
+    assert watch.others() > 0.1 and not watch.quiet and watch.ratio(1.234) == "no result (1.23)"
