@@ -318,6 +318,13 @@ def make_parser() -> argparse.ArgumentParser:
                 help="of the exam; by default those of params.yaml, of another folder all",
             )
             command.add_argument("--tasks", metavar="FOLDER", default="exam", help="another folder of sets than exam/")
+            command.add_argument(
+                "--samples",
+                type=int,
+                metavar="N",
+                default=1,
+                help="ask up to N times, and judge the answer that `robo ask` takes; 1 by default",
+            )
             command.add_argument("--max-tokens", type=int, metavar="N", help="of an answer")
             command.add_argument(
                 "--report", metavar="FILE", help="write the tables and the failures there, as Markdown"

@@ -11,7 +11,7 @@ from pipeline.core.files import write_json, write_text
 from pipeline.core.paths import EXAM
 from pipeline.core.progress import bar
 from pipeline.core.workers import each
-from pipeline.evaluation import answer, marks, robobench
+from pipeline.evaluation import answer, marks, plausible, robobench
 from pipeline.evaluation.ask import Answer, Gguf, Model
 from pipeline.publish import lineage, serving
 
@@ -89,6 +89,39 @@ def template(prompt: str | None, file: str | None, chat: bool) -> str:
     return prompt
 
 
+def how_many(samples: int) -> int:
+    """Raises UserError for a number of answers that nobody wants."""
+    if not 1 <= samples <= 100:
+        raise UserError(f"--samples: {samples} must be from 1 to 100")
+    return samples
+
+
+@dataclass(frozen=True)
+class Said:
+    """What was said already, as ask.Model."""
+
+    program: str
+    max_new_tokens: int
+    chat: bool
+
+    def ask(self, prompt: str) -> Answer:
+        return Answer(self.program, False)
+
+    def draw(self, prompt: str, temperature: float, seed: int = 0) -> Answer:
+        return self.ask(prompt)
+
+
+def examine(model: Model, samples: int, question: answer.Question) -> dict:
+    """As answer.examine; of several `samples` the answer counts that `robo ask` takes, which knows no more than the request and the board."""
+    if samples == 1 or question.task is None:
+        return answer.examine(model, question)
+    try:
+        choice = plausible.choose(model, question.prompt, samples, question.task.request, question.task.board)
+    except UserError:  # there is no answer, as answer.examine will find, and say why
+        return answer.examine(model, question)
+    return answer.examine(Said(choice.program, model.max_new_tokens, model.chat), question)
+
+
 def usual(folder: Path) -> list[str] | None:
     """The sets that are asked where none is named: of the project's exam those of params.yaml, of another folder all."""
     return [*load().params.exam.sets] if folder.resolve() == EXAM.resolve() else None
@@ -101,17 +134,19 @@ def exam(arguments) -> None:
     tasks = robobench.load(Path(arguments.tasks), arguments.set or usual(Path(arguments.tasks)))
     prompt = template(arguments.prompt, arguments.template, arguments.chat)
     who, model = chosen(arguments.model, arguments.max_tokens, arguments.chat)
+    samples = how_many(arguments.samples)
     rows, asked = [], answer.questions(tasks, prompt, {})
     with bar(len(asked), "exam", " answers") as progress:
-        for row in each(partial(answer.examine, model), asked):
+        for row in each(partial(examine, model, samples), asked):
             rows.append(answer.discreet(row))
             progress.update()
     sets = marks.by_set(rows)
     way = "a message of its chat template, " if model.chat else ""
+    how = f"up to {samples} times, till an answer passed what `robo ask` checks" if samples > 1 else "greedily, once"
     show_tables(
         [
             (
-                f"RoboBench: {who} asked as {way}{prompt!r}, at most {model.max_new_tokens} tokens each",
+                f"RoboBench: {who} asked as {way}{prompt!r}, {how}, at most {model.max_new_tokens} tokens each",
                 marks.HEADINGS,
                 [marks.cells(name, figures) for name, figures in sets.items()],
             )
@@ -122,7 +157,7 @@ def exam(arguments) -> None:
     if arguments.report:
         write_text(
             Path(arguments.report),
-            marks.report("RoboBench", f"Asked was {who}.", f"{way}`{prompt!r}`", rows, tasks, []),
+            marks.report("RoboBench", f"Asked was {who}.", f"{way}`{prompt!r}`", rows, tasks, [], how),
         )
     if arguments.json:
         write_json(
@@ -131,6 +166,7 @@ def exam(arguments) -> None:
                 "model": who,
                 "prompt": prompt,
                 "chat": model.chat,
+                "samples": samples,
                 "max_new_tokens": model.max_new_tokens,
                 "sets": sets,
                 "answers": rows,

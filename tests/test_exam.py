@@ -481,6 +481,7 @@ def arguments(**given) -> SimpleNamespace:
             "set": None,
             "tasks": "exam",
             "max_tokens": None,
+            "samples": 1,
             "report": None,
             "json": None,
             **given,
@@ -515,6 +516,28 @@ def test_any_gguf_file_can_be_examined(tmp_path, chatty, capsys, monkeypatch):
     assert chat["chat"] and [a["answer"] for a in chat["answers"]] != [a["answer"] for a in written["answers"]]
 
 
+@dataclass(frozen=True)
+class Slips:
+    """Answers right only when asked again."""
+
+    right: str
+    max_new_tokens: int = 400
+    chat: bool = False
+
+    def ask(self, prompt):
+        return Answer("led.on(\n", False)
+
+    def draw(self, prompt, temperature, seed=0):
+        return Answer(self.right if seed == 2 else "import nothing_of_the_kind\n", False)
+
+
+def test_of_several_answers_the_one_counts_that_robo_ask_takes(tmp_path):
+    write(tmp_path / "exam", TASK)
+    (asked,) = answer.questions(load(tmp_path / "exam"), TEMPLATE, {})
+    passed = [command.examine(Slips(asked.task.solution), samples, asked)["passed"] for samples in (1, 2, 3, 8)]
+    assert passed == [False, False, True, True]
+
+
 def test_where_no_set_is_named_those_of_the_project_are_asked(tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     usual = command.usual(Path("exam"))
@@ -534,6 +557,7 @@ def test_where_no_set_is_named_those_of_the_project_are_asked(tmp_path, monkeypa
         ({"prompt": "blink"}, r"--prompt: must hold \{request\}"),
         ({"template": "no.txt"}, "no.txt: No such file"),
         ({"max_tokens": 0}, "--max-tokens: must be at least 1"),
+        ({"samples": 101}, "--samples: 101 must be from 1 to 100"),
         ({"set": ["peple"]}, "peple: no tasks there; did you mean 'people'"),
         ({"tasks": "nowhere"}, "nowhere: no tasks there"),
     ],

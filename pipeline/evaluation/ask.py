@@ -32,6 +32,8 @@ class Model(Protocol):
 
     def ask(self, prompt: str) -> Answer: ...
 
+    def draw(self, prompt: str, temperature: float, seed: int = 0) -> Answer: ...
+
 
 _open: dict[tuple, LlamaFile] = {}
 

@@ -166,13 +166,21 @@ def failures(rows: list[dict], tasks: list[Task]) -> list[str]:
     return parts
 
 
-def report(title: str, model: str, asked: str, rows: list[dict], tasks: list[Task], more: list[str]) -> str:
-    """Markdown. `model` is a sentence on what was asked, `asked` the prompt; `more` are sections after the tables by set and part."""
+def report(
+    title: str,
+    model: str,
+    asked: str,
+    rows: list[dict],
+    tasks: list[Task],
+    more: list[str],
+    how: str = "greedily, once",
+) -> str:
+    """Markdown. `model` is a sentence on what was asked, `asked` the prompt, and `how` it was asked; `more` are sections after the tables by set and part."""
     sets = by_set(rows)
     parts = [
         f"# {title}",
         (
-            f"{model} Each request went to it as {asked}, greedily, once. Its program ran on a simulated board, and passes where every check over "
+            f"{model} Each request went to it as {asked}, {how}. Its program ran on a simulated board, and passes where every check over "
             "what the board did says yes. *Parse*: MicroPython's compiler takes it. *Names that exist*: of the names of the board's modules that "
             "its programs use, those that the real board has. *Not simulated*: failed, and uses something that the simulated board does not have "
             "yet. The sets ask different things and are never pooled."

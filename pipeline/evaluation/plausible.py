@@ -7,14 +7,17 @@ second" taken for every second, and a refusal for want of a pin that is there.
 
 import ast
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.board import boards, names
 from pipeline.board.checks import signals
 from pipeline.board.run import Run, run
+from pipeline.core.errors import UserError
 from pipeline.curriculum.values import SMALL, TENS
-from pipeline.evaluation.robobench import SYNTAX
+from pipeline.evaluation.ask import Model
+from pipeline.evaluation.robobench import SYNTAX, program_of
 
 NUMBERED = r"(?:GPIO|GP|IO|D|pins?)(?:\s*(?:number|no\.?|nr\.?|GPIO|GP))?"
 MORE = r"(?:\s*(?:,|and|&|or)\s*(?:GPIO|GP|pin)?\s*\d{1,2}\b(?!\s*(?:ms|s|sec|Hz|%|cm|times|pixels|LEDs|lights)))*"  # pins 3, 4 and 5
@@ -59,6 +62,7 @@ NEEDS = {  # what a request speaks of -> what a program for it has
 }
 OUTSIDE = ("OSError", "ETIMEDOUT")  # what a device answers with that is not there: no fault of the program's
 SECONDS = 5.0
+TEMPERATURE = 0.7  # of every answer but the first, which is the likeliest
 REFUSAL = "# I cannot"
 NO_PIN = re.compile(r"not said which pins?\b")
 
@@ -195,3 +199,47 @@ def findings(request: str, program: str, board: str) -> list[Finding]:
     if texts:
         found.append(Finding("the request's texts are in it", f"{unsaid[0]!r} is not" if unsaid else None))
     return found
+
+
+class Choice(NamedTuple):
+    program: str
+    findings: list[Finding]
+    asked: int  # answers, till this one was taken
+
+    @property
+    def good(self) -> bool:
+        return not any(finding.fault for finding in self.findings)
+
+    @property
+    def refused(self) -> str | None:
+        """What the model says that it cannot do, where one has to believe it."""
+        return refusal(self.program) if self.good else None
+
+
+def answers(model: Model, prompt: str, samples: int) -> Iterator[str]:
+    """The likeliest answer, then drawn ones, as programs. Raises UserError where there is none to such a prompt."""
+    for number in range(samples):
+        answer = model.ask(prompt) if number == 0 else model.draw(prompt, TEMPERATURE, seed=number)
+        if answer.failed:
+            raise UserError(f"the request is too long: {answer.failed}")
+        yield program_of(answer.text, "", answer.cut, model.chat).rstrip() + "\n"
+
+
+def choose(model: Model, prompt: str, samples: int, request: str, board: str) -> Choice:
+    """The first of so many answers that passes, a refusal among them; else the one with the fewest faults. Raises what `answers` does."""
+    best, asked = None, 0
+    for program in answers(model, prompt, samples):
+        asked += 1
+        said = refusal(program)
+        found = (
+            [Finding(f"what it says: {said.rstrip('.')}", mistaken(said, request))]
+            if said
+            else findings(request, program, board)
+        )
+        choice = Choice(program, found, asked)
+        if choice.good:
+            return choice
+        if best is None or sum(f.fault is None for f in found) > sum(f.fault is None for f in best.findings):
+            best = choice
+    assert best, "somebody was asked"
+    return best._replace(asked=asked)
