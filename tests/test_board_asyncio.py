@@ -698,7 +698,9 @@ def test_asyncio_does_what_a_real_micropython_does(name, tmp_path):
     result = run(program.read_text(), seconds=10)
     assert [str(error) for error in result.errors] == []
     for _ in range(4):  # its clock is the machine's, so that a task has fewer turns where other work is in the way
-        real = subprocess.run([sys.executable, "-m", "micropython_unix", str(program)], capture_output=True, text=True)
+        real = subprocess.run(
+            [sys.executable, "-m", "micropython_unix", str(program)], capture_output=True, text=True, timeout=60
+        )
         assert (real.returncode, real.stderr) == (0, ""), real.stderr
         if "\n".join(result.output) == real.stdout.replace("\r", "").rstrip("\n"):
             break
