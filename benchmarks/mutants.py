@@ -16,9 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from alike import Verdict, caught  # noqa: E402
 from tables import table  # noqa: E402
 
-from pipeline.board import checks, inputs, mutants  # noqa: E402
+from pipeline.board import checks, inputs  # noqa: E402
 from pipeline.evaluation import robobench  # noqa: E402
 
 
@@ -39,9 +40,9 @@ def tasks(paths: list[Path]) -> list[robobench.Task]:
     return found
 
 
-def judge(task: robobench.Task) -> list[mutants.Verdict]:
+def judge(task: robobench.Task) -> list[Verdict]:
     devices = inputs.parse(task.inputs, task.board, task.place)
-    return mutants.caught(task.solution, task.board, devices, task.seconds, checks.parse(task.check, task.place))
+    return caught(task.solution, task.board, devices, task.seconds, checks.parse(task.check, task.place))
 
 
 def main() -> None:

@@ -2,13 +2,18 @@
 
 import ast
 import difflib
+import sys
 
 import pytest
+from chain import REPOSITORY
 from everyday import PROGRAMS
 
 from pipeline.board import checks, inputs
-from pipeline.board.mutants import caught, mutants, same
 from pipeline.board.run import run
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+from alike import caught, same
+from slips import mutants
 
 BLINK = """from machine import Pin
 import time

@@ -37,6 +37,11 @@ SPOKEN = {  # numbers in words, before a unit of time
     "an?": 1,
     **{word: number for number, word in [*TENS.items(), *enumerate(SMALL)]},
 }
+TIMES = {
+    "once": "1 times",
+    "twice": "2 times",
+    **{f"{word} times": f"{number} times" for number, word in enumerate(SMALL)},
+}
 TIME_UNIT = r"(ms|mil\w*|s|sec\w*|min\w*)\b(?! and)"
 EVERY = re.compile(rf"\b(?:every|each)\s+(?:(\d+(?:\.\d+)?)\s*)?{TIME_UNIT}", re.IGNORECASE)
 RATE = re.compile(rf"\b(\d+) ?(?:times|x) (?:per|each|every|in an?|in one|1|in 1) {TIME_UNIT}", re.IGNORECASE)
@@ -100,12 +105,9 @@ def in_figures(request: str) -> str:
     text = QUOTED.sub("", request)
     for phrase in sorted(SPOKEN, key=len, reverse=True):
         text = re.sub(rf"\b{phrase}(?=[ -]+{TIME_UNIT})", f"{SPOKEN[phrase]:g}", text, flags=re.IGNORECASE)
-    text = re.sub(
-        r"\bonce\b", "1 times", re.sub(r"\btwice\b", "2 times", text, flags=re.IGNORECASE), flags=re.IGNORECASE
-    )
-    return re.sub(
-        rf"\b({'|'.join(SMALL)})(?= times)", lambda word: str(SMALL.index(word[1].lower())), text, flags=re.IGNORECASE
-    )
+    for phrase, figures in TIMES.items():
+        text = re.sub(rf"\b{phrase}\b", figures, text, flags=re.IGNORECASE)
+    return text
 
 
 def in_seconds(unit: str) -> float:
@@ -118,7 +120,8 @@ def moments(done: Run, changes: bool) -> list[list[int]]:
     for pin in {event.where for event in done.log if event.what in ("pin", "pwm")}:
         spans = signals.lit(done, pin).spans
         found[pin] = [span.start for span in spans if span.value]
-        found[pin, "changes"] = [span.start for span in spans if changes]
+        if changes:
+            found[pin, "changes"] = [span.start for span in spans]
     for event in done.log:
         if event.what in ("print", "pixels", "display", "uart", "net"):
             for series in (event.what, (event.what, str(event.value))):
@@ -154,10 +157,8 @@ def findings(request: str, program: str, board: str) -> list[Finding]:
     spec, named = boards.load(board), pins_named(request)
     unused = [pin for pin in named if not re.search(rf"(?<![\w.]){pin}(?![\w.])", program)]
     figures = in_figures(request)
-    there, said = (
-        numbers_in(program),
-        [float(number) for number in NUMBER.findall(RATE.sub("", figures)) if number != "1"],
-    )
+    said = [float(number) for number in NUMBER.findall(RATE.sub("", figures)) if number != "1"]
+    there = numbers_in(program)
     lost = [number for number in said if not {number, number / 1000, number * 1000, number / 100} & there]
     texts = [first or second for first, second in QUOTED.findall(request)]
     said_by_it = [
@@ -177,7 +178,7 @@ def findings(request: str, program: str, board: str) -> list[Finding]:
     needed = [
         (match[0], need)
         for word, need in NEEDS.items()
-        if (match := re.search(rf"\b(?:{word})\b", QUOTED.sub("", request), re.IGNORECASE))
+        if (match := re.search(rf"\b(?:{word})\b", figures, re.IGNORECASE))
     ]
     if needed:
         without = [word for word, need in needed if not re.search(need, program)]
