@@ -17,6 +17,7 @@ from pipeline.export.tokenization import load_vocabulary
 
 BLINK = "from machine import Pin\nimport time\n\nled = Pin(15, Pin.OUT)\n\nwhile True:\n    led.toggle()\n    time.sleep_ms(250)\n"
 REQUEST = "Toggle the LED on pin 15 every 250 ms"
+FILLS = "from machine import Pin\nfrom neopixel import NeoPixel\n\nnp = NeoPixel(Pin(15), 8)\nnp.fill((255, 0, 0))\nnp.write()\n"
 SAYS_HI = "Print 'hi there' five times, with 2 s between them"
 
 
@@ -44,6 +45,13 @@ def fault(request: str, program: str, board: str = "pico") -> list[str]:
             "from machine import Pin\nbutton = Pin(15, Pin.IN)\n",
         ),
         (SAYS_HI, "import time\nfor _ in range(5):\n    print('hi there')\n    time.sleep(2)\n"),
+        ("Blink GP15, a quarter of a second each, two and a half seconds long", BLINK.replace("True", "2.5")),
+        ("blink GP15 with 2 Hz", BLINK),
+        ("blink GP15 four times each second, after half a minute", BLINK.replace("250", "125 + 0 * 30")),
+        ("All 8 pixels of the NeoPixel on GP15 red", FILLS),
+        ("Colour (red, green, blue): 255, 0, 0 on the 8 NeoPixels at GP15", FILLS),
+        ("LED on pin 15 off, no blinking", "from machine import Pin\nPin(15, Pin.OUT).off()\n"),
+        ("print the voltage of the pot on GP26", "from machine import ADC\nprint(ADC(26).read_u16() * 3.3 / 65535)\n"),
         (
             "read the sensor at 0x76",
             "from machine import I2C, Pin\ni2c = I2C(0, sda=Pin(0), scl=Pin(1))\nprint(i2c.readfrom_mem(0x76, 0xd0, 1))\n",
@@ -90,6 +98,16 @@ def test_what_a_right_program_looks_like(request_, program):
         ("change GP15 every tenth of a second", BLINK, "it keeps the time: nothing happens every 0.1 s"),
         ("GP15 on, half a second later off", BLINK, "the request's numbers are in it: 0.5 is not"),
         ("GP15 blinks while the button is held", BLINK, "what the request speaks of: not with 'button'"),
+        (REQUEST, BLINK.replace("(250)", "(300)  # 250"), "the request's numbers are in it: 250 is not"),
+        (REQUEST, BLINK.replace("(250)", "(250)\n    time.sleep(3)"), "it waits 3 s, which the request does not say"),
+        (REQUEST, BLINK + "lamp = Pin(16, Pin.OUT)\n", "it uses the pins of the request: the request has no pin 16"),
+        (REQUEST, BLINK + "lamp = Pin(15, Pin.OUT)\n", "it uses the pins of the request: pin 15 is set up twice"),
+        ("blink GP15 with 5 hertz", BLINK, "it keeps the time: nothing happens every 0.2 s"),
+        ("blink GP15", BLINK.replace("toggle", "on"), "it blinks: nothing goes on and off"),
+        ("LED on GP15 on", "from machine import Pin\nPin(15, Pin.OUT)\n", "something happens: nothing happens"),
+        ("the NeoPixels on GP15 blue", FILLS, "it shows the request's colours: nothing is blue"),
+        ("print the voltage at GP26", "from machine import ADC\nprint(ADC(26).read_u16())\n", "not with 'the voltage'"),
+        ("let a periodic timer toggle GP15", BLINK, "not with 'periodic timer'"),
         ("print a number", "while True:\n    print(1)\n", "it runs: it was stopped"),
     ],
 )

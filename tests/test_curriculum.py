@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -259,6 +260,29 @@ def test_what_is_too_long_is_drawn_again(curriculum):
 
 def test_what_is_never_short_enough_is_told(curriculum):
     assert make.one(curriculum, 9, 3, "led-blink-times", longest=60) == (None, "unfit: longer than 60 characters")
+
+
+def test_a_request_speaks_of_the_board_that_its_program_is_for(curriculum):
+    named = {"esp32": 0, "pico_w": 0, "pico": 0}
+    for pair in draws(curriculum, 300, 1):
+        if pair.intents != ["cannot"]:
+            words = re.sub(r"\"[^\"]*\"|'[^']*'|\S*/\S*", "", pair.request)  # texts and topics may be called pico
+            found = re.findall(r"(?i)esp32|pico ?w\b|(?:raspberry pi|my|the|this|our) pico\b(?! w)|rp2040", words)
+            for each in found:
+                board = "esp32" if each.lower() == "esp32" else "pico_w" if each[-1] in "wW" else "pico"
+                assert board == pair.board, pair.request
+                named[board] += 1
+    assert min(named.values()) > 2
+
+
+def test_what_is_often_asked_is_drawn_so_often_however_long(curriculum):
+    long = [skill for skill in curriculum.of("program") if skill.intent in ("ultrasonic-print", "button-toggle")]
+    share = sum(curriculum.weights[skill.name] for skill in long)
+    share /= sum(curriculum.weights[skill.name] for skill in curriculum.of("program"))
+    made = [pair for number in range(400) if (pair := make.one(curriculum, 3, number, longest=450)[0])]
+    told = Counter(intent for pair in made for intent in pair.intents)
+    drawn = (told["ultrasonic-print"] + told["button-toggle"]) / len(made)
+    assert drawn > share * compose.PROGRAMS / 2, (drawn, share)
 
 
 def test_what_people_ask_often_is_drawn_often(curriculum):

@@ -7,7 +7,7 @@ timeline of what must happen (timeline.py). Request, program and check are made 
 from random import Random
 
 from pipeline.curriculum import grammar, rules, templates, timeline
-from pipeline.curriculum.composer import QUOTED, Composer, Pair, by_asyncio, by_sleep, choose, fits, on
+from pipeline.curriculum.composer import QUOTED, Composer, Pair, by_asyncio, by_sleep, choose, fits
 from pipeline.curriculum.parts import Part, Unfit
 from pipeline.curriculum.surface import spoil, tidy
 from pipeline.curriculum.tasks import Curriculum, Form, Skill
@@ -15,7 +15,8 @@ from pipeline.curriculum.tasks import Curriculum, Form, Skill
 BOARDS = ["pico"] * 5 + ["pico_w"] + ["esp32"] * 2  # about as often as people have them
 
 LONGEST = 1400  # characters of request and program: what surely fits a context of 512, many short names as it may have
-TRIES = 16  # draws of a pair, till one goes together and is short enough
+TRIES = 8  # draws of one wish, till one goes together and is short enough
+WISHES = 3  # that are tried so
 
 # Shares of the requests.
 CANNOT = 0.125  # that cannot be met
@@ -123,29 +124,39 @@ def pair(
     quoted: float = QUOTED,
 ) -> Pair:
     """Pair `number` of a curriculum. `only` asks for one skill or form by name, or for `cannot`; of what is drawn to be met, `several` is the
-    share that is made of rules, and the first is taken whose request and program have no more than `longest` characters; `quoted` is the
-    share of the programs with comments.
+    share that is made of rules, and of a wish the first is taken whose request and program have no more than `longest` characters; `quoted`
+    is the share of the programs with comments.
 
     Raises Unfit where no draw goes together or is short enough; jinja2.TemplateError, yaml.YAMLError and UserError for a fault in tasks/.
     """
     rng = Random(f"{seed}/{number}")
     if only == "cannot" or (only is None and curriculum.cannot and rng.random() < CANNOT):
         return from_cannot(Composer(curriculum, rng, rng.choice(BOARDS), quoted))
-    why = ""
-    for _ in range(TRIES):
-        try:
-            made = met(curriculum, rng, only, several, quoted)
-        except Unfit as error:
-            why = str(error)
-            continue
-        if len(made.request) + len(made.program) <= longest:
-            return made
-        why = f"longer than {longest} characters"
+    programs, why = (1 - several) * PROGRAMS, ""
+    for _ in range(WISHES):
+        # a wish that takes many words is drawn again, not another: what people ask often stays as often as that
+        wish = only or (whole(curriculum, rng) if rng.random() < programs else None)
+        for _ in range(TRIES):
+            try:
+                made = met(curriculum, rng, wish, several / (1 - programs), quoted)
+            except Unfit as error:
+                why = str(error)
+                continue
+            if len(made.request) + len(made.program) <= longest:
+                return made
+            why = f"longer than {longest} characters"
     raise Unfit(why)
 
 
-def met(curriculum: Curriculum, rng: Random, only: str | None, several: float, quoted: float) -> Pair:
-    """A request that can be met, with its program. Raises Unfit where the draw does not go together."""
+def whole(curriculum: Curriculum, rng: Random) -> str:
+    """The name of a skill that is a whole program, drawn as often as people ask for it."""
+    programs = curriculum.of("program")
+    return rng.choices(programs, [curriculum.weights[each.name] for each in programs])[0].name
+
+
+def met(curriculum: Curriculum, rng: Random, only: str | None, ruled: float, quoted: float) -> Pair:
+    """A request that can be met, with its program: the wish that is named, or skills joined by a form or, `ruled` of them, by rules. Raises
+    Unfit where the draw does not go together."""
     skill = curriculum.skills.get(only) if only else None
     board = (
         skill.board or rng.choice(skill.boards or BOARDS)
@@ -161,12 +172,9 @@ def met(curriculum: Curriculum, rng: Random, only: str | None, several: float, q
         if not skill or (any(fits(skill, role) for role in rule.takes.values()) and (rule.every or not skill.lasts))
     ]
     if fit and (
-        only in curriculum.rules or (skill and skill.kind == "reading") or (only is None and rng.random() < several)
+        only in curriculum.rules or (skill and skill.kind == "reading") or (only is None and rng.random() < ruled)
     ):
         return rules.from_rules(composer, rules.together(curriculum, rng, fit, only), skill)
-    if only is None and rng.random() < PROGRAMS:
-        programs = [each for each in curriculum.of("program") if on(each, board)]
-        return from_program(composer, rng.choices(programs, [curriculum.weights[each.name] for each in programs])[0])
     forms = [
         form
         for form in curriculum.forms.values()

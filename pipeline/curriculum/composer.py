@@ -17,10 +17,12 @@ from pipeline.curriculum.tasks import Curriculum, Skill
 from pipeline.curriculum.values import Value
 
 # Shares of the requests, or of the clauses.
-WIRED = 0.25  # that tell the wiring first or last, in a sentence of its own
+WIRED = 0.18  # that tell the wiring first or last, in a sentence of its own
 WIRED_LAST = 0.4  # of those
-BEFORE, AFTER = 0.16, 0.16  # with a greeting before, with a reason or thanks after
-ALOUD = 0.35  # that say what goes without saying, where there is something
+BEFORE, AFTER = 0.08, 0.08  # with a greeting before, with a reason or thanks after
+ALOUD = 0.1  # that say what goes without saying, where there is something
+BOARD = 0.6  # of those for another board than the Pico, that name it: the pin's number alone does not tell
+BOARD_FIRST = 0.6  # of those, before the wish
 SHORT_AGAIN = 0.8  # of later mentions, that leave the pin out
 QUOTED = 0.95  # of the programs, whose comments quote the request at each part and each wish
 
@@ -74,7 +76,9 @@ class Composer:
     """Draws one pair: parts on free pins, words, code."""
 
     def __init__(self, curriculum: Curriculum, rng: Random, board: str, quoted: float = QUOTED):
-        self.curriculum, self.words, self.rng, self.board = curriculum, curriculum.words, rng, board
+        self.curriculum, self.rng, self.board = curriculum, rng, board
+        called = curriculum.words.get(f"board-{board.replace('_', '-')}", curriculum.words["board"])
+        self.words = {**curriculum.words, "board": called}
         self.port = boards.load(board).port
         self.pins = Pins(board, rng)
         self.parts: list[Part] = []
@@ -233,6 +237,10 @@ class Composer:
         if self.wired and self.parts:
             last = self.rng.random() < WIRED_LAST
             body = f"{closed(body)} {self.wiring('wiring-last')}" if last else f"{self.wiring('wiring')} {body}"
+        if self.board != "pico" and self.rng.random() < BOARD:
+            first = self.rng.random() < BOARD_FIRST
+            told = self.any(self.words["board-first" if first else "board-last"])
+            body = f"{told} {body}" if first else f"{closed(body)} {told}"
         if self.rng.random() < BEFORE:
             body = f"{self.any(self.words['before'])} {body}"
         if self.rng.random() < AFTER:

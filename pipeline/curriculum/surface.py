@@ -25,7 +25,7 @@ DEFINITE = 0.75  # of the first mentions: "the LED on pin 3" before anybody has 
 LOWER_CASE = 0.2
 NO_FULL_STOP = 0.25
 NO_ARTICLES = 0.05  # none in the whole request
-SLIP = 0.12  # a letter left out, doubled or swapped with the next; of those as many have another
+SLIP = 0.05  # a letter left out, doubled or swapped with the next; of those as many have another
 
 SEVERAL = re.compile(r"[^su]s$")  # things that take no "a": LEDs, but not a bus or a glass
 TAIL = re.compile(r" (?:of|with|on|for|that|in)\b| \(")  # where the noun of a phrase ends

@@ -1,71 +1,37 @@
-"""What can be checked of a program without knowing what was wanted: it parses, its names exist, it runs, the pins and numbers that the request
-names stand in it, and something happens as often as the request says. A model is asked several times, and the first answer that passes is taken.
+"""What can be checked of a program without knowing what was wanted: it parses, its names exist, it runs, the pins, numbers, texts and colours
+that the request names stand in it and no others, and something happens as often as the request says. A model is asked several times, and the
+first answer that passes is taken.
 
 It does not say that a program is right. It catches what a small model gets wrong most: a pin left out, a number that it made up, "twice a
 second" taken for every second, and a refusal for want of a pin that is there.
 """
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
+from functools import reduce
 from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.board import boards, names
-from pipeline.board.checks import signals
-from pipeline.board.run import Run, run
+from pipeline.board.checks import neopixels, signals
+from pipeline.board.run import MEANT, Run, run
 from pipeline.core.errors import UserError
-from pipeline.curriculum.values import SMALL, TENS
+from pipeline.evaluation import wish
 from pipeline.evaluation.ask import Model
 from pipeline.evaluation.robobench import SYNTAX, program_of
 
-NUMBERED = r"(?:GPIO|GP|IO|D|pins?)(?:\s*(?:number|no\.?|nr\.?|GPIO|GP))?"
-MORE = r"(?:\s*(?:,|and|&|or)\s*(?:GPIO|GP|pin)?\s*\d{1,2}\b(?!\s*(?:ms|s|sec|Hz|%|cm|times|pixels|LEDs|lights)))*"  # pins 3, 4 and 5
-PIN = re.compile(rf"\b{NUMBERED}\s*(\d{{1,2}})\b({MORE})", re.IGNORECASE)
-UNITS = r"ms|milli|sec|s\b|Hz|hertz|kHz|%|percent|per cent|degree|°|deg|cm|centi|times|x\b"
-NUMBER = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?)(?=\s*(?:{UNITS}))", re.IGNORECASE)
-QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)")
-SPOKEN = {  # numbers in words, before a unit of time
-    "half an?": 0.5,
-    "half": 0.5,
-    "(?:(?:an?|one) )?quarter(?: of an?)?": 0.25,
-    "three quarters of an?": 0.75,
-    "(?:(?:an?|one) )?tenth of an?": 0.1,
-    "(?:(?:an?|one) )?fifth of an?": 0.2,
-    "one and (?:an? )?half": 1.5,
-    "two and (?:an? )?half": 2.5,
-    "an?": 1,
-    **{word: number for number, word in [*TENS.items(), *enumerate(SMALL)]},
-}
-TIMES = {
-    "once": "1 times",
-    "twice": "2 times",
-    **{f"{word} times": f"{number} times" for number, word in enumerate(SMALL)},
-}
-TIME_UNIT = r"(ms|mil\w*|s|sec\w*|min\w*)\b(?! and)"
-EVERY = re.compile(rf"\b(?:every|each)\s+(?:(\d+(?:\.\d+)?)\s*)?{TIME_UNIT}", re.IGNORECASE)
-RATE = re.compile(rf"\b(\d+) ?(?:times|x) (?:per|each|every|in an?|in one|1|in 1) {TIME_UNIT}", re.IGNORECASE)
-CHANGE = re.compile(r"\b(?:toggl|switch|chang|swap|invert|flip|turns)", re.IGNORECASE)
 EARLY, LATE = 0.08, 0.04  # share, and besides seconds, which a sensor takes, that a period may be shorter or longer
-NEEDS = {  # what a request speaks of -> what a program for it has
-    r"prints?|printed|console|shell|terminal|serial monitor": r"\bprint\(|SSD1306",
-    r"push ?-?button|button|presse[sd]|pressing": r"\.IN\b",
-    r"potentiometer|poti?|LDR|photoresistor|light sensor|thermistor|TMP36|LM35|joystick": r"\bADC\(",
-    r"servo|SG90|MG90S?": r"\bPWM\(",
-    r"neopixels?|WS2812B?": r"\bNeoPixel\(",
-    r"DHT11": r"\bDHT11\(",
-    r"DHT22|AM2302": r"\bDHT22\(",
-    r"DS18B20": r"\bDS18X20\(",
-    r"HC-?SR04|ultrasonic": r"\btime_pulse_us\(|\bticks_us\(",
-    r"OLED|SSD1306": r"\bSSD1306_I2C\(",
-    r"I2C|IIC": r"I2C\(",
-    r"UART": r"\bUART\(",
-    r"interrupts?|IRQ": r"\.irq\(|\bTimer\(",
-    r"asyncio": r"\basyncio\b",
-    r"wi-?fi|WLAN": r"\bWLAN\(",
-    r"random(?:ly)?|dice|die": r"\brandom\b|\burandom\(",
-}
+SHORT = 0.1  # seconds, below which a pause is nobody's wish: a button settles, a loop rests
+WAITS = {"sleep": 1, "sleep_ms": 0.001}  # seconds in a unit
+SHOWS = {"print", "pixels", "display", "uart", "net", "pwm"}  # what can be seen of a program, besides pins that change
+READS = re.compile(
+    r"\.IN\b|\bADC\(|\bUART\(|\binput\(|\bTouchPad\(|\bSoftI2C\(|\bI2C\(|\bSPI\(|\bdht\b|\bonewire\b|\bnetwork\b|\.stdin\b"
+)
 OUTSIDE = ("OSError", "ETIMEDOUT")  # what a device answers with that is not there: no fault of the program's
+ONBOARD = {"rp2": {25}, "esp32": {2}}  # where the board's own LED is, which needs no number
 SECONDS = 5.0
 TEMPERATURE = 0.7  # of every answer but the first, which is the likeliest
 REFUSAL = "# I cannot"
@@ -85,33 +51,36 @@ def refusal(program: str) -> str | None:
 
 def mistaken(said: str, request: str) -> str | None:
     """What is wrong with a refusal, as far as one can see: the pin that it asks for stands in the request."""
-    named = pins_named(request)
+    named = wish.pins_named(request)
     return f"the request names pin {named[0]}" if named and NO_PIN.search(said) else None
 
 
-def pins_named(request: str) -> list[int]:
-    found = []
-    for first, more in PIN.findall(request):
-        found += [int(each) for each in (first, *re.findall(r"\d+", more))]
-    return list(dict.fromkeys(found))
+def without_comments(program: str) -> str:
+    """The program as it is, but for its comments, which may quote the request. It must parse."""
+    tokens = list(tokenize.generate_tokens(io.StringIO(program).readline))
+    lines = program.splitlines(keepends=True)
+    for token in tokens:
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip() + "\n"
+    return "".join(lines)
 
 
-def numbers_in(program: str) -> set[float]:
-    return {float(each) for each in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", program.replace("_", ""))}
+def numbers_in(code: str) -> set[float]:
+    return {float(each) for each in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", code.replace("_", ""))}
 
 
-def in_figures(request: str) -> str:
-    """The request without what it quotes, with its times in figures: "half a second" is 0.5 second, "twice" 2 times."""
-    text = QUOTED.sub("", request)
-    for phrase in sorted(SPOKEN, key=len, reverse=True):
-        text = re.sub(rf"\b{phrase}(?=[ -]+{TIME_UNIT})", f"{SPOKEN[phrase]:g}", text, flags=re.IGNORECASE)
-    for phrase, figures in TIMES.items():
-        text = re.sub(rf"\b{phrase}\b", figures, text, flags=re.IGNORECASE)
-    return text
+def called(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    """(name, call) of all that is called, a method by its own name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield getattr(node.func, "attr", getattr(node.func, "id", "")), node
 
 
-def in_seconds(unit: str) -> float:
-    return 0.001 if unit[:3].lower() == "mil" or unit.lower() == "ms" else 60 if unit[:3].lower() == "min" else 1
+def literal(call: ast.Call) -> float | None:
+    """The number that a call is given first, where it is one."""
+    value = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def moments(done: Run, changes: bool) -> list[list[int]]:
@@ -129,18 +98,85 @@ def moments(done: Run, changes: bool) -> list[list[int]]:
     return list(found.values())
 
 
-def rhythm(request: str, done: Run) -> Finding | None:
+def rhythm(figures: str, done: Run) -> Finding | None:
     """Whether anything happens as often as the request says, which is in figures. None where it says nothing that shows in the time of the run,
     or where nothing happens again and again."""
-    periods = [(float(count or 1) * in_seconds(unit), True) for count, unit in EVERY.findall(request)]
-    changes = bool(CHANGE.search(request))
-    periods += [(in_seconds(unit) / max(float(count), 1), changes) for count, unit in RATE.findall(request)]
-    for period, either in periods:
-        seen = [two - one for times in moments(done, either) if len(times) > 2 for one, two in pairwise(times)]
+    for period, changes in wish.periods(figures):
+        seen = [two - one for times in moments(done, changes) if len(times) > 2 for one, two in pairwise(times)]
         if seen and period < SECONDS / 2:
             near = any(-EARLY * period <= each / 1_000_000 - period <= EARLY * period + LATE for each in seen)
             return Finding("it keeps the time", None if near else f"nothing happens every {period:g} s")
     return None
+
+
+def pins(request: str, code: str, tree: ast.AST, board: str) -> Finding | None:
+    """Whether the pins of the request are in the program, each set up once, and no others. None where the request names none."""
+    named, spec = wish.pins_named(request), boards.load(board)
+    if not named:
+        return None
+    set_up = [int(pin) for name, call in called(tree) if name == "Pin" and (pin := literal(call)) is not None]
+    own = {int(each) for each in re.findall(r"\d+", request)} | ONBOARD[spec.port]
+    fault = None
+    if absent := [pin for pin in named if spec.pin(pin) is None]:
+        fault = f"a {board} has no pin {absent[0]}"
+    elif unused := [pin for pin in named if not re.search(rf"(?<![\w.]){pin}(?![\w.])", code)]:
+        fault = f"pin {unused[0]} is not in it"
+    elif strange := [pin for pin in set_up if pin not in own]:
+        fault = f"the request has no pin {strange[0]}"
+    elif twice := [pin for pin in set_up if set_up.count(pin) > 1]:
+        fault = f"pin {twice[0]} is set up twice"
+    return Finding("it uses the pins of the request", fault)
+
+
+def numbers(figures: str, code: str, tree: ast.AST) -> Finding | None:
+    """Whether the request's numbers with a unit are in the program, and it waits for no time that the request does not name. None where there
+    is no such number."""
+    rates = [
+        wish.RATE,
+        *([wish.HERTZ] if wish.BLINK.search(figures) else []),
+    ]  # which a program may write in other numbers
+    without = reduce(lambda text, rate: rate.sub("", text), rates, figures)
+    said = [float(number) for number in wish.NUMBER.findall(without) if number not in ("0", "1")]
+    if not said:
+        return None
+    there, named = numbers_in(code), numbers_in(figures)
+    lost = [number for number in said if not {number, number / 1000, number * 1000, number / 100} & there]
+    times = [(literal(call) or 0) * WAITS[name] for name, call in called(tree) if name in WAITS]
+    own = {scaled for number in named for scaled in (number, number / 1000, number * 60)} | {1.0}
+    made_up = [time for time in times if time > SHORT and not any(abs(time - each) < 1e-6 for each in own)]
+    fault = (
+        f"{lost[0]:g} is not"
+        if lost
+        else f"it waits {made_up[0]:g} s, which the request does not say"
+        if made_up
+        else None
+    )
+    return Finding("the request's numbers are in it", fault)
+
+
+def colours(request: str, done: Run) -> Finding | None:
+    """Whether pixels show the colours that the request names. None where no pixel shows anything, or it names none."""
+    named = wish.colours_named(request)
+    seen = {colour for event in done.log if event.what == "pixels" for colour in event.value}
+    if not named or not seen:
+        return None
+    missing = [colour for colour in named if not any(neopixels.is_colour(each, colour) for each in seen)]
+    return Finding("it shows the request's colours", f"nothing is {missing[0]}" if missing else None)
+
+
+def happens(figures: str, code: str, done: Run) -> Finding | None:
+    """Whether anything can be seen of a program that waits for nothing from outside, and whether that goes on and off where the request speaks
+    of blinking. None where something from outside, or a function's caller, may be missing."""
+    if READS.search(code) or "def " in code:
+        return None
+    if wish.BLINK.search(figures):
+        again = max((len(times) for times in moments(done, True)), default=0)
+        return Finding("it blinks", None if again > 2 else "nothing goes on and off")
+    seen = any(event.what in SHOWS or (event.what == "pin" and event.value) for event in done.log)
+    return Finding(
+        "something happens",
+        "nothing happens" if done.ended is not None and not seen and not wish.DARK.search(figures) else None,
+    )
 
 
 def findings(request: str, program: str, board: str) -> list[Finding]:
@@ -151,55 +187,45 @@ def findings(request: str, program: str, board: str) -> list[Finding]:
     syntax = next((error for error in done.errors if error.kind in SYNTAX), None)
     if syntax:
         return [Finding("it parses", str(syntax))]
+    code, tree, figures = without_comments(program), names.parse(program), wish.in_figures(request)
     missing = [name for name in names.used(program, board) if not name.exists]
     errors = [error for error in done.errors if error.kind not in OUTSIDE]
-    stopped = f"it was stopped: {done.stopped}" if done.stopped else None
-    spec, named = boards.load(board), pins_named(request)
-    unused = [pin for pin in named if not re.search(rf"(?<![\w.]){pin}(?![\w.])", program)]
-    figures = in_figures(request)
-    said = [float(number) for number in NUMBER.findall(RATE.sub("", figures)) if number != "1"]
-    there = numbers_in(program)
-    lost = [number for number in said if not {number, number / 1000, number * 1000, number / 100} & there]
-    texts = [first or second for first, second in QUOTED.findall(request)]
+    stopped = f"it was stopped: {done.stopped}" if done.stopped and done.stopped not in MEANT else None
+    texts = [first or second for first, second in wish.QUOTED.findall(request)]
     said_by_it = [
-        node.value
-        for node in ast.walk(names.parse(program))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
     unsaid = [text for text in texts if not any(text in each for each in said_by_it)]
-    found = [
+    needed = [
+        (match[0], need)
+        for word, need in wish.NEEDS.items()
+        if (match := re.search(rf"(?<!\bno )\b(?:{word})\b", figures, re.IGNORECASE))
+    ]
+    without = [word for word, need in needed if not re.search(need, code)]
+    return [
         Finding("it parses", None),
         Finding(
             "its names exist on the board",
             f"a {board} has no {missing[0].dotted} (line {missing[0].line})" if missing else None,
         ),
         Finding("it runs", f"{errors[0]}" if errors else stopped),
+        *filter(
+            None,
+            [
+                Finding("it has to do with what the request speaks of", f"not with {without[0]!r}" if without else None)
+                if needed
+                else None,
+                pins(request, code, tree, board),
+                numbers(figures, code, tree),
+                rhythm(figures, done),
+                colours(request, done),
+                Finding("the request's texts are in it", f"{unsaid[0]!r} is not" if unsaid else None)
+                if texts
+                else None,
+                happens(figures, code, done),
+            ],
+        ),
     ]
-    needed = [
-        (match[0], need)
-        for word, need in NEEDS.items()
-        if (match := re.search(rf"\b(?:{word})\b", figures, re.IGNORECASE))
-    ]
-    if needed:
-        without = [word for word, need in needed if not re.search(need, program)]
-        found.append(
-            Finding("it has to do with what the request speaks of", f"not with {without[0]!r}" if without else None)
-        )
-    if named:
-        absent = [pin for pin in named if spec.pin(pin) is None]
-        found.append(
-            Finding(
-                "it uses the pins of the request",
-                f"a {board} has no pin {absent[0]}" if absent else f"pin {unused[0]} is not in it" if unused else None,
-            )
-        )
-    if said:
-        found.append(Finding("the request's numbers are in it", f"{lost[0]:g} is not" if lost else None))
-    if kept := rhythm(figures, done):
-        found.append(kept)
-    if texts:
-        found.append(Finding("the request's texts are in it", f"{unsaid[0]!r} is not" if unsaid else None))
-    return found
 
 
 class Choice(NamedTuple):
