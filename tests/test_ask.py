@@ -38,6 +38,8 @@ def fault(request: str, program: str, board: str = "pico") -> list[str]:
         ),
         ("PWM at 50% on pin 3", "from machine import Pin, PWM\nPWM(Pin(3), freq=1000, duty_u16=65535 * 50 // 100)\n"),
         ("Blink the lamp on pin 15 twice a second", BLINK),
+        (REQUEST, "# toggles the LED on pin 15 every 250 ms\n" + BLINK),
+        ("print hello and a number", "print('Hello', 3)\n"),
         ("change the lamp on pin 15 every quarter of a second", BLINK),
         ("GP15 on, half a second later off", BLINK.replace("toggle()", "on()").replace("250", "500")),
         (
@@ -108,6 +110,17 @@ def test_what_a_right_program_looks_like(request_, program):
         ("the NeoPixels on GP15 blue", FILLS, "it shows the request's colours: nothing is blue"),
         ("print the voltage at GP26", "from machine import ADC\nprint(ADC(26).read_u16())\n", "not with 'the voltage'"),
         ("let a periodic timer toggle GP15", BLINK, "not with 'periodic timer'"),
+        ("print hello", "print('Tick')\n", "the request's texts are in it: the request does not say 'Tick'"),
+        (
+            REQUEST,
+            "# toggle the LED on pin 15 every 350 ms\n" + BLINK,
+            "its comments are about the request: they speak of '350'",
+        ),
+        (
+            REQUEST,
+            "# twinkle random pixels along the strip\n" + BLINK,
+            "are about the request: they speak of 'twinkle'",
+        ),
         ("print a number", "while True:\n    print(1)\n", "it runs: it was stopped"),
     ],
 )

@@ -30,6 +30,9 @@ SHOWS = {"print", "pixels", "display", "uart", "net", "pwm"}  # what can be seen
 READS = re.compile(
     r"\.IN\b|\bADC\(|\bUART\(|\binput\(|\bTouchPad\(|\bSoftI2C\(|\bI2C\(|\bSPI\(|\bdht\b|\bonewire\b|\bnetwork\b|\.stdin\b"
 )
+WORD = re.compile(r"[A-Za-z]{3,}")
+LONG_WORD = re.compile(r"[a-z]{4,}")
+OTHERS = 3, 0.25  # longer words of comments, and the share of them, from which on they are not the request's
 OUTSIDE = ("OSError", "ETIMEDOUT")  # what a device answers with that is not there: no fault of the program's
 ONBOARD = {"rp2": {25}, "esp32": {2}}  # where the board's own LED is, which needs no number
 SECONDS = 5.0
@@ -55,15 +58,15 @@ def mistaken(said: str, request: str) -> str | None:
     return f"the request names pin {named[0]}" if named and NO_PIN.search(said) else None
 
 
-def without_comments(program: str) -> str:
-    """The program as it is, but for its comments, which may quote the request. It must parse."""
-    tokens = list(tokenize.generate_tokens(io.StringIO(program).readline))
-    lines = program.splitlines(keepends=True)
-    for token in tokens:
+def apart(program: str) -> tuple[str, list[str]]:
+    """(the program as it is but for its comments, the comments): these may quote the request. It must parse."""
+    lines, comments = program.splitlines(keepends=True), []
+    for token in tokenize.generate_tokens(io.StringIO(program).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip() + "\n"
-    return "".join(lines)
+            comments.append(token.string.lstrip("# "))
+    return "".join(lines), comments
 
 
 def numbers_in(code: str) -> set[float]:
@@ -164,6 +167,52 @@ def colours(request: str, done: Run) -> Finding | None:
     return Finding("it shows the request's colours", f"nothing is {missing[0]}" if missing else None)
 
 
+def devices(figures: str, code: str) -> Finding | None:
+    """Whether the program has what is needed for what the request speaks of. None where it speaks of nothing that is known."""
+    needed = [
+        (match[0], need)
+        for word, need in wish.NEEDS.items()
+        if (match := re.search(rf"(?<!\bno )\b(?:{word})\b", figures, re.IGNORECASE))
+    ]
+    without = [word for word, need in needed if not re.search(need, code)]
+    fault = f"not with {without[0]!r}" if without else None
+    return Finding("it has to do with what the request speaks of", fault) if needed else None
+
+
+def texts(request: str, tree: ast.AST) -> Finding | None:
+    """Whether what the request quotes is in the program, and it prints no words that the request does not have. None where neither is there."""
+    quoted = [first or second for first, second in wish.QUOTED.findall(request)]
+    there = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    unsaid = [text for text in quoted if not any(text in each for each in there)]
+    printed = [
+        arg.value
+        for name, call in called(tree)
+        if name == "print"
+        for arg in call.args
+        if isinstance(arg, ast.Constant)
+    ]
+    made_up = [word for text in printed for word in WORD.findall(str(text)) if word.lower() not in request.lower()]
+    if not quoted and not printed:
+        return None
+    fault = f"{unsaid[0]!r} is not" if unsaid else f"the request does not say {made_up[0]!r}" if made_up else None
+    return Finding("the request's texts are in it", fault)
+
+
+def quotes(request: str, comments: list[str]) -> Finding | None:
+    """Whether the comments, which say in the request's words what they are about, have no number of their own and hardly a word. None where
+    there are none."""
+    said = request.lower()
+    strange = [
+        number for text in comments for number in re.findall(r"\d+", text) if number not in re.findall(r"\d+", said)
+    ]
+    words = [word for text in comments for word in LONG_WORD.findall(text.lower())]
+    if not words and not strange:
+        return None
+    others = [word for word in words if word[:4] not in said]
+    wrong = strange or (others if len(others) >= max(OTHERS[0], OTHERS[1] * len(words)) else [])
+    return Finding("its comments are about the request", f"they speak of {wrong[0]!r}" if wrong else None)
+
+
 def happens(figures: str, code: str, done: Run) -> Finding | None:
     """Whether anything can be seen of a program that waits for nothing from outside, and whether that goes on and off where the request speaks
     of blinking. None where something from outside, or a function's caller, may be missing."""
@@ -187,21 +236,10 @@ def findings(request: str, program: str, board: str) -> list[Finding]:
     syntax = next((error for error in done.errors if error.kind in SYNTAX), None)
     if syntax:
         return [Finding("it parses", str(syntax))]
-    code, tree, figures = without_comments(program), names.parse(program), wish.in_figures(request)
+    (code, comments), tree, figures = apart(program), names.parse(program), wish.in_figures(request)
     missing = [name for name in names.used(program, board) if not name.exists]
     errors = [error for error in done.errors if error.kind not in OUTSIDE]
     stopped = f"it was stopped: {done.stopped}" if done.stopped and done.stopped not in MEANT else None
-    texts = [first or second for first, second in wish.QUOTED.findall(request)]
-    said_by_it = [
-        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
-    unsaid = [text for text in texts if not any(text in each for each in said_by_it)]
-    needed = [
-        (match[0], need)
-        for word, need in wish.NEEDS.items()
-        if (match := re.search(rf"(?<!\bno )\b(?:{word})\b", figures, re.IGNORECASE))
-    ]
-    without = [word for word, need in needed if not re.search(need, code)]
     return [
         Finding("it parses", None),
         Finding(
@@ -212,16 +250,13 @@ def findings(request: str, program: str, board: str) -> list[Finding]:
         *filter(
             None,
             [
-                Finding("it has to do with what the request speaks of", f"not with {without[0]!r}" if without else None)
-                if needed
-                else None,
+                devices(figures, code),
                 pins(request, code, tree, board),
                 numbers(figures, code, tree),
                 rhythm(figures, done),
                 colours(request, done),
-                Finding("the request's texts are in it", f"{unsaid[0]!r} is not" if unsaid else None)
-                if texts
-                else None,
+                texts(request, tree),
+                quotes(request, comments),
                 happens(figures, code, done),
             ],
         ),

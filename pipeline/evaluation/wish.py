@@ -40,7 +40,7 @@ EVERY = re.compile(rf"\b(?:every|each)\s+(?:(\d+(?:\.\d+)?)\s*)?{TIME_UNIT}", re
 RATE = re.compile(rf"\b(\d+) ?(?:times|x) (?:per|each|every|in an?|in one|1|in 1) {TIME_UNIT}", re.IGNORECASE)
 HERTZ = re.compile(r"\b(\d+(?:\.\d+)?) ?(?:Hz|hertz)\b", re.IGNORECASE)
 BLINK = re.compile(r"(?<!no )(?<!not )\b(?:blink|flash|flicker|on and off)", re.IGNORECASE)
-DARK = re.compile(r"\b(?:off|dark)\b", re.IGNORECASE)
+DARK = re.compile(r"\b(?:off|dark|out|extinguish)\b", re.IGNORECASE)
 RGB = re.compile(r"\bred\W+green\W+(?:and )?blue\b", re.IGNORECASE)  # the parts of a colour
 COLOUR = re.compile(rf"\b({'|'.join(COLOURS)})\b", re.IGNORECASE)
 CHANGE = re.compile(r"\b(?:toggl|switch|chang|swap|invert|flip|turns)", re.IGNORECASE)
@@ -62,6 +62,9 @@ NEEDS = {  # what a request speaks of -> what a program for it has
     r"(?:the|its|as|into|in) voltage|voltage (?:of|at|on)|in volts?": r"3\.3|3300|read_uv|\b5\b",
     r"asyncio": r"\basyncio\b",
     r"wi-?fi|WLAN": r"\bWLAN\(",
+    r"fahrenheit": r"1\.8|\b9\b",
+    r"(?:temperature|celsius) and (?:the )?(?:relative )?humidity(?! sensor)": r"\bhumidity\b",
+    r"(?:two|2) decimals?": r"\b2\)|\.2f",
     r"random(?:ly)?|dice|die": r"\brandom\b|\burandom\(",
 }
 
