@@ -7,14 +7,13 @@ timeline of what must happen (timeline.py). Request, program and check are made 
 from random import Random
 
 from pipeline.curriculum import grammar, rules, templates, timeline
-from pipeline.curriculum.composer import QUOTED, Composer, Pair, by_asyncio, by_sleep, choose, fits
+from pipeline.curriculum.composer import LONGEST, QUOTED, Composer, Pair, by_asyncio, by_sleep, choose, fits
 from pipeline.curriculum.parts import Part, Unfit
 from pipeline.curriculum.surface import spoil, tidy
 from pipeline.curriculum.tasks import Curriculum, Form, Skill
 
 BOARDS = ["pico"] * 5 + ["pico_w"] + ["esp32"] * 2  # about as often as people have them
 
-LONGEST = 1400  # characters of request and program: what surely fits a context of 512, many short names as it may have
 TRIES = 8  # draws of one wish, till one goes together and is short enough
 WISHES = 3  # that are tried so
 
@@ -34,11 +33,13 @@ def from_program(composer: Composer, skill: Skill) -> Pair:
         if key == "short"
         else composer.sentence(clause, key, [drawn], key != "do" or clause.startswith("~"))
     )
+    program = composer.program(composer.quoted(clause, composer.code(skill.code, drawn), key), [drawn])
+    composer.short_enough(request, program)
     given = {**drawn.numbers(), "board": composer.board, "esp32": composer.port == "esp32"}
     inputs, check = (templates.read(templates.render(text, **given)) for text in (skill.inputs, skill.check))
     return Pair(
         request,
-        composer.program(composer.quoted(clause, composer.code(skill.code, drawn), key), [drawn]),
+        program,
         composer.board,
         [skill.intent],
         skill.name,
@@ -85,10 +86,12 @@ def from_form(composer: Composer, form: Form, skills: dict[str, Skill]) -> Pair:
         code[f"{name}_off"] = composer.code(skill.off, each)
         code[f"{name}_release"] = skill.release
     body = templates.render(form.code, **code, **slots, sleep=sleep)
+    program = composer.program(body, list(drawn.values()))
+    composer.short_enough(request, program)
     planned = timeline.plan(form, drawn, slots)
     return Pair(
         request,
-        composer.program(body, list(drawn.values())),
+        program,
         composer.board,
         [each.skill.intent for each in drawn.values()],
         f"{form.name}({', '.join(skill.name for skill in skills.values())})",
@@ -138,13 +141,9 @@ def pair(
         wish = only or (whole(curriculum, rng) if rng.random() < programs else None)
         for _ in range(TRIES):
             try:
-                made = met(curriculum, rng, wish, several / (1 - programs), quoted)
+                return met(curriculum, rng, wish, several / (1 - programs), quoted, longest)
             except Unfit as error:
                 why = str(error)
-                continue
-            if len(made.request) + len(made.program) <= longest:
-                return made
-            why = f"longer than {longest} characters"
     raise Unfit(why)
 
 
@@ -154,16 +153,16 @@ def whole(curriculum: Curriculum, rng: Random) -> str:
     return rng.choices(programs, [curriculum.weights[each.name] for each in programs])[0].name
 
 
-def met(curriculum: Curriculum, rng: Random, only: str | None, ruled: float, quoted: float) -> Pair:
+def met(curriculum: Curriculum, rng: Random, only: str | None, ruled: float, quoted: float, longest: int) -> Pair:
     """A request that can be met, with its program: the wish that is named, or skills joined by a form or, `ruled` of them, by rules. Raises
-    Unfit where the draw does not go together."""
+    Unfit where the draw does not go together, or is too long."""
     skill = curriculum.skills.get(only) if only else None
     board = (
         skill.board or rng.choice(skill.boards or BOARDS)
         if skill and (skill.board or skill.boards)
         else rng.choice(BOARDS)
     )
-    composer = Composer(curriculum, rng, board, quoted)
+    composer = Composer(curriculum, rng, board, quoted, longest)
     if skill and skill.kind == "program":
         return from_program(composer, skill)
     fit = [

@@ -26,6 +26,8 @@ BOARD_FIRST = 0.6  # of those, before the wish
 SHORT_AGAIN = 0.8  # of later mentions, that leave the pin out
 QUOTED = 0.95  # of the programs, whose comments quote the request at each part and each wish
 
+LONGEST = 1400  # characters of request and program: what surely fits a context of 512, many short names as it may have
+
 NOUNS = 10  # that are drawn at most, till one is not another part's
 FITS = {
     "action": "action",
@@ -75,8 +77,8 @@ def closed(text: str) -> str:
 class Composer:
     """Draws one pair: parts on free pins, words, code."""
 
-    def __init__(self, curriculum: Curriculum, rng: Random, board: str, quoted: float = QUOTED):
-        self.curriculum, self.rng, self.board = curriculum, rng, board
+    def __init__(self, curriculum: Curriculum, rng: Random, board: str, quoted: float = QUOTED, longest: int = LONGEST):
+        self.curriculum, self.rng, self.board, self.longest = curriculum, rng, board, longest
         called = curriculum.words.get(f"board-{board.replace('_', '-')}", curriculum.words["board"])
         self.words = {**curriculum.words, "board": called}
         self.port = boards.load(board).port
@@ -265,6 +267,11 @@ class Composer:
         ]
         made = self.any(self.words[frames]).replace("{parts}", listed).replace("{flat}", THE.sub("", ", ".join(told)))
         return made.replace("{list}", ", ".join(noted))
+
+    def short_enough(self, request: str, program: str) -> None:
+        """Raises Unfit where they have too many characters; what must happen then need not be worked out."""
+        if len(request) + len(program) > self.longest:
+            raise Unfit(f"longer than {self.longest} characters")
 
     # --- code ---------------------------------------------------------------------------------------------------------
 

@@ -133,9 +133,12 @@ def from_rules(composer: Composer, rules: list[Rule], skill: Skill | None = None
     if skill or t.end > timeline.LONGEST:
         raise Unfit("read too often" if skill else "too long to watch")
     tasks = len(rules) > 1 and rng.random() < TASKS and not any(each.slow for each in ruled)
+    request = several(composer, said, key, everything, tasks)
+    program = composer.program(as_tasks(ruled) if tasks else as_loop(ruled), everything)
+    composer.short_enough(request, program)
     return Pair(
-        several(composer, said, key, everything, tasks),
-        composer.program(as_tasks(ruled) if tasks else as_loop(ruled), everything),
+        request,
+        program,
         composer.board,
         [each.skill.intent for each in everything if each.skill.intent],
         f"rules({', '.join(rule.name for rule in rules)})",
