@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from everyday import PROGRAMS  # noqa: E402
-from machine import watched  # noqa: E402
+from machine import Watch, watched  # noqa: E402
 from tables import table  # noqa: E402
 
 BOARD = "pico"
@@ -72,8 +72,8 @@ def seconds(work: list[Job], run, length: float) -> list[float]:
     return found
 
 
-def spread(values: list[float], digits: int = 0) -> list[str]:
-    return [f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values))]
+def spread(values: list[float]) -> list[str]:
+    return [f"{value:.0f}" for value in (min(values), statistics.median(values), max(values))]
 
 
 def profile(work: list[Job], run, length: float) -> None:
@@ -98,7 +98,7 @@ def profile(work: list[Job], run, length: float) -> None:
 
 
 def compare(
-    where: str, work: list[Job], ways: dict, turns: int, length: float, start: float
+    where: str, work: list[Job], ways: dict, turns: int, length: float, start: float, watch: Watch
 ) -> tuple[list[list[str]], list[list[float]]]:
     """(rows of the table, the sandbox's seconds of each program in each turn). `start` seconds of the sandbox belong to these programs."""
     took: dict[str, list[list[float]]] = {name: [] for name in ways}
@@ -119,15 +119,9 @@ def compare(
         for name in ways
     ]
     if UNIX in ways:
-        rows.append(
-            [
-                where,
-                "times as fast",
-                "",
-                "",
-                *spread([slow / fast for slow, fast in zip(sums[UNIX], sums[SANDBOX], strict=True)], 1),
-            ]
-        )
+        ratios = [slow / fast for slow, fast in zip(sums[UNIX], sums[SANDBOX], strict=True)]
+        ends = min(ratios), statistics.median(ratios), max(ratios)
+        rows.append([where, "times as fast", "", "", *(watch.ratio(each, 1) for each in ends)])
     return rows, took[SANDBOX]
 
 
@@ -139,11 +133,11 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    with watched():
-        measure(arguments)
+    with watched() as watch:
+        measure(arguments, watch)
 
 
-def measure(arguments: argparse.Namespace) -> None:
+def measure(arguments: argparse.Namespace, watch: Watch) -> None:
     began = cpu()
     from pipeline.board.run import run
 
@@ -158,7 +152,7 @@ def measure(arguments: argparse.Namespace) -> None:
             way("pass", board)  # whatever is compiled once and kept in a file
     rows, took = [], {}
     for where, each in work.items():
-        found, took[where] = compare(where, each, ways, arguments.turns, arguments.seconds, start / len(work))
+        found, took[where] = compare(where, each, ways, arguments.turns, arguments.seconds, start / len(work), watch)
         rows += found
     table(["programs", "way", "number", "ms of the middle one", "least", "median", "most, programs a second"], rows)
     if arguments.each:
