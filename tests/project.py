@@ -108,7 +108,10 @@ def make_project(root: Path, tokenizer: Path, checkpoint: Path, gguf: Path, step
         {
             "tasks": 240,
             "completions": 64,
-            "types": {quant: {"passed": {"people": 144}, "changed": 0, "compiles": 0.75} for quant in ("F16", *QUANTS)},
+            "types": {
+                quant: {"passed": {"people": 144}, "parsed": 200, "changed": 0, "compiles": 0.75}
+                for quant in ("F16", *QUANTS)
+            },
         },
     )
     write(

@@ -32,7 +32,12 @@ ANSWERED = {
     "tasks": 40,
     "completions": 4,
     "types": {
-        quant: {"passed": {"people": 18 - 2 * number, "values": 2}, "changed": 5 * number, "compiles": 0.75}
+        quant: {
+            "passed": {"people": 18 - 2 * number, "values": 2},
+            "parsed": 32 - number,
+            "changed": 5 * number,
+            "compiles": 0.75,
+        }
         for number, quant in enumerate(QUANTS)
     },
 }
@@ -112,18 +117,19 @@ def test_types_that_come_out_the_same_are_said_to(result):
 
 
 def test_what_the_exam_said_of_each_type_stands_beside_its_bits(result):
-    """20 tasks of float16's in two sets, and two fewer with each smaller type."""
+    """20 tasks of float16's in two sets, and two fewer with each smaller type; 32 answers that parse, and one fewer."""
     types = result["types"]
-    assert [(t["tasks_passed"], t["lost_tasks"], t["answers_changed"]) for t in types.values()] == [
-        (20, 0, 0),
-        (18, 0.1, 5),
-        (16, 0.2, 10),
-        (14, 0.3, 15),
-        (12, 0.4, 20),
+    assert [(t["tasks_passed"], t["lost_tasks"], t["lost_parsed"], t["answers_changed"]) for t in types.values()] == [
+        (20, 0, 0, 0),
+        (18, 0.1, 0.03125, 5),
+        (16, 0.2, 0.0625, 10),
+        (14, 0.3, 0.09375, 15),
+        (12, 0.4, 0.125, 20),
     ]
     report = stage.table(result, 1.0, 0.05)
     assert "| 75" not in report and all(
-        f" 3 of 4 | {t['tasks_passed']} of 40 | {t['answers_changed']} of 44 |" in report for t in types.values()
+        f" 3 of 4 | {t['tasks_passed']} of 40 | {t['answers_parsed']} of 40 | {t['answers_changed']} of 44 |" in report
+        for t in types.values()
     )
 
 
@@ -196,10 +202,10 @@ def test_a_missing_type_is_named(arguments, tmp_path):
 # --- advice -----------------------------------------------------------------------------------------------------------
 
 TYPES = {
-    "F16": {"bytes": 100, "change_percent": 0.0, "lost_tasks": 0.0},
-    "Q8_0": {"bytes": 50, "change_percent": 0.4, "lost_tasks": 0.04},
-    "Q4_K_M": {"bytes": 30, "change_percent": 1.0, "lost_tasks": 0.05},
-    "Q2_K": {"bytes": 20, "change_percent": 7.0, "lost_tasks": 0.25},
+    "F16": {"bytes": 100, "change_percent": 0.0, "lost_tasks": 0.0, "lost_parsed": 0.0},
+    "Q8_0": {"bytes": 50, "change_percent": 0.4, "lost_tasks": 0.04, "lost_parsed": 0.0},
+    "Q4_K_M": {"bytes": 30, "change_percent": 1.0, "lost_tasks": 0.05, "lost_parsed": 0.03},
+    "Q2_K": {"bytes": 20, "change_percent": 7.0, "lost_tasks": 0.25, "lost_parsed": 0.1},
 }
 
 
@@ -215,9 +221,14 @@ def test_a_type_that_loses_tasks_is_not_recommended_for_its_bits(max_lost_tasks,
     assert recommend(TYPES, 10, max_lost_tasks) == best
 
 
+def test_a_type_whose_answers_parse_less_often_is_not_recommended_either():
+    types = {**TYPES, "Q4_K_M": {**TYPES["Q4_K_M"], "lost_parsed": 0.06}}
+    assert recommend(types, 10, 0.05) == "Q8_0"
+
+
 def test_where_every_type_loses_too_much_tasks_count_before_bits():
     two = {name: TYPES[name] for name in ("Q4_K_M", "Q2_K")}
-    assert recommend({**two, "Q2_K": {**TYPES["Q2_K"], "lost_tasks": 0}}, 0.5, 0.01) == "Q2_K"
+    assert recommend({**two, "Q2_K": {**TYPES["Q2_K"], "lost_tasks": 0, "lost_parsed": 0}}, 0.5, 0.01) == "Q2_K"
     assert recommend(two, 0.5, 0.01) == "Q4_K_M"
 
 

@@ -210,8 +210,8 @@ def test_types_are_held_against_float16():
         row("completions", "d", False, "4"),
     ]
     assert answer.compare({"F16": f16, "Q2_K": q2}) == {
-        "F16": {"passed": {"people": 2, "values": 0}, "changed": 0, "compiles": 1.0},
-        "Q2_K": {"passed": {"people": 1, "values": 1}, "changed": 3, "compiles": 0.0},
+        "F16": {"passed": {"people": 2, "values": 0}, "parsed": 2, "changed": 0, "compiles": 1.0},
+        "Q2_K": {"passed": {"people": 1, "values": 1}, "parsed": 2, "changed": 3, "compiles": 0.0},
     }
     assert answer.compare({"F16": f16[:3]})["F16"]["compiles"] is None
 

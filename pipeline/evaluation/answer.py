@@ -123,7 +123,8 @@ def discreet(row: dict) -> dict:
 
 
 def compare(rows: dict[str, list[dict]]) -> dict[str, dict]:
-    """For each type: tasks passed by set, answers that are not float16's, and the share of completions that compile."""
+    """For each type: tasks passed by set, answers to them that parse, answers that are not float16's, and the share of completions that
+    compile."""
     found, reference = {}, {(row["set"], row["id"]): row["answer"] for row in rows[REFERENCE]}
     for kind, mine in rows.items():
         tasks = [row for row in mine if row["set"] != COMPLETIONS]
@@ -133,6 +134,7 @@ def compare(rows: dict[str, list[dict]]) -> dict[str, dict]:
                 name: sum(row["passed"] for row in tasks if row["set"] == name)
                 for name in dict.fromkeys(r["set"] for r in tasks)
             },
+            "parsed": sum(row["parsed"] for row in tasks),
             "changed": sum(row["answer"] != reference[row["set"], row["id"]] for row in mine),
             "compiles": round(sum(compiled) / len(compiled), 4) if compiled else None,
         }
