@@ -143,7 +143,7 @@ def test_doubled_signs_go(text, tidied):
 def test_what_the_program_copies_is_never_spoiled():
     kept = ['"Hello There"', "GP15", "sensors/Kitchen", "(255, 0, 10)", "SomeWiFi"]
     text = f"Show {kept[0]} on GP15, publish to sensors/Kitchen in (255, 0, 10) over {surface.MARK}SomeWiFi{surface.END} again and again."
-    found = {surface.spoil(Random(seed), text) for seed in range(300)}
+    found = {surface.spoil(Random(seed), text) for seed in range(900)}
     assert len(found) > 20 and all(each in one for one in found for each in kept)
 
 
@@ -272,7 +272,7 @@ def test_a_request_speaks_of_the_board_that_its_program_is_for(curriculum):
                 board = "esp32" if each.lower() == "esp32" else "pico_w" if each[-1] in "wW" else "pico"
                 assert board == pair.board, pair.request
                 named[board] += 1
-    assert min(named.values()) > 2
+    assert named["esp32"] > 10 and named["pico_w"] > 5 and named["pico"]
 
 
 def test_what_is_often_asked_is_drawn_so_often_however_long(curriculum):
@@ -282,7 +282,7 @@ def test_what_is_often_asked_is_drawn_so_often_however_long(curriculum):
     made = [pair for number in range(400) if (pair := make.one(curriculum, 3, number, longest=450)[0])]
     told = Counter(intent for pair in made for intent in pair.intents)
     drawn = (told["ultrasonic-print"] + told["button-toggle"]) / len(made)
-    assert drawn > share * compose.PROGRAMS / 2, (drawn, share)
+    assert drawn > share * compose.PROGRAMS / 4, (drawn, share)  # of those that are never short enough, none
 
 
 def test_what_people_ask_often_is_drawn_often(curriculum):

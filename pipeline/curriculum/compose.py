@@ -137,7 +137,7 @@ def pair(
         return from_cannot(Composer(curriculum, rng, rng.choice(BOARDS), quoted))
     programs, why = (1 - several) * PROGRAMS, ""
     for _ in range(WISHES):
-        # a wish that takes many words is drawn again, not another: what people ask often stays as often as that
+        # a wish that takes many words is drawn again before another is, so that what people ask often is drawn often however long it is
         wish = only or (whole(curriculum, rng) if rng.random() < programs else None)
         for _ in range(TRIES):
             try:
