@@ -86,7 +86,8 @@ def test_a_log_has_whole_lines_with_every_figure(tmp_path):
 @pytest.mark.parametrize("columns", [60, 200])
 def test_a_stages_bar_in_the_flow_is_as_wide_as_the_flows_terminal(small_graph, columns):
     (small_graph / "made").unlink(missing_ok=True)
-    said = in_terminal([sys.executable, "-c", REPRODUCE], columns, small_graph, environment(REPOSITORY))
+    quiet = {**environment(REPOSITORY), "DO_NOT_TRACK": "1"}  # else Prefect may tell of its telemetry in between, once
+    said = in_terminal([sys.executable, "-c", REPRODUCE], columns, small_graph, quiet)
     assert "1.50k/1.50k" in said and "Executed" in screen(said, columns)
     assert [line[:10] for line in screen(said, columns) if set("█/|") & set(line)] == ["    train:"], (
         "one line, and nothing of it on another"
