@@ -40,6 +40,7 @@ def fault(request: str, program: str, board: str = "pico") -> list[str]:
         ("Blink the lamp on pin 15 twice a second", BLINK),
         (REQUEST, "# toggles the LED on pin 15 every 250 ms\n" + BLINK),
         ("print hello and a number", "print('Hello', 3)\n"),
+        ("print hello", "print('hello')\n\\\n"),  # which MicroPython takes, and Python's tokenizer does not
         ("change the lamp on pin 15 every quarter of a second", BLINK),
         ("GP15 on, half a second later off", BLINK.replace("toggle()", "on()").replace("250", "500")),
         (

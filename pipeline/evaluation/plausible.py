@@ -7,9 +7,7 @@ second" taken for every second, and a refusal for want of a pin that is there.
 """
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from functools import reduce
 from itertools import pairwise
@@ -19,6 +17,8 @@ from pipeline.board import boards, names
 from pipeline.board.checks import neopixels, signals
 from pipeline.board.run import MEANT, Run, run
 from pipeline.core.errors import UserError
+from pipeline.curriculum.parts import pins_for
+from pipeline.data.copies import COMMENT
 from pipeline.evaluation import wish
 from pipeline.evaluation.ask import Model
 from pipeline.evaluation.robobench import SYNTAX, program_of
@@ -34,7 +34,6 @@ WORD = re.compile(r"[A-Za-z]{3,}")
 LONG_WORD = re.compile(r"[a-z]{4,}")
 OTHERS = 3, 0.25  # longer words of comments, and the share of them, from which on they are not the request's
 OUTSIDE = ("OSError", "ETIMEDOUT")  # what a device answers with that is not there: no fault of the program's
-ONBOARD = {"rp2": {25}, "esp32": {2}}  # where the board's own LED is, which needs no number
 SECONDS = 5.0
 TEMPERATURE = 0.7  # of every answer but the first, which is the likeliest
 REFUSAL = "# I cannot"
@@ -59,14 +58,9 @@ def mistaken(said: str, request: str) -> str | None:
 
 
 def apart(program: str) -> tuple[str, list[str]]:
-    """(the program as it is but for its comments, the comments): these may quote the request. It must parse."""
-    lines, comments = program.splitlines(keepends=True), []
-    for token in tokenize.generate_tokens(io.StringIO(program).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column].rstrip() + "\n"
-            comments.append(token.string.lstrip("# "))
-    return "".join(lines), comments
+    """(the program as it is but for its comments, the comments): these may quote the request."""
+    comments = [match[1].lstrip("# ") for match in COMMENT.finditer(program) if match[1]]
+    return COMMENT.sub(lambda match: "" if match[1] else match[0], program), comments
 
 
 def numbers_in(code: str) -> set[float]:
@@ -118,7 +112,11 @@ def pins(request: str, code: str, tree: ast.AST, board: str) -> Finding | None:
     if not named:
         return None
     set_up = [int(pin) for name, call in called(tree) if name == "Pin" and (pin := literal(call)) is not None]
-    own = {int(each) for each in re.findall(r"\d+", request)} | ONBOARD[spec.port]
+    own = {
+        *map(int, re.findall(r"\d+", request)),
+        spec.pin("LED"),
+        *pins_for(board, "onboard"),
+    }  # its own LED needs no number
     fault = None
     if absent := [pin for pin in named if spec.pin(pin) is None]:
         fault = f"a {board} has no pin {absent[0]}"
