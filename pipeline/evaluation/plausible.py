@@ -9,7 +9,6 @@ second" taken for every second, and a refusal for want of a pin that is there.
 import ast
 import re
 from collections.abc import Iterator
-from functools import reduce
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -26,7 +25,7 @@ from pipeline.evaluation.robobench import SYNTAX, program_of
 EARLY, LATE = 0.08, 0.04  # share, and besides seconds, which a sensor takes, that a period may be shorter or longer
 SHORT = 0.1  # seconds, below which a pause is nobody's wish: a button settles, a loop rests
 WAITS = {"sleep": 1, "sleep_ms": 0.001}  # seconds in a unit
-SHOWS = {"print", "pixels", "display", "uart", "net", "pwm"}  # what can be seen of a program, besides pins that change
+SHOWS = {"print", "pixels", "display", "uart", "net"}  # what can be seen of a program, besides its pins
 READS = re.compile(
     r"\.IN\b|\bADC\(|\bUART\(|\binput\(|\bTouchPad\(|\bSoftI2C\(|\bI2C\(|\bSPI\(|\bdht\b|\bonewire\b|\bnetwork\b|\.stdin\b"
 )
@@ -89,7 +88,7 @@ def moments(done: Run, changes: bool) -> list[list[int]]:
         if changes:
             found[pin, "changes"] = [span.start for span in spans]
     for event in done.log:
-        if event.what in ("print", "pixels", "display", "uart", "net"):
+        if event.what in SHOWS:
             for series in (event.what, (event.what, str(event.value))):
                 found.setdefault(series, []).append(event.time)
     return list(found.values())
@@ -132,12 +131,10 @@ def pins(request: str, code: str, tree: ast.AST, board: str) -> Finding | None:
 def numbers(figures: str, code: str, tree: ast.AST) -> Finding | None:
     """Whether the request's numbers with a unit are in the program, and it waits for no time that the request does not name. None where there
     is no such number."""
-    rates = [
-        wish.RATE,
-        *([wish.HERTZ] if wish.BLINK.search(figures) else []),
-    ]  # which a program may write in other numbers
-    without = reduce(lambda text, rate: rate.sub("", text), rates, figures)
-    said = [float(number) for number in wish.NUMBER.findall(without) if number not in ("0", "1")]
+    fixed = wish.RATE.sub("", figures)  # a program may write rates in other numbers
+    if wish.BLINK.search(figures):
+        fixed = wish.HERTZ.sub("", fixed)
+    said = [float(number) for number in wish.NUMBER.findall(fixed) if number not in ("0", "1")]
     if not said:
         return None
     there, named = numbers_in(code), numbers_in(figures)
@@ -145,13 +142,11 @@ def numbers(figures: str, code: str, tree: ast.AST) -> Finding | None:
     times = [(literal(call) or 0) * WAITS[name] for name, call in called(tree) if name in WAITS]
     own = {scaled for number in named for scaled in (number, number / 1000, number * 60)} | {1.0}
     made_up = [time for time in times if time > SHORT and not any(abs(time - each) < 1e-6 for each in own)]
-    fault = (
-        f"{lost[0]:g} is not"
-        if lost
-        else f"it waits {made_up[0]:g} s, which the request does not say"
-        if made_up
-        else None
-    )
+    fault = None
+    if lost:
+        fault = f"{lost[0]:g} is not"
+    elif made_up:
+        fault = f"it waits {made_up[0]:g} s, which the request does not say"
     return Finding("the request's numbers are in it", fault)
 
 
@@ -179,7 +174,7 @@ def devices(figures: str, code: str) -> Finding | None:
 
 def texts(request: str, tree: ast.AST) -> Finding | None:
     """Whether what the request quotes is in the program, and it prints no words that the request does not have. None where neither is there."""
-    quoted = [first or second for first, second in wish.QUOTED.findall(request)]
+    quoted = wish.texts_quoted(request)
     there = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     unsaid = [text for text in quoted if not any(text in each for each in there)]
     printed = [
@@ -200,10 +195,9 @@ def quotes(request: str, comments: list[str]) -> Finding | None:
     """Whether the comments, which say in the request's words what they are about, have no number of their own and hardly a word. None where
     there are none."""
     said = request.lower()
-    strange = [
-        number for text in comments for number in re.findall(r"\d+", text) if number not in re.findall(r"\d+", said)
-    ]
-    words = [word for text in comments for word in LONG_WORD.findall(text.lower())]
+    spoken, own = " ".join(comments).lower(), re.findall(r"\d+", said)
+    strange = [number for number in re.findall(r"\d+", spoken) if number not in own]
+    words = LONG_WORD.findall(spoken)
     if not words and not strange:
         return None
     others = [word for word in words if word[:4] not in said]
@@ -219,11 +213,9 @@ def happens(figures: str, code: str, done: Run) -> Finding | None:
     if wish.BLINK.search(figures):
         again = max((len(times) for times in moments(done, True)), default=0)
         return Finding("it blinks", None if again > 2 else "nothing goes on and off")
-    seen = any(event.what in SHOWS or (event.what == "pin" and event.value) for event in done.log)
-    return Finding(
-        "something happens",
-        "nothing happens" if done.ended is not None and not seen and not wish.DARK.search(figures) else None,
-    )
+    seen = any(event.what in {*SHOWS, "pwm"} or (event.what == "pin" and event.value) for event in done.log)
+    wanted = done.ended is not None and not wish.DARK.search(figures)
+    return Finding("something happens", "nothing happens" if wanted and not seen else None)
 
 
 def findings(request: str, program: str, board: str) -> list[Finding]:

@@ -5,8 +5,8 @@ import re
 from pipeline.curriculum.values import COLOURS, SMALL, TENS
 
 NUMBERED = r"(?:GPIO|GP|IO|D|pins?)(?:\s*(?:number|no\.?|nr\.?|GPIO|GP))?"
-NO_PIN = r"\.\d|\s*(?:ms|s|sec|k?Hz|%|per ?cent|cm|V|°|deg\w*|times|pixels|LEDs|lights)"  # what a number goes on with that is none
-MORE = rf"(?:\s*(?:,|and|&|or)\s*(?:GPIO|GP|pin)?\s*\d{{1,2}}\b(?!{NO_PIN}))*"  # pins 3, 4 and 5
+OTHER = r"\.\d|\s*(?:ms|s|sec|k?Hz|%|per ?cent|cm|V|°|deg\w*|times|pixels|LEDs|lights)"  # what a number goes on with that is none
+MORE = rf"(?:\s*(?:,|and|&|or)\s*(?:GPIO|GP|pin)?\s*\d{{1,2}}\b(?!{OTHER}))*"  # pins 3, 4 and 5
 PIN = re.compile(rf"\b{NUMBERED}\s*(\d{{1,2}})\b({MORE})", re.IGNORECASE)
 UNITS = r"ms|milli|sec|s\b|Hz|hertz|kHz|%|percent|per cent|degree|°|deg|cm|centi|times|x\b"
 NUMBER = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?)(?=\s*(?:{UNITS}))", re.IGNORECASE)
@@ -74,6 +74,10 @@ def pins_named(request: str) -> list[int]:
     for first, more in PIN.findall(request):
         found += [int(each) for each in (first, *re.findall(r"\d+", more))]
     return list(dict.fromkeys(found))
+
+
+def texts_quoted(request: str) -> list[str]:
+    return [first or second for first, second in QUOTED.findall(request)]
 
 
 def periods(figures: str) -> list[tuple[float, bool]]:
