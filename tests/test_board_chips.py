@@ -303,6 +303,33 @@ oled.poweroff()
     assert notes == [(32, bytes(lit)), (32, bytes(128 * 4))]
 
 
+@pytest.mark.parametrize(
+    ("asked", "there", "line"),
+    [
+        (32, 64, lambda row: 2 * row),  # in every second line of the glass
+        (64, 32, lambda row: row // 2 if row % 2 == 0 else None),  # every second row; the others are beyond the glass
+    ],
+)
+def test_a_display_of_another_height_shows_no_text(asked, there, line):
+    program = (
+        I2C
+        + f"""
+import ssd1306
+oled = ssd1306.SSD1306_I2C(128, {asked}, i2c)
+oled.text("T", 0, 0)
+for y in range(8, 14):
+    oled.pixel(100, y, 1)
+oled.show()
+"""
+    )
+    result = play(program, f"- ssd1306: {{height: {there}}}")
+    assert shown(result) == [()]
+    height, picture = next(event.value for event in result.log if event.what == "picture")
+    column = int.from_bytes(picture[100 * height // 8 : 101 * height // 8], "little")
+    assert height == there
+    assert column == sum(1 << line(row) for row in range(8, 14) if line(row) is not None)
+
+
 def test_every_character_is_read():
     rows = ["".join(map(chr, range(first, min(first + 16, 127)))) for first in range(32, 127, 16)]
     program = (

@@ -80,6 +80,8 @@ class Panel:
         self.columns, self.pages = (0, COLUMNS - 1), (0, PAGES - 1)
         self.column = self.page = 0
         self.first_row = 0
+        self.rows = 8 * PAGES  # that are driven
+        self.alternating = True  # the even rows are the first half of the chip's lines
         self.on = self.pump = self.inverted = self.mirrored_columns = self.mirrored_rows = False
         self.all_on = False
         self.shown: tuple | None = None
@@ -121,13 +123,17 @@ class Panel:
             if self.inverted != (code == 0xA7):
                 self.inverted = not self.inverted
                 self.board.note("device", "ssd1306", ("inverted", int(self.inverted)))
+        elif code == 0xA8:
+            self.rows = (given[0] & 0x3F) + 1
         elif code in (0xAE, 0xAF):
             self.on = code == 0xAF
         elif 0xB0 <= code <= 0xB7:
             self.page = code & 7
         elif code in (0xC0, 0xC8):
             self.mirrored_rows = code == 0xC8
-        if code in (0x8D, 0xA4, 0xA5, 0xAE, 0xAF, 0xC0, 0xC8) or 0x40 <= code <= 0x7F:
+        elif code == 0xDA:
+            self.alternating = bool(given[0] & 0x10)
+        if code in (0x8D, 0xA4, 0xA5, 0xA8, 0xAE, 0xAF, 0xC0, 0xC8, 0xDA) or 0x40 <= code <= 0x7F:
             self.show()
 
     # --- data ---------------------------------------------------------------------------------------------------------
@@ -190,8 +196,20 @@ class Panel:
         columns = [int.from_bytes(column, "little") for column in zip(*self.memory, strict=True)]
         if self.first_row:
             columns = [(column >> self.first_row | column << 64 - self.first_row) & (1 << 64) - 1 for column in columns]
-        columns = [column & (1 << self.height) - 1 for column in columns[left : left + self.width]]
+        columns = [
+            self.on_glass(column & (1 << self.rows) - 1) & (1 << self.height) - 1
+            for column in columns[left : left + self.width]
+        ]
         return tuple(columns[::-1] if self.mirrored_columns != self.mirrored_rows else columns)
+
+    def on_glass(self, column: int) -> int:
+        """Where the rows of a column come out. Flat glasses are wired in the order of the chip's lines, others by turns from its two sides; a
+        program that takes one for the other draws every second row, or in every second one."""
+        if self.alternating != (self.width > 2 * self.height):
+            return column
+        half, rows = 4 * PAGES, range(8 * PAGES)
+        places = [row % 2 * half + row // 2 if self.alternating else row % half * 2 + row // half for row in rows]
+        return sum((column >> row & 1) << place for row, place in zip(rows, places, strict=True))
 
 
 class OnI2C(Target):
