@@ -16,7 +16,7 @@ _handlers = {}      # number of an interrupt -> (handler, what it is given)
 
 def call(operation, arguments=b""):
     answer = _ask(operation, arguments)
-    return answer if answer >= "$" or answer == "" else settle(answer)
+    return answer if answer == "" or answer >= "$" else settle(answer)
 
 
 def settle(answer):

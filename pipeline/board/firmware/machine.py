@@ -1,4 +1,6 @@
 """machine: what it can do stands here, for every board; what a board has of it is cut to size by image.py."""
+from binascii import hexlify
+
 from _board import PORT as _PORT
 from _bus import I2C, SoftI2C, SPI, SoftSPI, UART, dht_readinto
 from _hw import call as _call, inner as _inner, listen, settle
@@ -26,7 +28,7 @@ def _name(pin):
     """The hardware's name of a pin, given as a Pin, a number or a name."""
     if isinstance(pin, Pin):
         return pin._id
-    return _call("pin", "=" + pin if isinstance(pin, str) else str(_int(pin)))
+    return _call("pin", b"=%s" % pin if isinstance(pin, str) else b"%d" % _int(pin))
 
 
 class _Named:
@@ -65,7 +67,7 @@ class Pin:
 
     def __init__(self, id, mode=None, pull=-1, *, value=None, drive=None, alt=None, hold=None):
         self._id = _name(id)
-        self._low, self._high = self._id + ",0", self._id + ",1"
+        self._low, self._high = b"%s,0" % self._id, b"%s,1" % self._id
         if mode is not None or pull != -1 or value is not None:
             self.init(mode, pull, value=value, drive=drive, alt=alt, hold=hold)
 
@@ -88,16 +90,22 @@ class Pin:
     __call__ = value
 
     def on(self):
-        self.value(1)
+        late = _ask("write", self._high)
+        if late != "":
+            settle(late)
 
     def off(self):
-        self.value(0)
+        late = _ask("write", self._low)
+        if late != "":
+            settle(late)
 
     high = on
     low = off
 
     def toggle(self):
-        _call("toggle", self._id)
+        late = _ask("toggle", self._id)
+        if late != "":
+            settle(late)
 
     def irq(self, handler=-1, trigger=IRQ_FALLING | IRQ_RISING, hard=None, *, wake=None, priority=None):
         _only(priority, wake) if _RP2 else _only(priority, hard)
@@ -144,21 +152,25 @@ class PWM:
                                             "-" if invert is None else 1 if invert else 0))
 
     def freq(self, value=None):
-        return self._about("pwm.freq", self._id, value)
-
-    def _about(self, operation, what, value):
         if value is None:
-            return int(_call(operation, what))
-        _call(operation, b"%s,%d" % (what, _int(value)))
+            return int(_call("pwm.freq", self._id))
+        _call("pwm.freq", b"%s,%d" % (self._id, _int(value)))
+
+    def _duty(self, unit, value):
+        if value is None:
+            return int(_call("pwm.duty", b"%s,%s" % (self._id, unit)))
+        late = _ask("pwm.duty", b"%s,%s,%d" % (self._id, unit, _int(value)))
+        if late != "":
+            settle(late)
 
     def duty_u16(self, value=None):
-        return self._about("pwm.duty", self._id + ",u16", value)
+        return self._duty("u16", value)
 
     def duty_ns(self, value=None):
-        return self._about("pwm.duty", self._id + ",ns", value)
+        return self._duty("ns", value)
 
     def duty(self, value=None):
-        return self._about("pwm.duty", self._id + ",u10", value)
+        return self._duty("u10", value)
 
     def deinit(self):
         _call("pwm.deinit", self._id)
@@ -193,7 +205,8 @@ class ADC:
         pass
 
     def read_u16(self):
-        return int(_call("adc.u16", self._id))
+        answer = _ask("adc.u16", self._id)
+        return int(answer if answer >= "$" else settle(answer))
 
     def read_uv(self):
         return int(_call("adc.uv", self._id))
@@ -331,7 +344,7 @@ def bitstream(pin, encoding, timing, data):
         raise ValueError("encoding")
     if len(timing) != 4:
         raise ValueError("requested length 4 but object has length %d" % len(timing))
-    _call("pixels", "%s,%s,%s" % (_name(pin), "grbw" if len(data) % 3 else "grb", bytes(data).hex()))
+    _call("pixels", b"%s,%s,%s" % (_name(pin), "grbw" if len(data) % 3 else "grb", hexlify(bytes(data))))
 
 
 def disable_irq():

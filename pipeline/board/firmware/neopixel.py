@@ -1,4 +1,6 @@
 """Addressable lights: a buffer in the order of the wire, green first, which goes out in one call."""
+from binascii import hexlify
+
 from _hw import call as _call
 from machine import _name
 
@@ -14,7 +16,7 @@ class NeoPixel:
         self.buf = bytearray(n * bpp)
         self.timing = timing
         pin.init(pin.OUT)
-        self._to = "%s,%s," % (_name(pin), self._wire[:bpp])
+        self._to = b"%s,%s," % (_name(pin), self._wire[:bpp])
 
     def __len__(self):
         return self.n
@@ -29,8 +31,10 @@ class NeoPixel:
         return tuple([self.buf[start + self.ORDER[part]] for part in range(self.bpp)])
 
     def fill(self, v):
-        for i in range(self.n):
-            self[i] = v
+        one = bytearray(self.bpp)
+        for part in range(self.bpp):
+            one[self.ORDER[part]] = v[part]
+        self.buf[:] = bytes(one) * self.n
 
     def write(self):
-        _call("pixels", self._to + self.buf.hex())
+        _call("pixels", self._to + hexlify(self.buf))

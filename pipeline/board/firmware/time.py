@@ -1,6 +1,7 @@
 """time on the board's clock. Reading it is the interpreter's own, whose clock the board's is; sleeping lets interrupts in."""
 from _board import PORT as _PORT
-from _hw import call, inner
+from _hw import inner, settle as _settle
+from host import call as _ask
 
 _EPOCH = 946684800 if _PORT == "esp32" else 0       # seconds from 1970 to where the board counts from: an ESP32 begins at 2000
 _time = inner("time")
@@ -26,26 +27,40 @@ def gmtime(secs=None):
 localtime = gmtime
 
 
-def _sleep(us):
+_said = {}      # microseconds -> as they are told: a program sleeps the same times again and again
+
+
+def _say(us):
+    if len(_said) > 100:
+        _said.clear()
+    _said[us] = text = b"%d" % us
+    return text
+
+
+def _refuse(x):
+    raise TypeError("can't convert %s to int" % type(x).__name__)
+
+
+def sleep_us(us):
+    try:
+        us |= 0     # what is no whole number cannot do that; asking for its type takes three times as long
+    except TypeError:
+        _refuse(us)
     if us > 0:
-        call("sleep", b"%d" % us)
-
-
-def _int(x):
-    if isinstance(x, float):
-        raise TypeError("can't convert float to int")
-    return int(x)
+        late = _ask("sleep", _said.get(us) or _say(us))
+        if late != "":
+            _settle(late)
 
 
 def sleep(seconds):
     if seconds < 0:
         raise ValueError("sleep length must be non-negative")
-    _sleep(int(seconds * 1000000))
+    sleep_us(int(seconds * 1000000))
 
 
 def sleep_ms(ms):
-    _sleep(_int(ms) * 1000)
-
-
-def sleep_us(us):
-    _sleep(_int(us))
+    try:
+        us = (ms | 0) * 1000
+    except TypeError:
+        _refuse(ms)
+    sleep_us(us)
