@@ -159,9 +159,7 @@ class PWM:
     def _duty(self, unit, value):
         if value is None:
             return int(_call("pwm.duty", b"%s,%s" % (self._id, unit)))
-        late = _ask("pwm.duty", b"%s,%s,%d" % (self._id, unit, _int(value)))
-        if late != "":
-            settle(late)
+        _call("pwm.duty", b"%s,%s,%d" % (self._id, unit, _int(value)))
 
     def duty_u16(self, value=None):
         return self._duty("u16", value)
