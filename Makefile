@@ -16,7 +16,7 @@ test: $(READY)
 # They build the whole chain and talk to a real Ollama and a real object store, which are built from packages where there are none
 # (10 and 4 minutes, once).
 test-slow: $(READY) ollama versitygw
-	@$(PYTEST) -m slow
+	@$(PYTEST) -m slow --durations 40
 
 # Pages, schedule and reconciler, until Ctrl-C.
 serve: $(READY)

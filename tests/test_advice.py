@@ -22,7 +22,7 @@ def config():
 
 def test_the_advice_names_key_bytes_and_a_profile(config):
     config.model = parse(REPOSITORY / "configs/models/robo-nano-5m.yaml", Model)
-    config.params = config.params.model_copy(update={"model": "robo-nano-5m"})
+    config.params = config.params.model_copy(update={"model": "robo-nano-5m", "quants": ["Q8_0", "Q4_K_M"]})
     (said,) = advice(config)
     assert "d_model: rows of 384 are no multiple of 256" in said
     assert f"Q4_K_M costs about {bytes_lost(config.model, 'Q4_K_M'):,} bytes more" in said and "robo-nano-256" in said
@@ -144,7 +144,7 @@ def test_what_is_unusual_is_a_note_and_no_error(config, case):
 def test_what_was_left_out_of_a_model_is_said(config):
     config.model = Model(**config.model.model_dump(exclude={"tie_embeddings"}))
     assert advice(config) == [
-        "configs/models/robo-nano-lfm2.yaml: tie_embeddings: left out, so it is true, as the reference's profiles mean it"
+        f"{config.paths['model']}: tie_embeddings: left out, so it is true, as the reference's profiles mean it"
     ]
 
 
@@ -159,7 +159,7 @@ IMPOSSIBLE = {
     "width": (
         "model",
         dict(d_model=10**6),
-        r"configs/models/robo-nano-lfm2.yaml and .* training takes [\d,]+ GB at least, and this machine has",
+        r"configs/models/robo-.*.yaml and .* training takes [\d,]+ GB at least, and this machine has",
     ),
     "batch": ("data", dict(batch_size=10**9), r"training takes [\d,]+ GB at least.*batch_size"),
 }
@@ -178,4 +178,4 @@ def test_the_least_memory_is_below_what_training_takes(config):
     from pipeline.plan import training_memory
 
     taken = training_memory(config, "32-true", config.data.batch_size)
-    assert 0.2 * taken < least_memory(config) < taken
+    assert 0.1 * taken < least_memory(config) < taken

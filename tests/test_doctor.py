@@ -1,6 +1,7 @@
 """`robo doctor` on a small DVC project: what it finds and what it says mends it. With servers running: test_serve.py."""
 
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -202,9 +203,8 @@ def test_a_server_that_died(small):
 
 def test_a_mistake_in_a_config(small):
     os.remove("params.yaml")
-    (small / "params.yaml").write_text(
-        (REPOSITORY / "params.yaml").read_text().replace("model: robo-nano-lfm2", "model: robo-nano-lfm3")
-    )
+    text = (REPOSITORY / "params.yaml").read_text()
+    (small / "params.yaml").write_text(re.sub("^model: .*", "model: robo-nano-lfm3", text, flags=re.M))
     assert found("configs").how == "bad" and "robo-nano-lfm3" in found("configs").said
 
 

@@ -20,8 +20,10 @@ EVERYTHING = dict.fromkeys(["collect", "prepare", "train", "answer", "assess"], 
 
 @pytest.fixture
 def config():
-    """2,200 steps of 4 x 512 tokens, as by default."""
-    return Config(REPOSITORY)
+    """2,200 steps of 4 x 512 tokens."""
+    config = Config(REPOSITORY)
+    config.training = config.training.model_copy(update={"max_steps": 2200})
+    return config
 
 
 def rate(config, seconds: float) -> float:

@@ -203,7 +203,7 @@ def test_a_gpt2_whose_feed_forward_width_llama_cpp_cannot_run(tmp_path, tiny_tok
 @pytest.mark.parametrize(
     "file, schema, old, new, said",
     [
-        ("params.yaml", Params, "Q4_K_M", "Q4_K_N", r"quants.3: 'Q4_K_N' is not known; did you mean 'Q4_K_"),
+        ("params.yaml", Params, "Q4_0]", "Q40]", r"quants.3: 'Q40' is not known; did you mean 'Q4_"),
         (
             "configs/serving/robo-micropython.yaml",
             Serving,
