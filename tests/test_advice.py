@@ -177,5 +177,6 @@ def test_what_this_machine_cannot_train_is_said_before(config, case):
 def test_the_least_memory_is_below_what_training_takes(config):
     from pipeline.plan import training_memory
 
+    config.model = parse(REPOSITORY / "configs/models/robo-nano-lfm2.yaml", Model)
     taken = training_memory(config, "32-true", config.data.batch_size)
-    assert 0.1 * taken < least_memory(config) < taken
+    assert 0.2 * taken < least_memory(config) < taken
