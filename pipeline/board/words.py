@@ -17,6 +17,7 @@ from pipeline.board.run import Run
 
 SERVO_HERTZ = (40, 60)
 SERVO_PULSE = (500, 2500)  # microseconds for 0 and 180 degrees, as most servos have it
+BRIEF = 0.01  # of a period, in which a PWM's setting may pass by
 AT_START = 10_000  # microseconds in which a program sets up its pins
 LISTED = 3  # pulses that are told one by one
 PINS = ("pin", "pwm", "input")  # kinds of events that stand under a pin
@@ -141,6 +142,17 @@ def is_servo(settings: list[tuple[float, float]]) -> bool:
         SERVO_HERTZ[0] <= frequency <= SERVO_HERTZ[1] and -10 <= angle(frequency, duty) <= 190
         for frequency, duty in moving
     )
+
+
+def settled(events: list[Event]) -> list[Event]:
+    """A PWM's settings without those that the next replaced within a hundredth of their period, such as the half that an ESP32 begins
+    with: no part on the pin could tell."""
+    stood = (
+        event
+        for event, after in pairwise(events)
+        if event.value is None or after.time - event.time > BRIEF * 1e6 / event.value[0]
+    )
+    return [*stood, events[-1]]
 
 
 def of_pwm(events: list[Event]) -> str:
@@ -315,7 +327,7 @@ def rows(run: Run) -> list[Row]:
             grouped.setdefault((event.what, event.where), []).append(event)
     found = []
     for kind, where in sorted(grouped, key=lambda key: place(*key)):
-        events = grouped[kind, where]
+        events = settled(grouped[kind, where]) if kind == "pwm" else grouped[kind, where]
         row = Row(label(run.board, kind, where), kind, WORDS.get(kind, of_others)(events), steps_of(kind, events))
         if not row.steps:
             row.ticks, row.texts = [event.time for event in events], [told(kind, event.value) for event in events]
