@@ -1,7 +1,8 @@
 """What the parts of training cost on this machine, one table each.
 
     python benchmarks/costs.py                  all of it, about a quarter of an hour
-    python benchmarks/costs.py --profiles       tokens/s, MFU and memory of every profile of the reference, trained for a minute each
+    python benchmarks/costs.py --profiles       tokens/s, MFU and memory of every profile of the reference, trained for a minute each, or
+                                                for `--seconds`, compiling included
                                --loader         tokens/s that the loader delivers, beside what a training step needs
                                --checkpoint     milliseconds and bytes of a checkpoint, and its share of the time
                                --context        time and memory of a step with the context, at as many tokens
@@ -348,10 +349,10 @@ def profile(config: Config, steps: int = PROFILED) -> tuple[dict[tuple[str, str]
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
-def profiles() -> None:
+def profiles(seconds: int) -> None:
     rows = []
     for name in REFERENCE:
-        found = fresh(trained, name, {"max_time": "00:01:00"})
+        found = fresh(trained, name, {"max_time": f"00:{seconds // 60:02}:{seconds % 60:02}"})
         rows.append(
             [
                 name,
@@ -519,13 +520,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in PARTS:
         parser.add_argument(f"--{name}", action="store_true")
-    chosen = [name for name, is_chosen in vars(parser.parse_args()).items() if is_chosen] or list(PARTS)
+    parser.add_argument("--seconds", type=int, default=60, help="of each profile's training")
+    arguments = vars(parser.parse_args())
+    seconds = arguments.pop("seconds")
+    chosen = [name for name, is_chosen in arguments.items() if is_chosen] or list(PARTS)
     signal.signal(signal.SIGTERM, stop)
     for name in chosen:
         if name not in ANY_DEVICE:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         with watched():
-            PARTS[name]()
+            PARTS[name](**({"seconds": seconds} if name == "profiles" else {}))
 
 
 if __name__ == "__main__":
