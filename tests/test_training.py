@@ -704,7 +704,11 @@ def test_utilisation_counts_what_the_operators_do():
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    for shape in (dict(tie_embeddings=False), dict(architecture="qwen3", n_kv_heads=1, d_ff=192)):
+    for shape in (
+        dict(tie_embeddings=False),
+        dict(architecture="qwen3", n_kv_heads=1, d_ff=192),
+        dict(architecture="lfm2", n_kv_heads=1, d_ff=192, n_layers=3, conv_layers=[0, 2]),
+    ):
         network = model(**shape)
         ids = torch.zeros(2, network.config.context_length, dtype=torch.long)
         with (

@@ -244,7 +244,7 @@ class Transformer(nn.Module):
     def reseed(self) -> None:
         """Lets other elements fall in every dropout, by torch's generator."""
         for module in self.modules():
-            if isinstance(module, Dropout):
+            if isinstance(module, Dropout) and module.p:
                 module.reseed()
 
     def compile_steps(self) -> None:

@@ -115,8 +115,8 @@ class Metrics(L.Callback):
             self.evaluate(trainer, module)
 
     def on_before_optimizer_step(self, trainer, module, optimizer):
-        # before clipping: the norm says how far clipping bites
-        self.norm = float(torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None]))
+        # before clipping: the norm says how far clipping bites. A GPU is not waited for here, but once, at the end of the step
+        self.norm = torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
         self.rate = optimizer.param_groups[0]["lr"]
         self.clock.tick()
         if self.clock.limit and trainer.world_size > 1:
@@ -129,7 +129,8 @@ class Metrics(L.Callback):
         # Lightning has divided each by the accumulation already
         loss, self.losses = float(trainer.strategy.reduce(torch.stack(self.losses).sum(), reduce_op="mean")), []
         step = trainer.global_step
-        self.rows.append([step, step * self.tokens_per_step, f"{loss:.6f}", f"{self.rate:.6e}", f"{self.norm:.4f}", ""])
+        norm = float(self.norm)
+        self.rows.append([step, step * self.tokens_per_step, f"{loss:.6f}", f"{self.rate:.6e}", f"{norm:.4f}", ""])
         self.check(step, loss)
         now = time.perf_counter()
         if self.first is None:  # compiling falls into the first step

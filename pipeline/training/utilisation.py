@@ -35,8 +35,10 @@ def peak(device: str, precision: str) -> float | None:
 
 def flops_per_token(c: ModelConfig) -> int:
     """Of a forward and a backward pass: 6 for each weight that is multiplied (the head counts, looking up embeddings does not), and
-    12 x layers x width x context for attention (Chowdhery et al. 2022, appendix B)."""
-    kv = c.n_kv_heads * c.head_dim
-    feed_forward = (2 if c.is_gpt2 else 3) * c.d_model * c.d_ff
-    matrices = c.n_layers * (2 * c.d_model * c.d_model + 2 * c.d_model * kv + feed_forward) + c.vocab_size * c.d_model
-    return 6 * matrices + 12 * c.n_layers * c.d_model * c.context_length
+    12 x width x context for each block with attention (Chowdhery et al. 2022, appendix B)."""
+    convolutions = len(c.conv_layers)
+    attentions = c.n_layers - convolutions
+    projections = attentions * (2 * c.d_model + 2 * c.n_kv_heads * c.head_dim) + convolutions * 4 * c.d_model
+    feed_forward = c.n_layers * (2 if c.is_gpt2 else 3) * c.d_ff
+    matrices = (projections + feed_forward + c.vocab_size) * c.d_model
+    return 6 * matrices + 12 * attentions * c.d_model * c.context_length
