@@ -137,6 +137,19 @@ def test_compiled_operators_are_the_eager_ones():
 
 
 @pytest.mark.slow
+def test_no_place_is_multiplied_before_a_gpu_does_it():
+    """Triton knows no constant beyond 32 bits, so training with dropout ended there, while C++ takes a long one."""
+    from torch._inductor.utils import run_and_get_code
+
+    def folded(function) -> bool:
+        _, code = run_and_get_code(torch.compile(function), torch.ones(8, 64, 384))
+        return any("1640531527L" in each for each in code)
+
+    dropout = drawn(0.1)
+    assert not folded(dropout)
+    assert folded(lambda x: x * (torch.arange(x.numel(), dtype=torch.int32).view(x.shape) * -1640531527 + dropout.seed))
+
+
 @pytest.mark.parametrize("architecture,kinds", [("gpt2", 1), ("lfm2", 2)])
 def test_a_compiled_step_is_the_eager_one_and_compiles_a_block_once(architecture, kinds):
     config = ModelConfig.from_dict(

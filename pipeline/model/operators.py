@@ -17,7 +17,9 @@ SIGN = -(2**31)
 def thin(x: Tensor, p: float, seed: Tensor) -> Tensor:
     """x with a share p of its elements zero and the others scaled up. Which, is MurmurHash3's finalizer (Appleby 2011) of their place."""
     place = torch.arange(x.numel(), dtype=torch.int32, device=x.device).view(x.shape)
-    h = place * -1640531527 + seed  # 2^32 over the golden ratio
+    # 2^32 over the golden ratio. `^ (seed & 0)` changes no bit; without it the compiler multiplies what it knows of a place beforehand, beyond the
+    # 32 bits that Triton takes for a constant.
+    h = (place ^ (seed & 0)) * -1640531527 + seed
     h = (h ^ ((h >> 16) & 0xFFFF)) * -2048144789
     h = (h ^ ((h >> 13) & 0x7FFFF)) * -1028477387
     h = h ^ ((h >> 16) & 0xFFFF)
