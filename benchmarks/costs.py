@@ -27,6 +27,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -349,7 +350,7 @@ def profile(config: Config, steps: int = PROFILED) -> tuple[dict[tuple[str, str]
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
-def profiles(seconds: int) -> None:
+def profiles(seconds: int = 60) -> None:
     rows = []
     for name in REFERENCE:
         found = fresh(trained, name, {"max_time": f"00:{seconds // 60:02}:{seconds % 60:02}"})
@@ -522,14 +523,14 @@ def main() -> None:
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--seconds", type=int, default=60, help="of each profile's training")
     arguments = vars(parser.parse_args())
-    seconds = arguments.pop("seconds")
+    parts = {**PARTS, "profiles": partial(profiles, arguments.pop("seconds"))}
     chosen = [name for name, is_chosen in arguments.items() if is_chosen] or list(PARTS)
     signal.signal(signal.SIGTERM, stop)
     for name in chosen:
         if name not in ANY_DEVICE:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         with watched():
-            PARTS[name](**({"seconds": seconds} if name == "profiles" else {}))
+            parts[name]()
 
 
 if __name__ == "__main__":

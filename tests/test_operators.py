@@ -150,6 +150,7 @@ def test_no_place_is_multiplied_before_a_gpu_does_it():
     assert folded(lambda x: x * (torch.arange(x.numel(), dtype=torch.int32).view(x.shape) * -1640531527 + dropout.seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture,kinds", [("gpt2", 1), ("lfm2", 2)])
 def test_a_compiled_step_is_the_eager_one_and_compiles_a_block_once(architecture, kinds):
     config = ModelConfig.from_dict(
