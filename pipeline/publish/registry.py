@@ -173,14 +173,8 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], de
     ):
         run_id, now = run.info.run_id, run.info.start_time
         params = [Param(name, value) for name, value in lineage.all_params(config).items()]
-        metrics = [Metric(name, value, now, 0) for name, value in lineage.all_metrics(config).items()]
-        metrics += [
-            Metric(name, value, now, step) for name, value, step in lineage.history(root / "metrics" / "train.csv")
-        ]
         for start in range(0, len(params), BATCH["params"]):
             client.log_batch(run_id, params=params[start : start + BATCH["params"]])
-        for start in range(0, len(metrics), BATCH["metrics"]):
-            client.log_batch(run_id, metrics=metrics[start : start + BATCH["metrics"]])
         for path in lineage.measurements(config):
             client.log_artifact(run_id, str(path), str(path.parent.relative_to(root)))
         client.log_artifact(run_id, str(root / "data" / "tokenizer" / "tokenizer.json"), "tokenizer")
@@ -209,6 +203,16 @@ def log_run(client, experiment_id: str, config: Config, tags: dict[str, str], de
             model_config={**generation.model_dump(exclude={"num_predict"}), "max_tokens": generation.num_predict},
             pip_requirements=[f"{package}=={installed(package)}" for package in ("mlflow", "llama-cpp-python")],
         )
+        # after the model, which else would ask the server for the history of each metric, hundreds of requests, to note the first of it
+        metrics = [
+            Metric(name, value, now, 0, model.model_id, run_id=run_id)
+            for name, value in lineage.all_metrics(config).items()
+        ]
+        metrics += [
+            Metric(name, value, now, step) for name, value, step in lineage.history(root / "metrics" / "train.csv")
+        ]
+        for start in range(0, len(metrics), BATCH["metrics"]):
+            client.log_batch(run_id, metrics=metrics[start : start + BATCH["metrics"]])
         client.set_tag(run_id, "served_sha256", sha256(gguf))
         return run_id, model.model_id
 
