@@ -3,7 +3,11 @@ scripts/versitygw.py builds it from packages."""
 
 import os
 import signal
+import socket
+import socketserver
 import subprocess
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ BUCKET, KEY, SECRET = "robo", "robo-key", "robo-secret-of-tests"
 
 
 class ObjectStore:
-    """Attribute `environment`: what a client of it must have. `bucket` is the folder of the bucket, `unfinished` that of uploads under way."""
+    """Attribute `environment`: what a client of it must have. `bucket` is the folder of the bucket."""
 
     def __init__(self, folder: Path):
         self.program = find_server("versitygw")
@@ -26,7 +30,6 @@ class ObjectStore:
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.bucket = folder / "store" / BUCKET
-        self.unfinished = self.bucket / ".sgwtmp" / "multipart"
         for each in (self.bucket, folder / "meta", folder / "iam"):
             each.mkdir(parents=True)
         self.environment = {
@@ -69,3 +72,57 @@ class ObjectStore:
             "create-user",
         ]
         subprocess.run([*command, "-a", key, "-s", secret, "-r", "user"], check=True, capture_output=True)
+
+
+class Relay(socketserver.ThreadingTCPServer):
+    """Between clients and the server at `port`: passes on `size` bytes, both ways together, sets `held` and passes on no more. What is sent
+    stays under way then, on a machine of any speed, until somebody cuts it."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, size: int):
+        super().__init__(("127.0.0.1", 0), Passing)
+        self.port, self.left, self.held, self.ended = port, size, threading.Event(), threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.sockets = []
+
+    def cut(self) -> None:
+        for each in self.sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        self.ended.set()
+
+
+class Passing(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.server.port)) as there:
+            self.server.sockets += [self.request, there]
+            back = threading.Thread(target=self.pass_on, args=(there, self.request))
+            back.start()
+            self.pass_on(self.request, there)
+            back.join()
+
+    def pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(2**16):
+                self.server.left -= len(data)
+                if self.server.left < 0:
+                    self.server.held.set()
+                    self.server.ended.wait()
+                target.sendall(data)
+        for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def relay(port: int, size: int):
+    with Relay(port, size) as found:
+        serving = threading.Thread(target=found.serve_forever, args=(0.05,))
+        serving.start()
+        try:
+            yield found
+        finally:
+            found.cut()
+            found.shutdown()
+            serving.join()
