@@ -174,10 +174,10 @@ def rank(row: dict, license: str, size: int, categories: list[str]) -> tuple:
     return (*SPLITS, "auto").index(row["split"]), max(its, default=0), -length, row["source"], row["path"]
 
 
-def said(documents, rows: list[dict], reasons: dict[int, str], dials: dict) -> dict[int, str]:
+def said(documents, texts: Sequence[str], rows: list[dict], reasons: dict[int, str], dials: dict) -> dict[int, str]:
     """A reason for each document that has none yet and is a copy: of one that stays, of one that may not be used by its licence, or of one
-    that was to be removed."""
-    texts, names = documents["text"], [f"{row['source']}/{row['path']}" for row in rows]
+    that was to be removed. `texts` are those of `documents`."""
+    names = [f"{row['source']}/{row['path']}" for row in rows]
     known = {n for n, reason in reasons.items() if reason.startswith("licence") or removal.with_copies(reason)}
     about = {
         n: (len(texts[n].encode()), document["license"])

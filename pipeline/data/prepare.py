@@ -297,6 +297,20 @@ def judged(rows: list[dict], raw: Path, dials: dict, removed: dict[str, list[str
     return datasets.concatenate_datasets([datasets.Dataset.from_file(str(path)) for path in parts])
 
 
+class Texts(Sequence[str]):
+    """The texts of a data set, read from where they lie. datasets' own column asks all pieces of the data set for each text, and there is a
+    piece for every TOGETHER files."""
+
+    def __init__(self, documents):
+        self.column = documents.data.column("text")
+
+    def __getitem__(self, number):
+        return self.column[number].as_py()
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+
 def order(row: dict) -> tuple:
     """Train first: of two equal files on different sides, the held-out one goes."""
     return (*SPLITS, "auto").index(row["split"]), row["source"], row["path"]
@@ -329,8 +343,8 @@ def prepare(
     brought(str(raw))  # and what of each source they all ask for
     judgements = out.with_name(".judged.unfinished")
     documents = judged(rows, raw, dials, removed, judgements)
-    texts, reasons = documents["text"], dict(enumerate(documents["reason"]))
-    reasons |= copies.said(documents, rows, reasons, dials)  # whose processes open the files once more
+    texts, reasons = Texts(documents), dict(enumerate(documents["reason"]))
+    reasons |= copies.said(documents, texts, rows, reasons, dials)  # whose processes open the files once more
     shutil.rmtree(judgements)  # what is mapped stays when its file is gone
     divided = [n for n, row in enumerate(rows) if row["split"] == "auto"]
     if divided:
