@@ -193,11 +193,20 @@ def corpus(arguments) -> None:
     corpus(arguments)
 
 
+def sweep(arguments) -> None:
+    """train what `dvc exp run --queue` has queued: on this machine, or as one job array where the training is a job of Slurm"""
+    from flows.sweep import sweep
+    from pipeline.core.config import load
+
+    sweep(load(), arguments.jobs)
+
+
 COMMANDS = {
     "run": run,
     "plan": plan,
     "import": import_,
     "trace": trace,
+    "sweep": sweep,
     "serve": serve,
     "ui": ui,
     "worker": worker,
@@ -227,6 +236,13 @@ def make_parser() -> argparse.ArgumentParser:
                 "--on",
                 metavar="POOL",
                 help="do it on a machine whose `robo worker POOL` runs, and fetch what comes out",
+            )
+        if name == "sweep":
+            command.add_argument(
+                "--jobs",
+                type=int,
+                metavar="N",
+                help="experiments at once; by default one here, and on a cluster as many as Slurm gives",
             )
         if name == "worker":
             command.add_argument("pool", help="its name, such as gpu; it is made where it does not exist")

@@ -268,7 +268,7 @@ def cluster(config: Config) -> Iterator[Finding]:
         f"{slurm.ask('sinfo', '--version').stdout.removeprefix('slurm').strip()}, nodes: "
         f"{', '.join(nodes.splitlines())}; it takes a job of {t.num_nodes} x {t.devices} processes",
     )
-    for number, state_of, reason in slurm.jobs():
+    for number, state_of, reason in slurm.jobs(name=f"{slurm.job_name()},{slurm.sweep_name()}"):
         yield Finding(
             "job",
             "note",

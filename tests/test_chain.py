@@ -226,7 +226,7 @@ def test_dvcs_own_commands(built, tmp_path):
     call(
         root, "dvc", "exp", "run", "--queue", "-S", "configs/training/small.yaml:learning_rate=0.002,0.004", "evaluate"
     )
-    call(root, "dvc", "exp", "run", "--run-all")
+    robo(root, "sweep")
     shown = call(root, "dvc", "exp", "show", "--csv", "--sort-by", "metrics/evaluate.json:val.bits_per_byte")
     assert {"0.001", "0.002", "0.003", "0.004"} <= set(re.split(r"[,\n]", shown))
     call(root, "dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chain import MODEL, TRAINING, edit, write_yaml
+from chain import MODEL, TRAINING, call, edit, environment, make_chain, write_yaml
+from dvc.repo.experiments.queue.base import QueueEntry
 from real import wait_until
+from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from slurm_cluster import NODES, start_slurm
 from stages import copy_configs, module_of, stage_environment
 
-from flows import doctor
+from flows import doctor, sweep
 from pipeline import advice
 from pipeline.core.config import load, read_yaml
 from pipeline.core.errors import UserError
@@ -128,7 +130,6 @@ def test_what_srun_is_asked_for(tmp_path, monkeypatch):
         "--time=04:00:00",
         "--gpus-per-node=4",
         "--signal=USR1@120",
-        "--wait=60",
         "--mem=64G",
     ]
     assert slurm.options(Slurm(cpus=1, gpus=False), 1, 1)[1:] == [
@@ -136,7 +137,6 @@ def test_what_srun_is_asked_for(tmp_path, monkeypatch):
         "--ntasks-per-node=1",
         "--cpus-per-task=1",
         "--signal=USR1@120",
-        "--wait=60",
     ]
 
 
@@ -309,3 +309,116 @@ def test_two_nodes_give_the_weights_of_one_whatever_ends_their_jobs(desk, tmp_pa
     weights = [load_file(root / "models/trained/model.safetensors") for root in (one, two)]
     assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])
     assert (one / "metrics/train.csv").read_text() == (two / "metrics/train.csv").read_text()
+
+
+# --- a sweep ----------------------------------------------------------------------------------------------------------
+
+
+def test_experiments_of_one_array_want_the_same_nodes(tmp_path):
+    def experiment(name, nodes):
+        folder = copy_configs(tmp_path / name)
+        edit(folder, "configs/training/cpu-minutes.yaml", num_nodes=nodes)
+        return sweep.Experiment(QueueEntry("", "", "", "0" * 40, "", None, name), None, tmp_path, folder)
+
+    assert sweep.shape([experiment("a", 2), experiment("b", 2)]) == (2, 1)
+    with pytest.raises(UserError, match=r"want 2 x 1 by a; 1 x 1 by c: queue and train them apart$"):
+        sweep.shape(
+            [experiment("a2", 2)._replace(entry=QueueEntry("", "", "", "0" * 40, "", None, "a")), experiment("c", 1)]
+        )
+
+
+def test_a_slurm_that_does_not_answer_has_ended_nothing(desk, monkeypatch):
+    assert slurm.elements("999999") == {}
+    monkeypatch.setenv("SLURM_CONF", "/nowhere")
+    assert slurm.elements("999999") is None
+
+
+def of_array(cluster) -> dict[str, tuple[str, str]]:
+    """Element -> (state, times that it was put back), of those that ended too."""
+    said = cluster.ask("squeue", "--noheader", "--array", "--states=all", "--Format=JobArrayID,State,RestartCnt")
+    return {each[0]: (each[1], each[2]) for line in said.splitlines() if "_" in (each := line.split())[0]}
+
+
+@pytest.mark.slow
+def test_a_sweep_is_one_job_array_and_outlives_what_ends_it(desk, tmp_path):
+    """Three experiments, two nodes. The sweep is killed; run again, one element meets its limit and somebody cancels another; run once more, that
+    one goes on as well. Then each is there with the weights of a training that nothing ended."""
+    root = make_chain(tmp_path / "project")
+    edit(root, WHERE, slurm={"time": "00:10:00", "cpus": 1, "gpus": False})
+    edit(root, "configs/training/small.yaml", max_steps=240, eval_every=240, checkpoint_every=5)
+
+    def told(*command, **options):
+        return call(root, *command, **desk.environment, **options)
+
+    def start_sweep():
+        """Until two elements train; returns them as well."""
+        before = newest()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "sweep"],
+            cwd=root,
+            env=environment(root, **desk.environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            wait_until(lambda: newest() > before and len(training()) == 2, lambda: f"{of_array(desk)} {log(0)}")
+        except BaseException:
+            process.kill()
+            print(process.communicate()[0])
+            raise
+        return process, training()
+
+    def log(number):
+        file = root / f".state/logs/sweep-{number}.log"
+        return file.read_text() if file.exists() else ""
+
+    def newest():
+        return max((int(element.split("_")[0]) for element in of_array(desk)), default=0)
+
+    def training():
+        return [f"{newest()}_{n}" for n in range(3) if "parameters on CPU" in log(n)]
+
+    def has_checkpoints():
+        return len(list(root.glob(f".dvc/tmp/exps/*/{RESUME}/*"))) == 2
+
+    told("dvc", "repro", "pack")
+    told("git", "add", "-A")
+    told("git", "commit", "-qm", "packed")
+    robo_sweep = (sys.executable, "-m", "flows.cli", "sweep")
+    assert "nothing is queued; queue values as in dvc exp run --queue -S" in told(*robo_sweep, ok=False)
+    told("dvc", "exp", "run", "--queue", "-S", "configs/training/small.yaml:learning_rate=0.001,0.002,0.004", "train")
+    first, _ = start_sweep()
+    wait_until(has_checkpoints, "no checkpoints")
+    first.kill()
+    assert "3 experiments as the job array" in first.communicate()[0]
+    second, (warned, cancelled) = start_sweep()
+    wait_until(lambda: all("going on from step" in log(element[-1]) for element in (warned, cancelled)), lambda: log(0))
+    desk.ask("scancel", "--signal=USR1", warned)  # what Slurm sends before the limit, to the same processes
+    desk.ask("scancel", cancelled)
+    wait_until(lambda: of_array(desk)[warned] == ("PENDING", "1"), lambda: f"{of_array(desk)} {log(0)}")
+    desk.ask("scontrol", "update", f"jobid={warned}", "starttime=now")  # Slurm itself lets two minutes pass
+    said = end(second, 1)
+    assert re.search(
+        r"✗ [\w-]+ \(\d of 3\): CANCELLED, somebody cancelled it; see \.state/logs/sweep-1\.log\n", said
+    ), said
+    assert said.count("✓") == 2 and "failed and stays in the queue" in said, said
+    assert of_array(desk)[warned] == ("COMPLETED", "1") and log(0).count("going on from step") == 2, log(0)
+    said = told(*robo_sweep)
+    assert "1 experiment as the job array" in said and "(1 of 1)" in said
+    assert "nothing is queued" in told(*robo_sweep, ok=False) and not list(root.glob(".dvc/tmp/exps/tmp*"))
+    shown = told("dvc", "exp", "show", "--csv", "--no-pager", "--drop", "reports.*")
+    assert {"0.001", "0.002", "0.004"} <= set(re.split(r"[,\n]", shown)), shown
+    # the one that was ended twice, once more and here, where nothing ends it
+    name = re.search(r"✓ ([\w-]+)", said)[1]
+    [ref] = [each for each in told("git", "for-each-ref", "--format=%(refname)").split() if each.endswith(f"/{name}")]
+    (root / "configs/training/small.yaml").write_text(told("git", "show", f"{ref}:configs/training/small.yaml"))
+    edit(root, WHERE, slurm=None)
+    told("dvc", "repro", "--force", "--single-item", "train", OMP_NUM_THREADS="1")
+    assert weights((root / "dvc.lock").read_text()) == weights(told("git", "show", f"{ref}:dvc.lock"))
+
+
+def weights(lock: str) -> str:
+    """Their hash."""
+    [out] = [out for out in YAML(typ="safe").load(lock)["stages"]["train"]["outs"] if out["path"] == "models/trained"]
+    return out["md5"]

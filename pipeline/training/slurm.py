@@ -4,14 +4,20 @@
 job whose run is gone has nobody to go on for. So it is the stage that puts a job back into the queue, and a checkpoint says where the next
 one goes on. What may end a job without ending the training: its time limit, before which Slurm warns it (see stop.py), a node that
 dies, and a job that goes before. Everything about the cluster is Slurm's: queue, nodes, limits, and the words of a refusal.
+
+A sweep is one job array (flows/sweep.py), an experiment each element. There the training is a step of the element's nodes, and what is put
+back into the queue is the element, by Slurm.
 """
 
 import getpass
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,6 +30,7 @@ from pipeline.training.resume import RESUME
 from pipeline.training.stop import Stop
 
 INSIDE = "ROBO_SLURM_TASK"  # set in the job's own processes
+ELEMENT = "ROBO_SLURM_ELEMENT"  # set in an element of a sweep's array
 LEAD = 120  # seconds before the limit that the warning is asked for; Slurm sends it up to half a minute earlier
 PATIENCE = 60  # seconds that the other processes of a job have when one has ended
 LOOK = 2  # seconds until the first look at a job that waits; each further one after twice as long, a minute at most
@@ -39,9 +46,17 @@ def is_task() -> bool:
     return INSIDE in os.environ
 
 
+def is_element() -> bool:
+    return ELEMENT in os.environ
+
+
 def job_name() -> str:
     """One for each checkout, so that a job whose run was killed can be found."""
     return f"robo-{sha256(str(Path.cwd()).encode()).hexdigest()[:8]}"
+
+
+def sweep_name() -> str:
+    return f"{job_name()}-sweep"
 
 
 def ask(*command: str) -> subprocess.CompletedProcess:
@@ -50,13 +65,13 @@ def ask(*command: str) -> subprocess.CompletedProcess:
     )
 
 
-def jobs(*more: str) -> list[list[str]]:
+def jobs(*more: str, name: str | None = None) -> list[list[str]]:
     """[number, state, reason] of each of our jobs in the queue, the oldest first; with --states=all also those that ended of late."""
     said = ask(
         "squeue",
         "--noheader",
         f"--user={getpass.getuser()}",
-        f"--name={job_name()}",
+        f"--name={name or job_name()}",
         "--sort=i",
         "--format=%i|%T|%r",
         *more,
@@ -74,15 +89,24 @@ def last_job() -> tuple[str, str, str]:
         time.sleep(0.5)
 
 
-def cancel() -> None:
+def cancel(name: str | None = None) -> None:
     """Slurm sends SIGTERM, and SIGKILL after its KillWait of 30 s, so that there is time for a checkpoint."""
-    ask("scancel", f"--user={getpass.getuser()}", f"--name={job_name()}")
+    ask("scancel", f"--user={getpass.getuser()}", f"--name={name or job_name()}")
 
 
-def options(slurm: Slurm, nodes: int, devices: int) -> list[str]:
-    """What srun is asked for."""
+def cancel_left(name: str, tell: Callable[[str], None], stop: Stop | None = None) -> None:
+    """Ends the jobs of a run that was killed, before another one writes where they do."""
+    if left := jobs(name=name):
+        tell(f"cancels {shortened([f'job {job[0]}' for job in left])} of a run that was killed")
+        while jobs(name=name) and not (stop and stop.signal):
+            cancel(name)
+            time.sleep(1)
+
+
+def options(slurm: Slurm, nodes: int, devices: int, name: str | None = None) -> list[str]:
+    """What srun and sbatch are asked for."""
     asked = {
-        "job-name": job_name(),
+        "job-name": name or job_name(),
         "nodes": nodes,
         "ntasks-per-node": devices,
         "cpus-per-task": slurm.cpus,
@@ -91,17 +115,19 @@ def options(slurm: Slurm, nodes: int, devices: int) -> list[str]:
         "time": slurm.time,
         "gpus-per-node": devices if slurm.gpus else None,
         "signal": f"USR1@{LEAD}",
-        "wait": PATIENCE,
     }
     return [f"--{key}={value}" for key, value in asked.items() if value is not None] + slurm.options
 
 
+def command(*asked: str) -> list[str]:
+    """The training under srun."""
+    unbuffered = ["--unbuffered"] if is_live() else []
+    return ["srun", *asked, f"--wait={PATIENCE}", *unbuffered, sys.executable, "-m", "pipeline.training.train"]
+
+
 def refusal(said: str) -> str:
     """What Slurm's lines say, in one."""
-    lines = [
-        line.removeprefix("srun: ").removeprefix("error: ").removeprefix("allocation failure: ")
-        for line in said.splitlines()
-    ]
+    lines = [re.sub(r"^((srun|sbatch): )?(error: )?(allocation failure: )?", "", line) for line in said.splitlines()]
     return "; ".join(line for line in lines if line and line != "No error" and not line.startswith("Try "))
 
 
@@ -131,7 +157,7 @@ def say(text: str) -> None:
 
 
 def follow(command: list[str], cpus: int, stop: Stop) -> int:
-    """Runs srun until its job has ended, tells what it waits for, and cancels it when a signal comes; returns srun's status."""
+    """Runs srun until its job or step has ended, tells what it waits for, and ends it when a signal comes; returns srun's status."""
     environment = {
         **own_environment(),
         INSIDE: "1",
@@ -151,9 +177,9 @@ def follow(command: list[str], cpus: int, stop: Stop) -> int:
     told, pause, look = None, LOOK, time.monotonic() + LOOK
     while srun.poll() is None:
         if stop.signal:
-            cancel()
+            srun.send_signal(signal.SIGUSR1) if is_element() else cancel()  # SIGTERM would end it without a checkpoint
             return srun.wait()
-        if time.monotonic() > look:
+        if time.monotonic() > look and not is_element():
             pause = min(2 * pause, 60)
             look = time.monotonic() + pause
             if (waits := [job for job in jobs() if job[1] == "PENDING"]) and waits[-1] != told:
@@ -172,6 +198,62 @@ def checkpoints() -> set[Path]:
     return set(RESUME.glob("*/step-*.ckpt"))
 
 
+def train_as_step(slurm: Slurm, where: str, stop: Stop) -> None:
+    """Trains on the nodes of this element of a sweep's array, which goes back into the queue where its time was too short. `where` names the
+    settings, for messages.
+
+    Raises UserError where its time was too short for a checkpoint, SystemExit where the training failed (which has said why) or a signal came.
+    """
+    stop.deferred = True
+    before = checkpoints()
+    status = follow(command(f"--cpus-per-task={slurm.cpus}"), slurm.cpus, stop)
+    if status == EX_TEMPFAIL and not stop.signal:
+        if checkpoints() == before:
+            raise UserError(
+                f"the time limit came before a new checkpoint: raise time in {where}, or lower checkpoint_every in the training config"
+            )
+        say("the time limit is near; this goes back into the queue, and on from its checkpoint")
+        ask("scontrol", "requeue", os.environ[ELEMENT])
+        while not stop.signal:  # Slurm ends whatever runs here
+            time.sleep(0.2)
+    if status or stop.signal:
+        raise SystemExit(status or 1)
+
+
+def submit_array(
+    slurm: Slurm, nodes: int, devices: int, size: int, at_once: int | None, each: list[str], log: Path, where: str
+) -> str:
+    """Puts `size` elements into the queue as one job, each of which runs `each` with its number (from 0) behind; returns the job's number.
+
+    `log` is a path with Slurm's %a in it. Raises UserError where Slurm refuses.
+    """
+    asked = options(slurm, nodes, devices, sweep_name())
+    check(asked, where)
+    script = f'export {ELEMENT}="${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"\nexec {shlex.join(each)} "$SLURM_ARRAY_TASK_ID"\n'
+    asked += [
+        f"--array=0-{size - 1}" + (f"%{at_once}" if at_once else ""),
+        "--requeue",
+        f"--output={log}",
+        "--open-mode=append",
+        f"--export=ALL,OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', slurm.cpus)}",
+    ]
+    done = subprocess.run(
+        ["sbatch", "--parsable", *asked], input=f"#!/bin/sh\n{script}", text=True, capture_output=True
+    )
+    if done.returncode:
+        raise UserError(f"{where}: Slurm refuses the job array: {refusal(done.stderr)}")
+    return done.stdout.strip().split(";")[0]
+
+
+def elements(job: str) -> dict[int, tuple[str, str]] | None:
+    """Number of each element -> its state and reason, without those that Slurm has forgotten, which ended minutes ago; None where it does not
+    answer."""
+    done = ask("squeue", "--noheader", "--array", "--states=all", f"--jobs={job}", "--format=%K|%T|%r")
+    if done.returncode and "Invalid job id" not in done.stdout:
+        return None
+    return {int(row[0]): (row[1], row[2]) for line in done.stdout.splitlines() if len(row := line.split("|")) == 3}
+
+
 def train_there(slurm: Slurm, nodes: int, devices: int, where: str, stop: Stop) -> None:
     """Trains as a job, and as another one where that ends before the training does. `where` names the settings, for messages.
 
@@ -181,22 +263,14 @@ def train_there(slurm: Slurm, nodes: int, devices: int, where: str, stop: Stop) 
     asked = options(slurm, nodes, devices)
     check(asked, where)
     stop.deferred = True
-    if left := jobs():
-        say(f"cancels {shortened([f'job {job[0]}' for job in left])} of a run that was killed")
-        while jobs() and not stop.signal:
-            cancel()
-            time.sleep(1)
+    cancel_left(job_name(), say, stop)
     say(
         f"as a job of Slurm on {nodes} node{'s' if nodes > 1 else ''} with {devices} process{'es' if devices > 1 else ''} each"
     )
     in_vain = 0
     while True:
         before = checkpoints()
-        status = follow(
-            ["srun", *asked, *(["--unbuffered"] if is_live() else []), sys.executable, "-m", "pipeline.training.train"],
-            slurm.cpus,
-            stop,
-        )
+        status = follow(command(*asked), slurm.cpus, stop)
         if stop.signal:
             raise SystemExit(
                 f"error: training was stopped by {stop.signal}, and its job cancelled; run again to go on from its last checkpoint"
