@@ -341,11 +341,11 @@ def of_array(cluster) -> dict[str, tuple[str, str]]:
 
 @pytest.mark.slow
 def test_a_sweep_is_one_job_array_and_outlives_what_ends_it(desk, tmp_path):
-    """Three experiments, two nodes. The sweep is killed; run again, one element meets its limit and somebody cancels another; run once more, that
+    """Three experiments, two nodes. The sweep is killed; run again, one element is warned of its limit and somebody cancels another; run once more, that
     one goes on as well. Then each is there with the weights of a training that nothing ended."""
     root = make_chain(tmp_path / "project")
     edit(root, WHERE, slurm={"time": "00:10:00", "cpus": 1, "gpus": False})
-    edit(root, "configs/training/small.yaml", max_steps=240, eval_every=240, checkpoint_every=5)
+    edit(root, "configs/training/small.yaml", max_steps=300, eval_every=300, checkpoint_every=5)
 
     def told(*command, **options):
         return call(root, *command, **desk.environment, **options)
@@ -393,17 +393,26 @@ def test_a_sweep_is_one_job_array_and_outlives_what_ends_it(desk, tmp_path):
     first.kill()
     assert "3 experiments as the job array" in first.communicate()[0]
     second, (warned, cancelled) = start_sweep()
-    wait_until(lambda: all("going on from step" in log(element[-1]) for element in (warned, cancelled)), lambda: log(0))
+    [copies, *_] = {
+        tuple(command[3:-1]) for command in map(command_line, desk.tasks("n1")) if command[1:3] == ["-m", "flows.sweep"]
+    }
+    copy = Path(copies[int(warned[-1])])
+
+    def went_on():
+        began = re.search(r"going on from step (\d+)", log(warned[-1]))
+        return began and steps(copy)[-1] > int(began[1]) and "going on from step" in log(cancelled[-1])
+
+    wait_until(went_on, lambda: f"{log(warned[-1])}{log(cancelled[-1])}")
     desk.ask("scancel", "--signal=USR1", warned)  # what Slurm sends before the limit, to the same processes
     desk.ask("scancel", cancelled)
     wait_until(lambda: of_array(desk)[warned] == ("PENDING", "1"), lambda: f"{of_array(desk)} {log(0)}")
     desk.ask("scontrol", "update", f"jobid={warned}", "starttime=now")  # Slurm itself lets two minutes pass
     said = end(second, 1)
     assert re.search(
-        r"✗ [\w-]+ \(\d of 3\): CANCELLED, somebody cancelled it; see \.state/logs/sweep-1\.log\n", said
+        r"✗ [\w-]+ \(\d of 3\): CANCELLED, somebody cancelled it; see \.state/logs/sweep-\d\.log\n", said
     ), said
     assert said.count("✓") == 2 and "failed and stays in the queue" in said, said
-    assert of_array(desk)[warned] == ("COMPLETED", "1") and log(0).count("going on from step") == 2, log(0)
+    assert of_array(desk)[warned] == ("COMPLETED", "1") and log(warned[-1]).count("going on from step") == 2
     said = told(*robo_sweep)
     assert "1 experiment as the job array" in said and "(1 of 1)" in said
     assert "nothing is queued" in told(*robo_sweep, ok=False) and not list(root.glob(".dvc/tmp/exps/tmp*"))
@@ -416,6 +425,13 @@ def test_a_sweep_is_one_job_array_and_outlives_what_ends_it(desk, tmp_path):
     edit(root, WHERE, slurm=None)
     told("dvc", "repro", "--force", "--single-item", "train", OMP_NUM_THREADS="1")
     assert weights((root / "dvc.lock").read_text()) == weights(told("git", "show", f"{ref}:dvc.lock"))
+
+
+def command_line(process: int) -> list[str]:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text().split("\0")[:-1]
+    except OSError:  # it ended meanwhile
+        return []
 
 
 def weights(lock: str) -> str:
