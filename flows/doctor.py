@@ -265,7 +265,7 @@ def cluster(config: Config) -> Iterator[Finding]:
     yield Finding(
         "slurm",
         "good",
-        f"{slurm.ask('sinfo', '--version').stdout.removeprefix('slurm').strip()}, nodes: "
+        f"{slurm.ask('sinfo', '--version').stdout.split()[-1]}, nodes: "
         f"{', '.join(nodes.splitlines())}; it takes a job of {t.num_nodes} x {t.devices} processes",
     )
     for number, state_of, reason in slurm.jobs(name=f"{slurm.job_name()},{slurm.sweep_name()}"):
