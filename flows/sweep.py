@@ -22,6 +22,7 @@ from dvc.repo.experiments.queue.base import BaseStashQueue, QueueEntry
 
 from flows.console import say
 from flows.dvc_repo import Repo
+from flows.processes import reason
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError, shortened
 from pipeline.core.schema import Slurm
@@ -163,8 +164,8 @@ def follow(repo: Repo, job: str, experiments: list[Experiment]) -> list[str]:
         if (found := slurm.elements(job)) is None:
             continue
         for number in [n for n in running if n not in found or found[n][0] in OVER]:
-            state, reason = found.get(number, ("COMPLETED", ""))
-            if {state, reason} & slurm.RESUMED and tried[number] < AGAIN:
+            state, why = found.get(number, ("COMPLETED", ""))
+            if {state, why} & slurm.RESUMED and tried[number] < AGAIN:
                 tried[number] += 1
                 slurm.ask("scontrol", "requeue", f"{job}_{number}")
                 continue
@@ -177,8 +178,8 @@ def follow(repo: Repo, job: str, experiments: list[Experiment]) -> list[str]:
             failed += [experiment.name] * bool(wrong)
             pause = 1.0
         states = Counter(
-            f"{state.lower()}{'' if reason == 'None' else f' ({reason})'}"
-            for number, (state, reason) in sorted(found.items())
+            f"{state.lower()}{'' if why == 'None' else f' ({why})'}"
+            for number, (state, why) in sorted(found.items())
             if number in running
         )
         if states and states != told:
@@ -218,8 +219,7 @@ def last_words(number: int, state: str) -> str:
         return "somebody cancelled it"
     log = log_of(number)
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
-    errors = [line for line in lines if line.startswith("error: ") and "failed to reproduce" not in line]
-    return (errors or [line for line in lines if line.strip()] or ["it said nothing"])[-1].removeprefix("error: ")
+    return reason([line for line in lines if "failed to reproduce" not in line]).removeprefix("error: ")
 
 
 # --- an element -------------------------------------------------------------------------------------------------------

@@ -320,11 +320,10 @@ def test_experiments_of_one_array_want_the_same_nodes(tmp_path):
         edit(folder, "configs/training/cpu-minutes.yaml", num_nodes=nodes)
         return sweep.Experiment(QueueEntry("", "", "", "0" * 40, "", None, name), None, tmp_path, folder)
 
-    assert sweep.shape([experiment("a", 2), experiment("b", 2)]) == (2, 1)
+    a, b, c = experiment("a", 2), experiment("b", 2), experiment("c", 1)
+    assert sweep.shape([a, b]) == (2, 1)
     with pytest.raises(UserError, match=r"want 2 x 1 by a; 1 x 1 by c: queue and train them apart$"):
-        sweep.shape(
-            [experiment("a2", 2)._replace(entry=QueueEntry("", "", "", "0" * 40, "", None, "a")), experiment("c", 1)]
-        )
+        sweep.shape([a, c])
 
 
 def test_a_slurm_that_does_not_answer_has_ended_nothing(desk, monkeypatch):

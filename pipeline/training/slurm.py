@@ -260,6 +260,8 @@ def train_there(slurm: Slurm, nodes: int, devices: int, where: str, stop: Stop) 
     Raises UserError where Slurm refuses the job, or jobs end again and again without a step further, SystemExit where the training failed
     (which has said why) or a signal came.
     """
+    if is_element():
+        return train_as_step(slurm, where, stop)
     asked = options(slurm, nodes, devices)
     check(asked, where)
     stop.deferred = True

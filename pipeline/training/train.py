@@ -290,11 +290,8 @@ def main(config, stop: Stop) -> None:
     if sha256(TOKENIZER) != sidecar["tokenizer_sha256"]:
         raise UserError(f"{TOKENIZER}: not the tokenizer that {SIDECAR} was packed with; run `dvc repro`")
     t = config.training.as_dict()
-    where = f"{config.operations}: slurm"
-    if config.slurm and slurm.is_element() and not slurm.is_task():
-        slurm.train_as_step(config.slurm, where, stop)
-    elif config.slurm and not slurm.is_task():
-        slurm.train_there(config.slurm, t["num_nodes"], t["devices"], where, stop)
+    if config.slurm and not slurm.is_task():
+        slurm.train_there(config.slurm, t["num_nodes"], t["devices"], f"{config.operations}: slurm", stop)
     else:
         train(model, t, data, sidecar, stop, load_tokenizer())
 
