@@ -347,36 +347,43 @@ def make_parser() -> argparse.ArgumentParser:
             )
             command.add_argument("--json", metavar="FILE", help="write the figures and answers there")
         if name == "corpus":
-            command.add_argument(
-                "action",
-                choices=("add", "lock", "update", "audit"),
-                help="lock pins what has no pin yet, update moves pins; of the named sources, or of all",
-            )
-            command.add_argument(
+            actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+            add = actions.add_parser("add", help="a source, which gets pinned and its licence read")
+            add.add_argument(
                 "what",
-                nargs="*",
-                help="add: a package, the https address or folder of a git repository, a folder, or a file that "
-                "ends in .parquet, .jsonl or .arrow; lock, update: names of sources. NAME==VERSION pins that version, or commit",
+                help="a package, the https address or folder of a git repository, a folder, or a file that ends in "
+                ".parquet, .jsonl or .arrow. NAME==VERSION pins that version, or commit",
             )
-            command.add_argument("--name", help="of the source; by default the package's, folder's or file's")
-            command.add_argument(
+            add.add_argument("--name", help="of the source; by default the package's, folder's or file's")
+            add.add_argument(
                 "--license", metavar="SPDX", help="as you read it; by default what the source says of itself"
             )
-            command.add_argument(
+            add.add_argument(
                 "--split", choices=("train", "val", "test", "auto"), help="side of the split; train by default"
             )
-            command.add_argument(
+            add.add_argument(
                 "--include",
                 nargs="+",
                 metavar="PATTERN",
                 help="files to take, over the path inside the source; * crosses folders",
             )
-            command.add_argument("--exclude", nargs="+", metavar="PATTERN", help="and not to take")
-            command.add_argument(
+            add.add_argument("--exclude", nargs="+", metavar="PATTERN", help="and not to take")
+            add.add_argument(
                 "--subfolder", metavar="FOLDER", default=".", help="of a git repository, instead of all of it"
             )
-            command.add_argument("--text", metavar="COLUMN", help="of a data file, that holds the code")
-            command.add_argument("--dry-run", action="store_true", help="say what would change, and write nothing")
+            add.add_argument("--text", metavar="COLUMN", help="of a data file, that holds the code")
+            lock = actions.add_parser("lock", help="pin what you wrote into the config yourself")
+            update = actions.add_parser("update", help="move pins to what is newest")
+            for action in lock, update:
+                action.add_argument(
+                    "what",
+                    nargs="*",
+                    metavar="NAME",
+                    help="of a source; all by default. NAME==VERSION pins that version, or commit",
+                )
+            for action in add, lock, update:
+                action.add_argument("--dry-run", action="store_true", help="say what would change, and write nothing")
+            actions.add_parser("audit", help="say what the built text holds, and what was left out")
         if name in ("serve", "ui"):
             command.add_argument(
                 "--host",

@@ -16,12 +16,13 @@ def corpus(arguments) -> None:
 
 
 def add(config: Config, arguments) -> None:
-    if len(arguments.what) != 1:
-        raise UserError("robo corpus add: name one source: a package, a git repository, a folder or a data file")
     decided = {key: value for key in GIVEN if (value := getattr(arguments, key)) is not None}
-    said, found = propose.propose(
-        config, arguments.what[0], decided, arguments.subfolder, arguments.text, keep=not arguments.dry_run
-    )
+    try:
+        said, found = propose.propose(
+            config, arguments.what, decided, arguments.subfolder, arguments.text, keep=not arguments.dry_run
+        )
+    except UserError as error:
+        raise UserError(fault(arguments.what.partition("==")[0], error)) from error
     say(f"{said['name']}: {said['license']}, split {said['split']}")
     for line in propose.in_words(found, config.params.prepare.max_overlap):
         say(f"  {line}")
@@ -43,8 +44,8 @@ def chosen(config: Config, what: list[str]) -> dict[str, str | None]:
     return asked or dict.fromkeys(names)
 
 
-def fault(source, error: UserError) -> str:
-    return str(error) if str(error).startswith(source.name) else f"{source.name}: {error}"
+def fault(name: str, error: UserError) -> str:
+    return str(error) if str(error).startswith((name, "--")) else f"{name}: {error}"
 
 
 def lock(config: Config, arguments) -> None:
@@ -56,7 +57,7 @@ def lock(config: Config, arguments) -> None:
                 source = propose.at_newest(source, asked[source.name])
                 say(f"{source.name}: {source.pinned}")
             except UserError as error:
-                faults.append(fault(source, error))
+                faults.append(fault(source.name, error))
         sources.append(source)
     gone = sorted(config.pins.pins().keys() - {source.name for source in sources if source.pin})
     if gone:
@@ -82,7 +83,7 @@ def update(config: Config, arguments) -> None:
                 if not arguments.dry_run:  # each at once: the next may take long
                     entries.write_lock(config.root / config.paths["corpus"], sources)
         except UserError as error:
-            faults.append(fault(source, error))
+            faults.append(fault(source.name, error))
     say(
         f"{news} of {len(asked)} sources have something newer"
         + (", nothing was written" if arguments.dry_run and news else "")

@@ -820,7 +820,7 @@ def test_two_sources_with_the_same_files(before):
         Path("corpora", name).mkdir(parents=True)
         code(Path("corpora", name, f"{name}.py"))
     both = [folder(), folder("corpora/copy", "copy")]
-    fails(both, "sources: mine and copy hold the same files; leave one of them out")
+    fails(both, "sources: mine and copy hold the same files; leave all but one out")
     Path("corpora/copy/more.py").write_text("more = 1\n")
     assert len(collect(both)) == 3
 

@@ -69,6 +69,11 @@ SAID = {
     "# MIT licence; not GPL": ["MIT"],
     "# not released under the GPL but the MIT licence": ["MIT"],
     "# Dual licensed under MIT and GPLv2": ["MIT OR GPL-2.0-only"],
+    "# Apache License, Version 2.0 <LICENSE-APACHE or https://www.apache.org/licenses/LICENSE-2.0> or the MIT license, at your option": [
+        "Apache-2.0 OR MIT"
+    ],
+    "# Released under the MIT licence, and the driver or its port under GPL v3": ["GPL-3.0-only", "MIT"],
+    "# It is under MIT, GPL-2.0-or-later is its parser's licence": ["GPL-2.0-or-later", "MIT"],
     "# for personal use only": [LIMITED],
     "# Free for non-commercial use": [LIMITED],
     "# Not for commercial use!": [LIMITED],
@@ -214,6 +219,16 @@ VERDICTS = {  # text, claim, what is shipped, metadata -> the licence, or the be
         "ISC",
     ),
     "a table of other files": ("", "MIT", {"REUSE.toml": REUSE}, None, "MIT"),
+    "parts of a project": (
+        "",
+        "MIT",
+        {
+            "LICENSE": "The MIT License (MIT)\n\nNote that (L)GPL-licensed code listed below is not part\nof the compiled source code.\n\n"
+            "/ (MIT)\n    /lib\n        /axtls (BSD-3-clause)\n            /config (GPL-2.0-or-later)\n        /uzlib (Zlib)\n"
+        },
+        None,
+        "MIT",
+    ),
     "a broken table": (
         "",
         "MIT",

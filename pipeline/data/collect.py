@@ -13,7 +13,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, shortened
 from pipeline.core.files import read_jsonl, write_text
 from pipeline.core.paths import LEFT_OUT, LICENSES, RAW, REJECTED
 from pipeline.core.progress import bar
@@ -78,10 +78,11 @@ def same_files(provenance: list[dict]) -> None:
     held: dict[str, set[str]] = {}
     for row in provenance:
         held.setdefault(row["source"], set()).add(row["sha256"])
-    seen: dict[frozenset, str] = {}
+    alike: dict[frozenset, list[str]] = {}
     for source, hashes in held.items():
-        if (other := seen.setdefault(frozenset(hashes), source)) != source:
-            raise UserError(f"sources: {other} and {source} hold the same files; leave one of them out")
+        alike.setdefault(frozenset(hashes), []).append(source)
+    if twice := [" and ".join(sources) for sources in alike.values() if len(sources) > 1]:
+        raise UserError(f"sources: {shortened(twice, 10)} hold the same files; leave all but one out")
 
 
 def collect(sources: list, out: Path = RAW) -> list[dict]:

@@ -86,8 +86,17 @@ GRANTED = re.compile(
     r"\b(?:placed|choos\w+|taken|copied|ported|adapted|derived|borrowed|stolen|from|based on)\b",
     re.IGNORECASE,
 )
-LATER = re.compile(r"\bor (?:\(?at your option\)?,? ?)?(?:any |a )?(?:later|newer|greater|above)\b", re.IGNORECASE)
-CHOICE = re.compile(r"\b(?:or|either|dual(?:ly)?|choice)\b", re.IGNORECASE)
+LATER = re.compile(r"\bor[ -](?:\(?at your option\)?,? ?)?(?:any |a )?(?:later|newer|greater|above)\b", re.IGNORECASE)
+EITHER = re.compile(r"\b(?:either|dual(?:ly)?|choice)\b", re.IGNORECASE)
+# All that stands between two names of one choice: "the MIT license, or (at your option) under the terms of the GPL"
+BETWEEN = re.compile(
+    r"(?:\W|\b(?:and|or|either|both|the|an?|any|of|under|with|at|your|option|choice|terms?|versions?|v?\d[\d.]*|licen[cs]e[ds]?|"
+    r"software|public|gnu|new|clause|only|https?|www|org|com|opensource|apache|licenses|html|txt|php|mit)\b)*",
+    re.IGNORECASE,
+)
+# A line of a list of a project's parts, as in MicroPython's own LICENSE: it speaks of that path alone
+PART = re.compile(r"^[ \t]*/[\w.*-][^\s()]* \([^()\n]*\)[ \t]*$", re.MULTILINE)
+OF_PARTS = re.compile(r"[^.\n]*\blisted below\b[^.]*\.")
 CLAUSE_END = re.compile(r"[.;!?](?=\s|$)|\n\s*\n| - ")
 
 VERSION = r"(?:,?[- ]?\(?v(?:ersion)?[ .]?)?[ -]?(?P<version>[1-9](?:\.\d)?)?(?P<later>\+)?"
@@ -182,6 +191,24 @@ def clauses(text: str) -> Iterable[tuple[int, str]]:
         start = end
 
 
+def choices(named: list[tuple[int, int, str]], clause: str) -> list[tuple[int, str]]:
+    """(place, SPDX expression) of the names in a clause, (start, end, id) each: those that follow one another and have an "or" among them are one."""
+    told: list[list[tuple[int, int, str]]] = []
+    for name in sorted(named):
+        if told and BETWEEN.fullmatch(clause, told[-1][-1][1], name[0]):
+            told[-1].append(name)
+        else:
+            told.append([name])
+    found = []
+    for group in told:
+        within = LATER.sub("", clause[group[0][0] : group[-1][0]])
+        if len(group) > 1 and (EITHER.search(clause) or re.search(r"\bor\b", within, re.IGNORECASE)):
+            found.append((group[0][0], " OR ".join(dict.fromkeys(each for *_, each in group))))
+        else:
+            found += [(place, each) for place, _, each in group]
+    return found
+
+
 def in_words(text: str) -> list[tuple[int, str]]:
     """(place, SPDX expression) of what a text says of its licence in words."""
     found = []
@@ -204,10 +231,8 @@ def in_words(text: str) -> list[tuple[int, str]]:
                     and not TAKEN_BACK.search(clause[: name.start()])
                     and not COMPARED.search(text[start + name.end() : start + len(clause)])
                 ):
-                    named.append((name.start(), spdx_id(name, spdx, clause)))
-        if len(named) > 1 and CHOICE.search(LATER.sub("", clause)):
-            named = [(min(named)[0], " OR ".join(dict.fromkeys(each for _, each in sorted(named))))]
-        found += [(start + place, expression) for place, expression in named]
+                    named.append((*name.span(), spdx_id(name, spdx, clause)))
+        found += [(start + place, expression) for place, expression in choices(named, clause)]
     return found
 
 
@@ -221,7 +246,10 @@ def stated(text: str) -> tuple[tuple[int, str], ...]:
     """(place, SPDX expression) of everything that a text without comment signs says: identifiers, texts of licences, then words beside them."""
     from licenseclassifier import identify_license
 
-    found, covered, exact = [], [], set()
+    found, exact = [], set()
+    covered = [part.span() for part in PART.finditer(text)]
+    if covered:
+        covered += [part.span() for part in OF_PARTS.finditer(text)]
     for line in SPDX.finditer(text):
         covered.append(line.span())
         try:

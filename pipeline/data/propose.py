@@ -92,7 +92,7 @@ def entry(given: str, patterns: dict, subfolder: str = ".", text: str | None = N
         url = given if git.remote(given) else str(path.resolve())  # whole, since a queued run works in a copy elsewhere
         found = {
             "kind": "git",
-            "name": name_of(subfolder if subfolder != "." else url),
+            "name": name_of(url) + (f"-{name_of(subfolder)}" if subfolder != "." else ""),
             "url": url,
             "commit": git.newest(url),
         }
