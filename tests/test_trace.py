@@ -124,9 +124,12 @@ def test_what_leads_nowhere_says_so(told, tmp_path, tiny_gguf):
     config, uri, nowhere = Config(told), f"sqlite:///{tmp_path}/mlflow.db", "127.0.0.1:9"
     with pytest.raises(
         UserError,
-        match=r"no GGUF file, no model in Ollama and no registered version.*did you mean 'robo-micropython:candidate'",
+        match=r"no GGUF file, no answer from Ollama at http://127.0.0.1:9 and no registered version.*did you mean 'robo-micropython:candidate'",
     ):
         trace("robo-micropyton:candidate", config, uri, nowhere)
+    with pytest.raises(UserError, match="no answer from Ollama") as error:
+        trace("robo-micropython:candidate", config, uri, nowhere)
+    assert "did you mean" not in str(error.value), "the name that was asked for"
     with pytest.raises(UserError, match=r"99: no GGUF file"):
         trace("99", config, uri, nowhere)
     with pytest.raises(UserError, match=r"nothing.gguf: no such file"):

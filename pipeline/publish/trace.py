@@ -133,6 +133,8 @@ def trace(model: str, config: Config, tracking_uri: str, host: str | None = None
 
     Raises UserError where there is no such model.
     """
+    from pipeline.publish import serving
+
     found = of_file(Path(model)) if Path(model).is_file() or model.endswith(".gguf") else None
     with connected(tracking_uri) as client:
         known = client.search_model_versions(f"name = '{config.serving.name}'")
@@ -143,8 +145,10 @@ def trace(model: str, config: Config, tracking_uri: str, host: str | None = None
             found = found or of_ollama(model, host)
             if found is None:
                 there = [f"{v.name}/{v.version}" for v in known] + [f"{config.serving.name}:candidate"]
+                silent = serving.is_reachable(host) is None
                 raise UserError(
-                    f"{model}: no GGUF file, no model in Ollama and no registered version of that name{suggestion(model, there)}"
+                    f"{model}: no GGUF file, {f'no answer from Ollama at {serving.address(host)}' if silent else 'no model in Ollama'} and no "
+                    f"registered version of that name{suggestion(model, [name for name in there if name != model])}"
                 )
         if not any(heading == "MLflow version" for heading, _ in found.lines) and (
             weights := found.hashes.get("weights")
