@@ -383,7 +383,7 @@ WRONG = {
         ["defaults.license: 'Apache2' is no SPDX licence identifier; did you mean 'Apache-2.0'?"],
     ),
     "a default split of all": (CORPUS, keys(defaults__split="auto"), ["defaults.split: 'auto' is not known"]),
-    "a version behind a name": (CORPUS, appended("  - led==1.0\n"), ["sources.100.name: must be a name of letters"]),
+    "a version behind a name": (CORPUS, appended("  - led==1.0\n"), ["sources.228.name: must be a name of letters"]),
     "no lock": (
         LOCK,
         lambda root, file: (root / file).unlink(),

@@ -141,18 +141,28 @@ def configs(page: str, text: str) -> Iterator[str]:
                 yield f"config {section}: {name}"
 
 
+def parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Of a command's commands, by their names; empty where it has none."""
+    return next((dict(a.choices) for a in parser._actions if isinstance(a, argparse._SubParsersAction)), {})
+
+
 def commands(page: str, text: str) -> Iterator[str]:
-    subparsers = next(
-        action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction)
-    ).choices
     for piece in code(text):
-        for name, rest in re.findall(r"(?:^ *|[;&|$] |/bin/)robo ([a-z]+)\b([^;&|`]*)", piece):
-            if name not in subparsers:
-                yield f"robo {name}"
+        for words in re.findall(r"(?:^ *|[;&|$] |/bin/)robo ([a-z]+\b[^;&|`]*)", piece):
+            parser, name = make_parser(), "robo"
+            for word in words.split():
+                if not (deeper := parsers(parser)):
+                    break
+                name = f"{name} {word}"
+                if word not in deeper:
+                    yield name
+                    break
+                parser = deeper[word]
+            else:
                 continue
-            for option in re.findall(r"(?<!\S)--[\w-]+", rest):
-                if option not in subparsers[name]._option_string_actions:
-                    yield f"robo {name} {option}"
+            for option in re.findall(r"(?<!\S)--[\w-]+", words):
+                if option not in parser._option_string_actions:
+                    yield f"{name} {option}"
 
 
 def make_targets() -> set[str]:
