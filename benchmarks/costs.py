@@ -8,7 +8,8 @@
                                --context        time and memory of a step with the context, at as many tokens
                                --width          time and memory of a step with the width
                                --corpus         the loader's start, tokens/s and memory with the tokens of the corpus
-                               --profile        where the time of a step goes, by operator and by kind
+                               --profile        where the time of a step goes, by operator and by kind; of the model that params.yaml trains,
+                                                in steps of its size, or of another: --of robo-nano-5m
 
 Needs nothing built: what these things take, the contents of the text do not matter to, so it is made up. Every row comes from a fresh
 process, which has compiled nothing and holds no memory of another, and whose files stand on the project's own disk until it ends.
@@ -470,10 +471,16 @@ def corpus() -> None:
     )
 
 
-def where_the_time_goes() -> None:
+def where_the_time_goes(name: str | None = None) -> None:
+    chosen = Config(ROOT)
+    name = name or chosen.params.model
     found, seconds = fresh(
         profile,
-        configured(training={"max_steps": BEFORE + PROFILED + 1, "checkpoint_every": 10**6, "eval_every": 10**6}),
+        configured(
+            name,
+            {"max_steps": BEFORE + PROFILED + 1, "checkpoint_every": 10**6, "eval_every": 10**6},
+            chosen.data.batch_size * chosen.data.block_size,
+        ),
     )
     rows = sorted(((own, name, kind, calls) for (name, kind), (calls, own) in found.items()), reverse=True)[:SHOWN]
     table(
@@ -494,7 +501,7 @@ def where_the_time_goes() -> None:
         kinds[kind] += own
     kinds[REST] = seconds - sum(own for kind, own in kinds.items() if kind != REST)  # and what is in no operator
     table(
-        [f"{PROFILES[0]}, a training step", "ms a step", "share"],
+        [f"{name}, a training step", "ms a step", "share"],
         [
             *(
                 [kind, f"{1000 * own / PROFILED:.1f}", f"{own / seconds:.1%}"]
@@ -522,8 +529,13 @@ def main() -> None:
     for name in PARTS:
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--seconds", type=int, default=60, help="of each profile's training")
+    parser.add_argument("--of", metavar="MODEL", help="of configs/models/, that --profile looks at")
     arguments = vars(parser.parse_args())
-    parts = {**PARTS, "profiles": partial(profiles, arguments.pop("seconds"))}
+    parts = {
+        **PARTS,
+        "profiles": partial(profiles, arguments.pop("seconds")),
+        "profile": partial(where_the_time_goes, arguments.pop("of")),
+    }
     chosen = [name for name, is_chosen in arguments.items() if is_chosen] or list(PARTS)
     signal.signal(signal.SIGTERM, stop)
     for name in chosen:
