@@ -90,13 +90,13 @@ LATER = re.compile(r"\bor[ -](?:\(?at your option\)?,? ?)?(?:any |a )?(?:later|n
 EITHER = re.compile(r"\b(?:either|dual(?:ly)?|choice)\b", re.IGNORECASE)
 # All that stands between two names of one choice: "the MIT license, or (at your option) under the terms of the GPL"
 BETWEEN = re.compile(
-    r"(?:\W|\b(?:and|or|either|both|the|an?|any|of|under|with|at|your|option|choice|terms?|versions?|v?\d[\d.]*|licen[cs]e[ds]?|"
+    r"(?:\W|\b(?:and|or|either|both|the|an?|any|of|under|with|at|your|option|choice|terms?|versions?|v?\d+|licen[cs]e[ds]?|"
     r"software|public|gnu|new|clause|only|https?|www|org|com|opensource|apache|licenses|html|txt|php|mit)\b)*",
     re.IGNORECASE,
 )
 # A line of a list of a project's parts, as in MicroPython's own LICENSE: it speaks of that path alone
 PART = re.compile(r"^[ \t]*/[\w.*-][^\s()]* \([^()\n]*\)[ \t]*$", re.MULTILINE)
-OF_PARTS = re.compile(r"[^.\n]*\blisted below\b[^.]*\.")
+OF_PARTS = re.compile(r"[^.\n]{0,200}\blisted below\b[^.]{0,200}\.")
 CLAUSE_END = re.compile(r"[.;!?](?=\s|$)|\n\s*\n| - ")
 
 VERSION = r"(?:,?[- ]?\(?v(?:ersion)?[ .]?)?[ -]?(?P<version>[1-9](?:\.\d)?)?(?P<later>\+)?"
