@@ -60,7 +60,7 @@ BEFORE, PROFILED, SHOWN = 5, 10, 12  # steps not yet profiled, steps that are, o
 OPERATOR = r"\w+::\w+$|cpp_fused"  # and no function of Python's or region of the profiler's
 # Kind of an operator -> what its name holds, the first that fits. A fused kernel's name lists all that it does.
 KINDS = {
-    "cross-entropy": r"log_softmax|nll_loss|cross_entropy",
+    "cross-entropy": r"log_softmax|nll_loss|cross_entropy|amax_arange",
     "attention": r"softmax|scaled_dot_product|bmm",
     "matrix products of the blocks": r"(^|:)(addmm|mm|linear|_linear_pointwise|_mkl_linear)$",
     "AdamW": r"fused_adamw",
@@ -114,12 +114,12 @@ def make_bin(path: Path, tokens: int, vocab_size: int) -> None:
 
 
 def configured(profile: str = PROFILES[0], training: dict | None = None, tokens: int | None = None, **model) -> Config:
-    """The profile as configs/training/cpu-minutes.yaml trains it, with other keys of the model and a micro-batch of `tokens`, else of
-    TOKENS_PER_STEP."""
+    """The profile as configs/training/cpu-half-hour.yaml trains it, whose rates suit wider models too, with other keys of the model and steps of one
+    micro-batch of `tokens`, else of TOKENS_PER_STEP."""
     config = Config(ROOT)
     config.model = parse(ROOT / f"configs/models/{profile}.yaml", Model).model_copy(update=model)
-    config.training = parse(ROOT / "configs/training/cpu-minutes.yaml", Training).model_copy(
-        update={"sample_prompts": [], **(training or {})}
+    config.training = parse(ROOT / "configs/training/cpu-half-hour.yaml", Training).model_copy(
+        update={"sample_prompts": [], "accumulate_grad_batches": 1, **(training or {})}
     )
     context = config.model.context_length
     config.data = config.data.model_copy(

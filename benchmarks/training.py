@@ -99,7 +99,12 @@ def configs(profile: str, **training) -> tuple[dict, dict, dict, dict]:
         "attn_dropout": 0.0,
         "resid_dropout": 0.0,
     }
-    t = {**read_yaml(ROOT / "configs/training/cpu-minutes.yaml"), "sample_prompts": [], **training}
+    t = {
+        **read_yaml(ROOT / "configs/training/cpu-half-hour.yaml"),  # whose rates suit these widths
+        "accumulate_grad_batches": 1,
+        "sample_prompts": [],
+        **training,
+    }
     return model, t, {**read_yaml(ROOT / f"configs/data/{data}.yaml"), "batch_size": batch}, read_json(ROOT / SIDECAR)
 
 

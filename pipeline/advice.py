@@ -19,6 +19,7 @@ FALLBACKS = {
     "Q5_K": ("Q5_1", 5.5, 6.0),
     "Q6_K": ("Q8_0", 6.5625, 8.5),
 }
+HIGH_RATE = 7.0  # a learning rate times the width, which rates fall with (Yang et al. 2022)
 FRIENDLY = {"robo-nano-5m": "robo-nano-256", "robo-tiny-25m": "robo-tiny-512", "robo-medium-80m": "robo-medium-768"}
 
 
@@ -76,8 +77,9 @@ def unusual(config: Config) -> list[str]:
         ),
         *(
             (
-                rate >= 0.01,
-                f"{at['training']}: {key}: {rate:g} is high, the loss may rise without end; 3e-4 is usual for adamw, 7e-3 here for muon",
+                rate * m.d_model >= HIGH_RATE,
+                f"{at['training']}: {key}: {rate:g} is high at d_model {m.d_model}, the loss may rise without end; at 128 1.2e-2 is good here, at 256 6e-3, "
+                "and wide models want 3e-4",
             )
             for key, rate in rates
         ),

@@ -104,8 +104,8 @@ def test_auto_is_the_recommended_type(project):
 # --- what is unusual --------------------------------------------------------------------------------------------------
 
 UNUSUAL = {  # (section, keys, what is said)
-    "a high rate": ("training", dict(learning_rate=0.02), "learning_rate: 0.02 is high"),
-    "a high rate of muon": ("training", dict(muon_learning_rate=0.05), "muon_learning_rate: 0.05 is high"),
+    "a high rate": ("training", dict(learning_rate=0.1), "learning_rate: 0.1 is high at d_model 128"),
+    "a high rate of muon": ("training", dict(muon_learning_rate=0.06), "muon_learning_rate: 0.06 is high"),
     "no momentum": ("training", dict(betas=[0.0, 0.95]), "betas: [0.0, 0.95]; [0.9, 0.95] is usual"),
     "betas the wrong way round": ("training", dict(betas=[0.95, 0.9]), "betas: [0.95, 0.9]"),
     "warm-up": ("training", dict(warmup_ratio=0.9), "warmup_ratio: 0.9"),

@@ -564,7 +564,7 @@ WRONG = {
     ),
     "rate of a thousand": (TRAINING, keys(learning_rate=1000.0), ["learning_rate", "less than or equal to 1"]),
     "rate of muon": (TRAINING, keys(muon_learning_rate=2.0), ["muon_learning_rate", "less than or equal to 1"]),
-    "decay": (TRAINING, keys(weight_decay=200.0), ["weight_decay: 200.0 at learning_rate 0.006"]),
+    "decay": (TRAINING, keys(weight_decay=200.0), ["weight_decay: 200.0 at learning_rate 0.012"]),
     "betas zero": (TRAINING, keys(betas=[0.0, 0.0]), ["betas: [0.0, 0.0]", "[0.9, 0.95]"]),
     "no time": (TRAINING, keys(max_time="00:00:00"), ['max_time: "00:00:00" leaves no time', "null"]),
     "seed": (TRAINING, keys(seed=2**32 - 1), ["seed", "4294967294"]),
@@ -591,10 +591,10 @@ WRONG = {
         keys(sample_prompts=["x = 1\n" * 100]),
         ["sample_prompts.0: is 500 tokens at least", "the model sees 256", MODEL],
     ),
-    "infinite rate": (TRAINING, replaced("learning_rate: 6.0e-3", "learning_rate: .inf"), ["learning_rate", "finite"]),
+    "infinite rate": (TRAINING, replaced("learning_rate: 1.2e-2", "learning_rate: .inf"), ["learning_rate", "finite"]),
     "rate as text": (
         TRAINING,
-        replaced("learning_rate: 6.0e-3", "learning_rate: 3e"),
+        replaced("learning_rate: 1.2e-2", "learning_rate: 3e"),
         ["learning_rate", "number", "'3e'"],
     ),
     "precision": (

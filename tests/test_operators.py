@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.model import ModelConfig, Transformer
-from pipeline.model.operators import Dropout, attend_in_parts, gelu
+from pipeline.model.operators import IGNORED, TOKENS, Dropout, attend_in_parts, cross_entropy_in_parts, gelu
 from pipeline.training.precision import cpu_has_bfloat16
 
 FAULTS = """
@@ -68,6 +68,44 @@ def test_attention_drops_weights_and_keeps_the_mean():
         [[row * (i + 1) / 2 for i, row in enumerate(out[0, 0, :, 0])]]
     ).round()  # how many of row i fell not
     assert not torch.equal(kept[0, :100], kept[0, 100:200]), "not the same draw in each part"
+
+
+# --- the loss ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("tokens", [7, TOKENS, 2 * TOKENS + 100])
+def test_cross_entropy_is_torchs(tokens, reduction):
+    """Forward and backward, also after the sum of an accumulation, with targets that count in no loss."""
+    torch.manual_seed(0)
+    states, weight = torch.randn(2, tokens, 24), torch.randn(300, 24)
+    targets = torch.randint(300, (2, tokens))
+    targets[:, 3:5] = IGNORED
+    found = []
+    for ours in (True, False):
+        x, w = states.clone().requires_grad_(), weight.clone().requires_grad_()
+        if ours:
+            loss = cross_entropy_in_parts(x, w, targets, reduction)
+        else:
+            loss = F.cross_entropy((x @ w.mT).flatten(0, 1), targets.flatten(), reduction=reduction)
+        (loss / 4).backward()
+        found.append((loss, x.grad, w.grad))
+    for mine, true in zip(*found, strict=True):
+        assert mine.dtype == torch.float32 and (mine - true).norm() < 1e-5 * true.norm()
+
+
+def test_cross_entropy_follows_autocast():
+    torch.manual_seed(0)
+    states, weight, targets = torch.randn(1, 300, 24), torch.randn(100, 24), torch.randint(100, (1, 300))
+    found = []
+    for dtype in (torch.bfloat16, torch.float32):
+        x, w = states.clone().requires_grad_(), weight.clone().requires_grad_()
+        with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
+            loss = cross_entropy_in_parts(x, w, targets, "mean")
+        loss.backward()
+        found.append((loss, x.grad, w.grad))
+    for rounded, true in zip(*found, strict=True):
+        assert rounded.dtype == torch.float32 and 0 < (rounded - true).norm() < 0.02 * true.norm()
 
 
 # --- dropout ----------------------------------------------------------------------------------------------------------

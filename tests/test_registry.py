@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from project import QUANTS, REPOSITORY, as_older_code, change_config, commit, retrain, write
 
+from flows import settled
 from pipeline.core.config import Config
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_json, write_json
@@ -256,6 +257,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import mlflow
+from flows import settled
 from pipeline.core.config import Config
 from pipeline.publish.registry import register
 name, uri = sys.argv[1], sys.argv[2]
@@ -426,3 +428,13 @@ def test_not_built(project, uri):
     (project / "dvc.lock").unlink()
     with pytest.raises(UserError, match=r"dvc.lock: no such file.*dvc repro"):
         register(Config(project), uri)
+
+
+@pytest.mark.parametrize(
+    "pending", [lambda: os._exit(9), lambda: {"train": "learning_rate changed"}], ids=["killed", "pending"]
+)
+def test_something_is_to_be_done_where_dvc_says_so_or_nothing(project, monkeypatch, pending):
+    """DVC is asked in a process of its own."""
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(settled, "pending", pending)
+    assert settled.outcomes(Config(project)) is None

@@ -19,9 +19,10 @@ from safetensors.torch import load_file
 
 from pipeline.core.errors import UserError
 from pipeline.model import ModelConfig, Transformer
+from pipeline.model.operators import IGNORED
 from pipeline.training import compiler, precision, resume
 from pipeline.training.callbacks import diverged, overfitting
-from pipeline.training.data import IGNORED, Blocks, Mixture, Order, Pairs
+from pipeline.training.data import AHEAD, Blocks, Mixture, Order, Pairs, windows
 from pipeline.training.optimizer import make_optimizer, orthogonalise, rate_at
 from pipeline.training.resume import run_key
 from pipeline.training.train import check_packed, code_hashes, smaller
@@ -130,6 +131,17 @@ def test_each_epoch_has_every_pair_whole_and_once(tmp_path):
     assert (windows.epoch(1)[0] != order).any()
 
 
+def test_windows_are_full_and_no_pair_waits_long():
+    lengths = np.random.default_rng(1).integers(40, 200, 5000).tolist()
+    order, starts = windows(list(range(5000)), lengths, 513)
+    assert sorted(order) == list(range(5000))
+    sums = [sum(lengths[pair] for pair in order[a:b]) for a, b in pairwise(starts)]
+    assert max(sums) <= 513 and sum(sums) > 0.96 * 513 * len(sums)
+    begins = order[starts[:-1]]
+    assert (np.diff(begins) > 0).all(), "a window begins with the one that has waited longest"
+    assert max(sum(order[:place] > pair) for place, pair in enumerate(order.tolist())) < 10 * AHEAD
+
+
 def test_only_programs_are_learned(tmp_path):
     for loss, first in (("answer", None), ("all", 1)):
         windows = pairs(tmp_path, loss=loss)
@@ -219,6 +231,15 @@ def test_muon_takes_the_step_of_torch():
 def test_orthogonalise_makes_singular_values_near_one():
     values = torch.linalg.svdvals(orthogonalise(torch.randn(3, 64, 200), torch.float32))
     assert values.min() > 0.5 and values.max() < 1.3
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 200), (1, 200, 64), (2, 128, 384), (1, 64, 128)])
+def test_wide_matrices_take_the_same_steps(shape):
+    """Those of float32, by their Gram matrices, against the iteration itself, which float64 goes through; with singular values down to 1e-6."""
+    torch.manual_seed(1)
+    gradient = torch.randn(shape, dtype=torch.float64) * torch.logspace(0, -6, shape[-1], dtype=torch.float64)
+    exact = orthogonalise(gradient, torch.float64)
+    assert (orthogonalise(gradient.float(), torch.float32) - exact).norm() < 1e-3 * exact.norm()
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

