@@ -242,7 +242,8 @@ class Transformer(nn.Module):
                 module.reseed()
 
     def compile_steps(self) -> None:
-        """Has training compiled in three parts: what comes between the embeddings and the blocks, one block for all, and what comes after.
+        """Has training compiled in parts: what comes between the embeddings and the blocks, one block for all, and what comes after, on a CPU its norm
+        and its loss by themselves.
 
         In one piece it takes half as long again to compile, twice as long where there are many blocks, and is no faster.
         """
