@@ -257,7 +257,6 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import mlflow
-from flows import settled
 from pipeline.core.config import Config
 from pipeline.publish.registry import register
 name, uri = sys.argv[1], sys.argv[2]
