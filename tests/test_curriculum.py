@@ -1,5 +1,6 @@
 """The curriculum: words, values, what is kept from the exam, and that each skill makes programs that do what was asked."""
 
+import dataclasses
 import re
 import shutil
 from collections import Counter
@@ -21,6 +22,7 @@ from pipeline.curriculum import (
     make,
     parts,
     program,
+    reader,
     rules,
     surface,
     tasks,
@@ -36,7 +38,7 @@ EXCUSED = ("unfit", "longer", "a wording", "a composition")  # draws that do not
 
 @pytest.fixture(scope="module")
 def curriculum():
-    return tasks.load(REPOSITORY / "tasks")
+    return reader.load(REPOSITORY / "tasks")
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -309,7 +311,7 @@ def test_a_fault_in_how_often_is_told(tmp_path, content, words):
     folder = with_mine(tmp_path, BLINK)
     (folder / "mine/often.yaml").write_text(content)
     with pytest.raises(UserError) as error:
-        tasks.load(folder)
+        reader.load(folder)
     for word in ["mine/often.yaml", *words]:
         assert word in str(error.value)
 
@@ -387,7 +389,7 @@ def with_mine(tmp_path: Path, *entries: dict) -> Path:
 
 
 def test_own_skills_are_taught_too(tmp_path):
-    own = tasks.load(with_mine(tmp_path, BLINK))
+    own = reader.load(with_mine(tmp_path, BLINK))
     made, why = make.one(own, 1, 1, "my-blink")
     assert why is None and ".on()" in made.program
 
@@ -418,9 +420,80 @@ def test_own_skills_are_taught_too(tmp_path):
 )
 def test_a_fault_is_told_with_file_entry_and_key(tmp_path, change, words):
     with pytest.raises(UserError) as told:
-        tasks.load(with_mine(tmp_path, {**BLINK, **change}))
+        reader.load(with_mine(tmp_path, {**BLINK, **change}))
     said = str(told.value)
     assert "mine/own.yaml" in said and all(word in said for word in words), said
+
+
+ASKED = {
+    "of": "forever(led-flash)",
+    "say": [
+        "Hi! A lamp for my [ship|boat] hangs on {led.pin}. *Let it shine for {on}, be dark for {off}*, [and so on|for ever]."
+    ],
+}
+
+
+def asking(tmp_path, entry: dict) -> tasks.Curriculum:
+    """The curriculum with these whole requests alone."""
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump([entry]))
+    return reader.load(REPOSITORY / "tasks", path)
+
+
+def test_a_whole_request_is_said_as_it_stands_and_quoted(tmp_path, monkeypatch):
+    monkeypatch.setattr(surface, "SLIP", 0)
+    monkeypatch.setattr(surface, "NO_ARTICLES", 0)
+    curriculum = asking(tmp_path, ASKED)
+    for number in range(DRAWS):
+        made, why = make.one(curriculum, 1, number, curriculum.asked[0])
+        assert why is None, why
+        said = re.search(
+            r"hangs on (\S+(?: \S+)?)\. (Let it shine for .+, be dark for .+), (?:and|for)", made.request, re.IGNORECASE
+        )
+        pin = re.search(r"Pin\(\"?(\w+)", made.program)[1]
+        assert said and pin in said[1], made.request
+        comments = [line for line in made.program.lower().splitlines() if line.startswith("#")]
+        assert comments == [] or (comments[0].endswith(said[1].lower()) and comments[1] == f"# {said[2].lower()}"), (
+            made.program
+        )
+
+
+def test_half_of_what_can_be_met_is_asked_in_whole(curriculum):
+    plain = dataclasses.replace(
+        curriculum, asked=[tasks.Asked(of="once(led-flash)", say=["*flash {led}, {on} on, {off} off*"])]
+    )
+    made_of = [compose.pair(plain, 1, number).made_of for number in range(200)]
+    met = [each for each in made_of if each != "cannot"]
+    assert 0.4 < met.count("once(led-flash)") / len(met) < 0.6
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    (
+        {
+            "an unknown program": ({"of": "led-flsh"}, ["of: no skill 'led-flsh'", "'led-flash'"]),
+            "an unknown form": ({"of": "forver(led-flash)"}, ["of: no form 'forver'", "'forever'"]),
+            "an action alone": ({"of": "led-flash"}, ["is of kind action", "once(led-flash)"]),
+            "too few skills": ({"of": "then(led-flash)"}, ["then takes 2 skills, not 1"]),
+            "a skill that does not fit": ({"of": "forever(led-on-off)"}, ["led-on-off is no action"]),
+            "an unknown slot": ({"say": ["*{led} {on} {off} {of}*"]}, ["no slot {of}", "'off'"]),
+            "a slot that is not said": ({"say": ["*{led}, {on} on*"]}, ["{off} is not said"]),
+            "a pin that is not said": ({"say": ["*the {led.noun}, {on} on, {off} off*"]}, ["{led}: pin not said"]),
+            "another's pin": (
+                {"say": ["*the LED on {led.trigger}, {on} on, {off} off*"]},
+                ["{led} has pin, not trigger"],
+            ),
+            "one star": ({"say": ["*{led}, {on} on, {off} off"]}, ["a star that no other follows"]),
+            "an unknown phrase": ({"say": ["*{led}, {on} on, {off} off* <pls-pls>"]}, ["no phrase <pls-pls>"]),
+            "nothing said": ({"say": []}, ["say"]),
+        }.values()
+    ),
+)
+def test_a_fault_of_a_whole_request_is_told_with_file_entry_and_key(tmp_path, change, words):
+    entry = {**ASKED, **change}
+    with pytest.raises(UserError) as told:
+        asking(tmp_path, entry)
+    assert all(word in str(told.value) for word in ["own.yaml", entry["of"], *words]), str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -439,5 +512,5 @@ def test_a_fault_is_told_with_file_entry_and_key(tmp_path, change, words):
     ),
 )
 def test_a_skill_that_fails_its_own_check_says_what_the_board_saw(tmp_path, change, seen):
-    own = tasks.load(with_mine(tmp_path, {**BLINK, **change}))
+    own = reader.load(with_mine(tmp_path, {**BLINK, **change}))
     assert seen in make.one(own, 1, 1, "my-blink")[1]

@@ -6,19 +6,18 @@ timeline of what must happen (timeline.py). Request, program and check are made 
 
 from random import Random
 
-from pipeline.curriculum import grammar, rules, templates, timeline
-from pipeline.curriculum.composer import LONGEST, QUOTED, Composer, Pair, by_asyncio, by_sleep, choose, fits
+from pipeline.curriculum import grammar, requests, rules, timeline
+from pipeline.curriculum.composer import LONGEST, QUOTED, Composer, Pair, board_for, choose
 from pipeline.curriculum.parts import Part, Unfit
 from pipeline.curriculum.surface import spoil, tidy
-from pipeline.curriculum.tasks import Curriculum, Form, Skill
-
-BOARDS = ["pico"] * 5 + ["pico_w"] + ["esp32"] * 2  # about as often as people have them
+from pipeline.curriculum.tasks import Asked, Curriculum, Form, Skill, fits
 
 TRIES = 8  # draws of one wish, till one goes together and is short enough
 WISHES = 3  # that are tried so
 
 # Shares of the requests.
 CANNOT = 0.125  # that cannot be met
+WHOLE = 0.5  # of those that can be met, that are said as people say them (requests.py)
 PROGRAMS = 0.66  # of those without rules, that are whole programs; the others are forms of actions, states, conditions
 
 
@@ -35,18 +34,7 @@ def from_program(composer: Composer, skill: Skill) -> Pair:
     )
     program = composer.program(composer.quoted(clause, composer.code(skill.code, drawn), key), [drawn])
     composer.short_enough(request, program)
-    given = {**drawn.numbers(), "board": composer.board, "esp32": composer.port == "esp32"}
-    inputs, check = (templates.read(templates.render(text, **given)) for text in (skill.inputs, skill.check))
-    return Pair(
-        request,
-        program,
-        composer.board,
-        [skill.intent],
-        skill.name,
-        inputs,
-        check,
-        templates.seconds(skill.seconds, given),
-    )
+    return Pair(request, program, composer.board, [skill.intent], skill.name, *composer.watched(drawn))
 
 
 def from_form(composer: Composer, form: Form, skills: dict[str, Skill]) -> Pair:
@@ -77,16 +65,7 @@ def from_form(composer: Composer, form: Form, skills: dict[str, Skill]) -> Pair:
     request = composer.sentence(
         request, key, list(drawn.values()), request.startswith("~") if key == "do" else words.startswith("{a}")
     )
-    sleep = by_asyncio if form.asyncio else by_sleep
-    code = {}
-    for name, each in drawn.items():
-        skill = each.skill
-        written = composer.code(skill.test if skill.kind == "condition" else skill.code, each, sleep)
-        code[name] = written if skill.kind == "condition" else composer.quoted(clauses[name], written, key)
-        code[f"{name}_off"] = composer.code(skill.off, each)
-        code[f"{name}_release"] = skill.release
-    body = templates.render(form.code, **code, **slots, sleep=sleep)
-    program = composer.program(body, list(drawn.values()))
+    program = composer.program(composer.joined(form, drawn, slots, clauses, key), list(drawn.values()))
     composer.short_enough(request, program)
     planned = timeline.plan(form, drawn, slots)
     return Pair(
@@ -121,33 +100,39 @@ def pair(
     curriculum: Curriculum,
     seed: int,
     number: int,
-    only: str | None = None,
+    only: str | Asked | None = None,
     several: float = 0,
     longest: int = LONGEST,
     quoted: float = QUOTED,
 ) -> Pair:
-    """Pair `number` of a curriculum. `only` asks for one skill or form by name, or for `cannot`; of what is drawn to be met, `several` is the
-    share that is made of rules, and of a wish the first is taken whose request and program have no more than `longest` characters; `quoted`
-    is the share of the programs with comments.
+    """Pair `number` of a curriculum. `only` asks for one skill or form by name, for `cannot`, or for the whole requests of an entry; of what is
+    drawn in clauses, `several` is the share that is made of rules, and of a wish the first is taken whose request and program have no more than
+    `longest` characters; `quoted` is the share of the programs with comments.
 
     Raises Unfit where no draw goes together or is short enough; jinja2.TemplateError, yaml.YAMLError and UserError for a fault in tasks/.
     """
     rng = Random(f"{seed}/{number}")
     if only == "cannot" or (only is None and curriculum.cannot and rng.random() < CANNOT):
-        return from_cannot(Composer(curriculum, rng, rng.choice(BOARDS), quoted))
+        return from_cannot(Composer(curriculum, rng, board_for(rng, []), quoted))
     programs, why = (1 - several) * PROGRAMS, ""
+    as_asked = only is None and curriculum.asked and rng.random() < WHOLE
     for _ in range(WISHES):
         # a wish that takes many words is drawn again before another is, so that what people ask often is drawn often however long it is
-        wish = only or (whole(curriculum, rng) if rng.random() < programs else None)
+        if as_asked:
+            wish = rng.choices(curriculum.asked, [len(asked.say) for asked in curriculum.asked])[0]
+        else:
+            wish = only or (program(curriculum, rng) if rng.random() < programs else None)
         for _ in range(TRIES):
             try:
+                if isinstance(wish, Asked):
+                    return requests.whole(curriculum, rng, wish, quoted, longest)
                 return met(curriculum, rng, wish, several / (1 - programs), quoted, longest)
             except Unfit as error:
                 why = str(error)
     raise Unfit(why)
 
 
-def whole(curriculum: Curriculum, rng: Random) -> str:
+def program(curriculum: Curriculum, rng: Random) -> str:
     """The name of a skill that is a whole program, drawn as often as people ask for it."""
     programs = curriculum.of("program")
     return rng.choices(programs, [curriculum.weights[each.name] for each in programs])[0].name
@@ -157,11 +142,7 @@ def met(curriculum: Curriculum, rng: Random, only: str | None, ruled: float, quo
     """A request that can be met, with its program: the wish that is named, or skills joined by a form or, `ruled` of them, by rules. Raises
     Unfit where the draw does not go together, or is too long."""
     skill = curriculum.skills.get(only) if only else None
-    board = (
-        skill.board or rng.choice(skill.boards or BOARDS)
-        if skill and (skill.board or skill.boards)
-        else rng.choice(BOARDS)
-    )
+    board = board_for(rng, [skill] if skill else [])
     composer = Composer(curriculum, rng, board, quoted, longest)
     if skill and skill.kind == "program":
         return from_program(composer, skill)

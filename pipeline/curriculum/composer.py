@@ -13,7 +13,7 @@ from pipeline.curriculum import grammar, templates, values
 from pipeline.curriculum.parts import Drawn, Part, Pins, Unfit
 from pipeline.curriculum.program import assemble
 from pipeline.curriculum.surface import ADVERB, END, MARK, PIN_STYLES, article, mended, spoil, tidy, unmarked
-from pipeline.curriculum.tasks import Curriculum, Skill
+from pipeline.curriculum.tasks import FITS, Curriculum, Form, Skill, fits
 from pipeline.curriculum.values import Value
 
 # Shares of the requests, or of the clauses.
@@ -28,15 +28,8 @@ QUOTED = 0.95  # of the programs, whose comments quote the request at each part 
 
 LONGEST = 1400  # characters of request and program: what surely fits a context of 512, many short names as it may have
 
+BOARDS = ["pico"] * 5 + ["pico_w"] + ["esp32"] * 2  # about as often as people have them
 NOUNS = 10  # that are drawn at most, till one is not another part's
-FITS = {
-    "action": "action",
-    "state": "state",
-    "event": "condition",
-    "level": "condition",
-    "press": "condition",
-    "reading": "reading",
-}  # role in a form -> kind of skill
 SET_UP = re.compile(r"^(\w+) = ", re.MULTILINE)
 TELLS_PIN = re.compile(r"pin|trig|echo|=|gp|GP")
 CLAUSE = re.compile(r"\{c(?:\.(\w+))?\}")
@@ -130,13 +123,17 @@ class Composer:
         short = f"{article(rng, noun, True) or 'the '}{noun}" if noun else where
         adjective = next((word for word in noun.split() if word in values.COLOURS), None)
         names = [adjective, *kind.names] if adjective and len(kind.pins) == 1 else kind.names
-        used = {part.name for part in self.parts} | self.fixed
-        name = next(
-            each for each in [*names, *(f"{names[-1]}{n}" for n in range(2, len(used) + 3))] if each not in used
-        )
+        name = self.free_name(names)
         told = {pin for pin, _ in grammar.SLOT.findall(at)}
         self.parts.append(Part(kind, name, pins, full, short, its, {pin: pin in told for pin in pins}))
         return self.parts[-1]
+
+    def free_name(self, names: list[str]) -> str:
+        """The first of the names that no part has, or the last of them with a number."""
+        used = {part.name for part in self.parts} | self.fixed
+        return next(
+            each for each in [*names, *(f"{names[-1]}{n}" for n in range(2, len(used) + 3))] if each not in used
+        )
 
     def noun(self, nouns: list[str]) -> str:
         """What a part is called. Two parts of one name would be mixed up."""
@@ -239,15 +236,20 @@ class Composer:
         if self.wired and self.parts:
             last = self.rng.random() < WIRED_LAST
             body = f"{closed(body)} {self.wiring('wiring-last')}" if last else f"{self.wiring('wiring')} {body}"
-        if self.board != "pico" and self.rng.random() < BOARD:
-            first = self.rng.random() < BOARD_FIRST
-            told = self.any(self.words["board-first" if first else "board-last"])
-            body = f"{told} {body}" if first else f"{closed(body)} {told}"
+        body = self.on_board(body)
         if self.rng.random() < BEFORE:
             body = f"{self.any(self.words['before'])} {body}"
         if self.rng.random() < AFTER:
             body = f"{body.rstrip()} {self.any(self.words['after'])}"
         return spoil(self.rng, tidy(body))
+
+    def on_board(self, request: str) -> str:
+        """The request, which may name the board where it is another than the Pico."""
+        if self.board == "pico" or self.rng.random() >= BOARD:
+            return request
+        first = self.rng.random() < BOARD_FIRST
+        told = self.any(self.words["board-first" if first else "board-last"])
+        return f"{told} {request}" if first else f"{closed(request)} {told}"
 
     def wiring(self, frames: str) -> str:
         """A sentence that tells where all parts are: {parts} as people say it, {flat} without articles, {list} as they note it down."""
@@ -281,6 +283,30 @@ class Composer:
             "\n"
         )
 
+    def joined(
+        self, form: Form, skills: dict[str, Drawn], slots: dict[str, Value], quotes: dict[str, str], subject: str = "do"
+    ) -> str:
+        """A form's code with that of its skills. `quotes` are the words for some of them, which stand before their code in a comment."""
+        sleep = by_asyncio if form.asyncio else by_sleep
+        code: dict[str, Any] = {}
+        for name, each in skills.items():
+            skill = each.skill
+            written = self.code(skill.test if skill.kind == "condition" else skill.code, each, sleep)
+            code[name] = (
+                self.quoted(quotes[name], written, subject) if name in quotes and skill.kind != "condition" else written
+            )
+            code[f"{name}_off"] = self.code(skill.off, each)
+            code[f"{name}_release"] = skill.release
+        return templates.render(form.code, **code, **slots, sleep=sleep)
+
+    def watched(self, drawn: Drawn) -> tuple[list, list, float]:
+        """(what happens, what must be seen, for how many seconds) of a skill that is a whole program."""
+        given = {**drawn.numbers(), "board": self.board, "esp32": self.port == "esp32"}
+        inputs, check = (
+            templates.read(templates.render(text, **given)) for text in (drawn.skill.inputs, drawn.skill.check)
+        )
+        return inputs, check, templates.seconds(drawn.skill.seconds, given)
+
     def quoted(self, said: str, code: str, subject: str = "do") -> str:
         """The code after a comment with the request's words for it, where this program has such. A model learns to copy from them, and what it
         has to copy into the code then stands close by (EXPERIMENTS.md)."""
@@ -310,10 +336,12 @@ def on(skill: Skill, board: str) -> bool:
     return board in (skill.boards or [board]) and skill.board in (None, board)
 
 
-def fits(skill: Skill, role: str) -> bool:
-    """Whether a form or a rule can take the skill there. Something is held or seen for a while (`level`), somebody does it (`press`); an event
-    needs no words for that."""
-    return skill.kind == FITS[role] and (role != "level" or bool(skill.while_)) and (role != "press" or skill.press)
+def board_for(rng: Random, skills: list[Skill]) -> str:
+    """A board that can do all of them. Raises Unfit where there is none."""
+    found = [board for board in BOARDS if all(on(skill, board) for skill in skills)]
+    if not found:
+        raise Unfit(f"no board that can do {' and '.join(skill.name for skill in skills)}")
+    return rng.choice(found)
 
 
 def choose(curriculum: Curriculum, rng: Random, role: str, board: str, without: set[str]) -> Skill:

@@ -23,7 +23,7 @@ from pipeline.core.files import write_json, write_text
 from pipeline.core.paths import CURRICULUM, METRICS, TAUGHT
 from pipeline.core.progress import bar
 from pipeline.core.workers import WORKERS, each
-from pipeline.curriculum import tasks
+from pipeline.curriculum import reader, tasks
 from pipeline.curriculum.compose import LONGEST, pair
 from pipeline.curriculum.composer import Pair
 from pipeline.curriculum.held_out import compositions, wordings
@@ -71,7 +71,7 @@ def one(
     curriculum: tasks.Curriculum,
     seed: int,
     number: int,
-    only: str | None = None,
+    only: str | tasks.Asked | None = None,
     several: float = 0,
     longest: int = LONGEST,
 ) -> tuple[Pair | None, str | None]:
@@ -150,7 +150,7 @@ def write(curriculum: tasks.Curriculum, draws: int, seed: int, several: float, l
 
 def main(config) -> None:
     c = config.params.curriculum
-    write(tasks.load(), c.draws, c.seed, c.several, c.longest)
+    write(reader.load(), c.draws, c.seed, c.several, c.longest)
 
 
 if __name__ == "__main__":

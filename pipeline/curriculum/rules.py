@@ -11,10 +11,10 @@ from textwrap import indent
 from typing import Any
 
 from pipeline.curriculum import grammar, templates, timeline
-from pipeline.curriculum.composer import Composer, Pair, by_asyncio, choose, fits
+from pipeline.curriculum.composer import Composer, Pair, by_asyncio, choose
 from pipeline.curriculum.parts import Drawn, Unfit
 from pipeline.curriculum.surface import ADVERB
-from pipeline.curriculum.tasks import Curriculum, Rule, Skill
+from pipeline.curriculum.tasks import Curriculum, Rule, Skill, fits
 from pipeline.curriculum.values import Value
 
 TOGETHER = [1, 1, 2, 2]  # how many rules a request has

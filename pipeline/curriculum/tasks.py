@@ -6,32 +6,26 @@ when, while. Rules are wishes that a program fulfils side by side, one or two of
 code is Jinja.
 """
 
-import inspect
-from collections.abc import Iterator
+import re
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from pipeline.core.config import explain, read_yaml
-from pipeline.core.errors import UserError, suggestion
 from pipeline.core.schema import File, Name, Text
-from pipeline.curriculum import grammar, values
 
-FOLDER = Path("tasks")
 MANY = 0.35  # an intent of ten skills is drawn 2.2 times as often as one of a single skill
-WORDS, DEVICES, FORMS, RULES, OFTEN = "words.yaml", "devices", "forms.yaml", "rules.yaml", "often.yaml"
-NEEDED = {
-    "action": ["do"],
-    "state": ["do", "undo", "off"],
-    "condition": ["if_", "test"],
-    "program": ["do"],
-    "reading": ["of", "above", "below", "levels", "code"],
-    "form": ["do"],
-    "rule": ["do", "is_", "loop"],
-}  # or `is` for `do`
+JOINED = re.compile(r"([\w-]+)\(([\w-]+(?:, [\w-]+)*)\)")  # a form with its skills: while(button-pressed, led-on-off)
+FITS = {
+    "action": "action",
+    "state": "state",
+    "event": "condition",
+    "level": "condition",
+    "press": "condition",
+    "reading": "reading",
+}  # role in a form -> kind of skill
 Phrases = Annotated[list[str], Field(min_length=1)]
 PinKind = Literal["out", "near", "row", "onboard", "in", "adc", "sda", "scl", "tx", "rx", "sck", "mosi", "miso"]
 
@@ -139,6 +133,33 @@ class Cannot(File):
     slots: dict[Name, Any] = Field(default={})
 
 
+class Asked(File):
+    """Whole requests, as people write them (requests.py), of a program or of a form with its skills."""
+
+    of: Text
+    say: Phrases
+
+
+def parsed(of: str) -> tuple[str | None, list[str]]:
+    """(the form's name, or None for a program; the names of its skills)"""
+    match = JOINED.fullmatch(of)
+    return (match[1], match[2].split(", ")) if match else (None, [of])
+
+
+def fits(skill: Skill, role: str) -> bool:
+    """Whether a form or a rule can take the skill there. Something is held or seen for a while (`level`), somebody does it (`press`); an event
+    needs no words for that."""
+    return skill.kind == FITS[role] and (role != "level" or bool(skill.while_)) and (role != "press" or skill.press)
+
+
+def called(taken: Container[str], name: str) -> str:
+    """The name of a slot where others have that name already: led, led2, led3."""
+    number = 1
+    while (found := name if number == 1 else f"{name}{number}") in taken:
+        number += 1
+    return found
+
+
 @dataclass(frozen=True)
 class Curriculum:
     """All that is taught, read and found to fit together."""
@@ -149,6 +170,7 @@ class Curriculum:
     rules: dict[str, Rule]
     skills: dict[str, Skill]
     cannot: list[Cannot]
+    asked: list[Asked]
     often: dict[str, float]  # intent -> how often it is asked for, beside one that is not in here
 
     @cached_property
@@ -182,146 +204,3 @@ class Curriculum:
     def of(self, kind: str) -> list[Skill]:
         """All skills of a kind."""
         return self.kinds.get(kind, [])
-
-
-def validated(schema: type[File], content: Any, place: str) -> tuple[Any, list[str]]:
-    """(the entry, or None, and what is wrong with it)"""
-    try:
-        return schema.model_validate(content), []
-    except ValidationError as error:
-        return None, [f"{place}: {explain(schema, fault)}" for fault in error.errors()]
-
-
-def templates(entry: Skill | Form | Rule) -> Iterator[tuple[str, str]]:
-    """(key, template) of all its words."""
-    for key in ("do", "is_", "short", "aloud", "tell", "undo", "if_", "while_", "of", "above", "below"):
-        for template in getattr(entry, key, []):
-            yield key.rstrip("_"), template
-
-
-def misfit(name: str, arguments: Any) -> str | None:
-    """What the arguments of a kind of value, or of `text`, must be, where these do not fit."""
-    wanted = inspect.signature(values.text if name == "text" else values.KINDS[name])
-    bound = [None, None] if name == "text" else [None]  # which a task does not give
-    try:
-        if isinstance(arguments, list):
-            wanted.bind(*bound, *arguments)
-            return None
-    except TypeError:
-        pass
-    return f"[{', '.join(list(wanted.parameters)[len(bound) :])}]"
-
-
-def slot_faults(place: str, slots: dict[str, Any], devices: dict, words: dict) -> Iterator[str]:
-    """What is wrong with slots: a device that there is not, a kind of value with other arguments than it takes."""
-    for slot, given in slots.items():
-        where = f"{place}: slots.{slot}"
-        if isinstance(given, (str, list)):
-            for each in [given] if isinstance(given, str) else given:
-                if each not in devices:
-                    yield f"{where}: no device {each!r} in {FOLDER / DEVICES}{suggestion(each, devices)}"
-        elif isinstance(given, dict) and len(given) == 1:
-            ((kind, arguments),) = given.items()
-            if kind == "phrase":
-                if not isinstance(arguments, list) or len(arguments) != 1 or arguments[0] not in words:
-                    yield f"{where}: phrase: must be a list of one phrase of {WORDS}, not {arguments}"
-            elif kind != "text" and kind not in values.KINDS:
-                yield f"{where}: no kind of value {kind!r}{suggestion(kind, [*values.KINDS, 'text', 'phrase'])}"
-            elif wanted := misfit(kind, arguments):
-                yield f"{where}: {kind}: must be {wanted}, not {arguments}"
-        else:
-            yield f"{where}: must be a device, or a kind of value with its arguments such as {{time: [0.1, 2]}}"
-
-
-def faults(place: str, entry: Skill | Form | Rule, devices: dict, words: dict) -> Iterator[str]:
-    """What is wrong with a skill or a form that pydantic cannot see."""
-    yield from slot_faults(place, entry.slots, devices, words)
-    known = {**entry.slots, **({} if isinstance(entry, Skill) else entry.takes)}
-    for key, template in templates(entry):
-        for name, _ in grammar.SLOT.findall(template):
-            if name not in known:
-                yield f"{place}: {key}: no slot {{{name}}}{suggestion(name, known)}"
-        for name in grammar.SYMBOL.findall(template):
-            if name not in words:
-                yield f"{place}: {key}: no phrase <{name}> in {WORDS}{suggestion(name, words)}"
-    kind = entry.kind if isinstance(entry, Skill) else type(entry).__name__.lower()
-    for key in NEEDED[kind]:
-        if not getattr(entry, key) and not (key == "do" and entry.is_):
-            yield f"{place}: {key.rstrip('_')}: missing, which a {kind} needs"
-
-
-def read_words(path: Path) -> dict[str, list[str]]:
-    """Name -> phrases. Raises UserError where the file holds something else."""
-    content = read_yaml(path)
-    if not isinstance(content, dict) or not all(
-        isinstance(v, list) and all(isinstance(p, str) for p in v) for v in content.values()
-    ):
-        raise UserError(f"{path}: must map names to lists of phrases")
-    return content
-
-
-def read_often(path: Path, intents: set[str]) -> tuple[dict[str, float], list[str]]:
-    """(intent -> how often it is asked for, what is wrong with it)"""
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        return {}, [f"{path}: must map intents to numbers"]
-    wrong = [
-        f"{path}: {name}: no skill has this intent{suggestion(str(name), intents)}"
-        for name in content
-        if name not in intents
-    ]
-    wrong += [
-        f"{path}: {name}: must be a number above 0, not {value!r}"
-        for name, value in content.items()
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0
-    ]
-    return content, wrong
-
-
-def load(folder: Path = FOLDER) -> Curriculum:
-    """Reads words, devices, forms and all skills under `folder`. Raises UserError with all faults, one a line, each with file, entry and key."""
-    words, wrong = read_words(folder / WORDS), []
-    devices, forms, rules, skills, cannot = {}, {}, {}, {}, []
-    for path in sorted(folder.rglob(f"{DEVICES}/*.yaml")):
-        entries = read_yaml(path)
-        if not isinstance(entries, dict):
-            wrong.append(f"{path}: must map names to devices")
-            continue
-        for name, entry in entries.items():
-            if name in devices:
-                wrong.append(f"{path}: {name}: there is another device of this name")
-            devices[name], faulty = validated(DeviceKind, entry, f"{path}: {name}")
-            wrong += [
-                *faulty,
-                *(slot_faults(f"{path}: {name}", devices[name].slots, {}, words) if devices[name] else []),
-            ]
-    for path in sorted(folder.rglob("*.yaml")):
-        if path.name in (WORDS, OFTEN) or path.parent.name == DEVICES:
-            continue
-        entries = read_yaml(path)
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            wrong.append(f"{path}: must be a list of entries")
-            continue
-        for number, entry in enumerate(entries, 1):
-            place = f"{path}: {entry.get('name', f'entry {number}')}"
-            schema = {FORMS: Form, RULES: Rule}.get(path.name) or (Cannot if "answer" in entry else Skill)
-            made, faulty = validated(schema, entry, place)
-            wrong += faulty
-            if made is None:
-                continue
-            if schema is Cannot:
-                wrong += slot_faults(place, made.slots, devices, words)
-                cannot.append(made)
-                continue
-            known = {Form: forms, Rule: rules}.get(schema, skills)
-            if made.name in known:
-                wrong.append(f"{place}: name: there is another of this name")
-            known[made.name] = made
-            wrong += faults(place, made, devices, words)
-    often: dict[str, float] = {}
-    for path in sorted(folder.rglob(OFTEN)):
-        more, faulty = read_often(path, {skill.intent for skill in skills.values()})
-        often, wrong = often | more, wrong + faulty
-    if wrong:
-        raise UserError("\n".join(wrong))
-    return Curriculum(words, devices, forms, rules, skills, cannot, often)
