@@ -119,7 +119,7 @@ def pair(
     for _ in range(WISHES):
         # a wish that takes many words is drawn again before another is, so that what people ask often is drawn often however long it is
         if as_asked:
-            wish = rng.choices(curriculum.asked, [len(asked.say) for asked in curriculum.asked])[0]
+            wish = rng.choices(curriculum.asked, curriculum.asked_weights)[0]
         else:
             wish = only or (program(curriculum, rng) if rng.random() < programs else None)
         for _ in range(TRIES):

@@ -18,7 +18,7 @@ from pipeline.core.errors import UserError, suggestion
 
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
 SYMBOL = re.compile(r"<([a-z][a-z-]*)>")
-SLOT = re.compile(r"\{([a-z_]\w*)(?:\.([a-z]+))?\}")
+SLOT = re.compile(r"\{([a-z_]\w*)(?:\.([a-z]\w*))?\}")
 VERB = re.compile(r"~(\+?)(\w+)")
 DEPTH = 20  # of phrases that hold phrases; deeper ones hold themselves
 IRREGULAR = {

@@ -118,16 +118,26 @@ def asked_faults(asked: Asked, forms: dict, skills: dict, devices: dict, words: 
         yield f"of: {'; '.join(misfits)}, which {form_name} takes there"
     else:
         slots: dict[str, Any] = {}
+        needed: set[str] = set()
         for each in [*(skills[name] for name in names), *([forms[form_name]] if form_name else [])]:
+            # what no clause says is not for the program: what a sensor measures
+            said = {name for key, text in templates(each) if key != "aloud" for name, _ in grammar.SLOT.findall(text)}
+            told = {name for text in getattr(each, "tell", []) for name, _ in grammar.SLOT.findall(text)}
             for name, given in each.slots.items():
-                slots[called(slots, name)] = given
-        told = {name for each in names for text in skills[each].tell for name, _ in grammar.SLOT.findall(text)}
+                known_as = called(slots, name)
+                slots[known_as] = given
+                if name in said - told:
+                    needed.add(known_as)
         for template in asked.say:
-            yield from (f"{fault}, in {template!r}" for fault in template_faults(template, slots, told, devices, words))
+            yield from (
+                f"{fault}, in {template!r}" for fault in template_faults(template, slots, needed, devices, words)
+            )
 
 
-def template_faults(template: str, slots: dict[str, Any], told: set[str], devices: dict, words: dict) -> Iterator[str]:
-    """What is wrong with one whole request. `told` are slots that a sentence after it tells."""
+def template_faults(
+    template: str, slots: dict[str, Any], needed: set[str], devices: dict, words: dict
+) -> Iterator[str]:
+    """What is wrong with one whole request. `needed` are the slots that must be said."""
     said = grammar.SLOT.findall(template)
     mentioned = {name for name, _ in said}
     if template.count("*") % 2:
@@ -137,7 +147,7 @@ def template_faults(template: str, slots: dict[str, Any], told: set[str], device
     for name in grammar.SYMBOL.findall(template):
         if name not in words:
             yield f"no phrase <{name}> in {WORDS}{suggestion(name, words)}"
-    for name in slots.keys() - mentioned - told:
+    for name in needed - mentioned:
         yield f"{{{name}}} is not said"
     for name in mentioned & {*slots}:
         kinds = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 
 from pipeline.curriculum import grammar, timeline
-from pipeline.curriculum.composer import Composer, Pair, board_for
+from pipeline.curriculum.composer import Composer, Pair, board_for, closed
 from pipeline.curriculum.parts import Drawn, Part, Unfit
 from pipeline.curriculum.surface import mended, spoil
 from pipeline.curriculum.tasks import Asked, Curriculum, called, parsed
@@ -22,8 +22,8 @@ OWN = re.compile(r"^(?:the|my|an?) ")
 NEAR = 90  # characters between the first and the last pin of a part that are quoted with them
 HELD = "\x10{}\x11"  # the place of what is said for a slot
 PLACE = re.compile(r"\x10(\d+)\x11")
-BREAK = re.compile(r"[.;:!?,](?=\s|$)|[()*\n]|\s-+\s|\b(?:and|or|while|when|if|with|then|so)\b", re.IGNORECASE)
-ARTICLE = re.compile(r"\b(?:the|my|an?|our|one|this)\s", re.IGNORECASE)
+BREAK = re.compile(r"[.;:!?,](?=\s|$)|[)*\n]|\s-+\s|\b(?:and|or|while|when|if|with|then|so)\b", re.IGNORECASE)
+ARTICLE = re.compile(r"\b(?:[Tt]he|[Mm]y|an?|An|[Oo]ur|one|[Tt]his)\s")  # but no "LED A"
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def say(composer: Composer, attribute: str, drawn: Part | Value) -> str:
         return composer.rng.choice(drawn.kind.it)
     if attribute in drawn.its:
         return drawn.its[attribute].said
-    if drawn.kind.at == [""]:
-        raise Unfit("a part on no pin that could be told")
+    if drawn.kind.at == [""] or attribute not in drawn.pins:  # where one of several kinds of device is drawn
+        raise Unfit(f"a part that has no {attribute} to be told")
     return composer.pin_style.format(drawn.pins[attribute])
 
 
@@ -103,7 +103,8 @@ def quote(text: str, places: list[int]) -> str:
     before = text[begin:start]
     articles = [match.start() for match in ARTICLE.finditer(before)]
     words = before[articles[-1] :] if articles else " ".join(before.split()[-WORDS:]) + " "
-    return words + text[start:end].replace(WISH, "")
+    found = words + text[start:end].replace(WISH, "")
+    return found + ")" if found.count("(") > found.count(")") else found
 
 
 def whole(curriculum: Curriculum, rng: Random, asked: Asked, quoted: float, longest: int) -> Pair:
@@ -118,7 +119,9 @@ def whole(curriculum: Curriculum, rng: Random, asked: Asked, quoted: float, long
     more = {name: composer.value(given) for name, given in form.slots.items()} if form else {}
     text, mentions = worded(composer, composer.any(asked.say), slots([*drawn.values()], more))
     wish = filled(", ".join(text.split(WISH)[1::2]) or text, mentions)
-    said = mended(filled(text.replace(WISH, ""), mentions)) + composer.tell([*drawn.values()])
+    said = mended(filled(text.replace(WISH, ""), mentions))
+    if told := composer.tell([*drawn.values()]):
+        said = closed(said) + told
     request = spoil(rng, composer.on_board(said))
     if form:
         body = composer.joined(form, drawn, more, {})

@@ -29,7 +29,7 @@ SLIP = 0.05  # a letter left out, doubled or swapped with the next; of those as 
 
 SEVERAL = re.compile(r"[^su]s$")  # things that take no "a": LEDs, but not a bus or a glass
 TAIL = re.compile(r" (?:of|with|on|for|that|in)\b| \(")  # where the noun of a phrase ends
-AN = re.compile(r"[aeio]|LED|RGB|SG|OLED|L\d|HC|u(?!s|l?t?rasonic)", re.IGNORECASE)
+AN = re.compile(r"[aeio]|LED|RGB|SG|OLED|L\d|HC|u(?!s|art)", re.IGNORECASE)
 # what may stand before the subject of a sentence: "for 2 s the motor runs"
 ADVERB = re.compile(
     r"(?:for|every|each time|while|when\w*|if|in|at|with|on|once|over|until|after|first|twice|as|\w+ times|\d+ ?x)\s",
@@ -47,7 +47,7 @@ TIDY = [
     for pattern, put in (
         (r"\s+([,.;?!])", r"\1"),
         (r"([,;:])\1+", r"\1"),
-        (r"(?<!\.)\.{2}(?!\.)", "."),
+        (r"(?<!\.)\.{2}(?![.\d])", "."),
         (r"\b([Ee]very|[Ee]ach) (?:an?|one) (?=second|minute|half|quarter|tenth|fifth|fourth|full)", r"\1 "),
         (r"\ban? (the|my) ", r"\1 "),
         (r"(?i)\bpin (?=pin )", ""),

@@ -194,6 +194,12 @@ class Curriculum:
         }
 
     @cached_property
+    def asked_weights(self) -> list[float]:
+        """Of each entry of whole requests: how many it has, and the root of how often its intents are asked for, as more was written for those."""
+        often = [[self.often.get(self.skills[name].intent, 1) for name in parsed(each.of)[1]] for each in self.asked]
+        return [len(each.say) * (sum(its) / len(its)) ** 0.5 for each, its in zip(self.asked, often, strict=True)]
+
+    @cached_property
     def kinds(self) -> dict[str, list[Skill]]:
         """The skills of each kind, in the order of the files."""
         found: dict[str, list[Skill]] = {}

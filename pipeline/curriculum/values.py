@@ -460,7 +460,8 @@ def colour(rng: Random) -> Value:
 
 
 def text(rng: Random, words: list[str], low: int, high: int, longest: int = 99) -> Value:
-    """So many words, in quotes or, a single one, without; of `longest` characters at most, as a line of a display has them."""
+    """So many words, a few more where phrases are among them, in quotes or, if they are letters alone, without; of `longest` characters at most,
+    as a line of a display has them."""
 
     def draw(r: Random) -> str:
         while len(found := phrase(r)) > longest:
@@ -468,14 +469,16 @@ def text(rng: Random, words: list[str], low: int, high: int, longest: int = 99) 
         return found
 
     def phrase(r: Random) -> str:
-        chosen = " ".join(r.choice(words) for _ in range(r.randint(low, high)))
+        least, chosen = r.randint(low, high), r.choice(words)
+        while chosen.count(" ") < least - 1:
+            chosen += f" {r.choice(words)}"
         chosen = r.choice([chosen, chosen, chosen.capitalize(), chosen.upper(), chosen.title()])
         return chosen + r.choice(["!", "!", f" {r.randrange(10, 100)}", ".", "..."]) if r.random() < 0.15 else chosen
 
     chosen = between(draw, rng, held_out().texts, lambda text: text.lower().strip("!. "))
     quoted = [f'"{chosen}"', f'"{chosen}"', f"'{chosen}'"]
     bare = (
-        [f"{MARK}{chosen}{END}"] if chosen.isalpha() else []
+        [f"{MARK}{chosen}{END}"] if chosen.replace(" ", "").isalpha() else []
     )  # marked, so that nobody changes its case (surface.spoil)
     return Value(rng.choice(quoted + bare), f'"{chosen}"', chosen, more={"quoted": f'"{chosen}"'})
 
