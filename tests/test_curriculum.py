@@ -136,10 +136,17 @@ def test_a_range_that_is_all_the_exams_is_told():
         ("blink  it , please..", "Blink it, please."),
         ("wait. then every a second, . go", "Wait. Then every second. Go"),
         ("gp3 is on. pin pin 4 too", "gp3 is on. Pin 4 too"),
+        ("count 1..6. then stop..", "Count 1..6. Then stop."),
     ],
 )
 def test_doubled_signs_go(text, tidied):
     assert surface.tidy(text) == tidied
+
+
+@pytest.mark.parametrize("noun", ("ultrasonic sensor", "LED", "OLED", "hot wire", "UART", "USB plug", "servo"))
+def test_a_noun_has_its_article(noun):
+    said = {surface.article(Random(seed), noun, False) for seed in range(100)}
+    assert {each for each in said if each.startswith("a")} == {"an " if noun[0] in "uLO" else "a "}, noun
 
 
 def test_what_the_program_copies_is_never_spoiled():
