@@ -21,9 +21,10 @@ from pipeline.model.transformer import Block
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("spaced_words", (0, 12))
 @pytest.mark.parametrize("split", SPLIT_PATTERNS)
-def test_hostile_texts_are_cut_alike(tmp_path, split):
-    vocabulary = load_vocabulary(make_tokenizer(tmp_path, split=split))
+def test_hostile_texts_are_cut_alike(tmp_path, split, spaced_words):
+    vocabulary = load_vocabulary(make_tokenizer(tmp_path, split=split, spaced_words=spaced_words))
     gguf.write_gguf(make_model("llama"), vocabulary, tmp_path / "m.gguf", "f16")
     texts = [*zip("abcd", DOCUMENTS, strict=True), *parity.stress_texts(vocabulary)]
     with LlamaFile(tmp_path / "m.gguf", vocab_only=True) as file:

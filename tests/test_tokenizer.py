@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +18,15 @@ from pipeline.data.tokenizer import load_tokenizer, texts_of, train
 VOCAB = 500
 
 
-@pytest.fixture(scope="module", params=SPLIT_PATTERNS)
+SPACED = 12  # frequent words with their space
+
+
+@pytest.fixture(scope="module", params=[(split, spaced) for split in SPLIT_PATTERNS for spaced in (0, SPACED)], ids=str)
 def tokenizer(request, tmp_path_factory):
     """One of each split pattern, saved and loaded as the stages do it."""
-    path = tmp_path_factory.mktemp(request.param) / "tokenizer.json"
-    path.write_text(train(DOCUMENTS, VOCAB, SPECIAL, request.param).to_str(), encoding="utf-8")
+    split, spaced = request.param
+    path = tmp_path_factory.mktemp(split) / "tokenizer.json"
+    path.write_text(train(DOCUMENTS, VOCAB, SPECIAL, split, spaced).to_str(), encoding="utf-8")
     return load_tokenizer(path)
 
 
@@ -86,6 +91,24 @@ def test_special_tokens_come_first_and_every_byte_has_a_token(tokenizer):
     assert len(used) >= 130, "bytes that UTF-8 uses for the first 256 characters"
 
 
+@pytest.mark.parametrize("split", SPLIT_PATTERNS)
+def test_a_word_after_a_space_is_the_word_after_a_quote(split):
+    spaced = train(DOCUMENTS, VOCAB, SPECIAL, split, SPACED)
+    with_space = [token for token in spaced.get_vocab() if token[0] == "Ġ" and re.fullmatch("[A-Za-z]+", token[1:])]
+    assert len(with_space) == SPACED and spaced.get_vocab_size() == VOCAB
+    for word in with_space:
+        assert spaced.encode(f"a {word[1:]}.").tokens.count(word) == 1
+    for word in ("Hello", "Liftoff", "wlan", "PING"):
+        alone, after = spaced.encode(word).tokens, spaced.encode(f"a {word}").tokens
+        assert after == [*spaced.encode("a").tokens, "Ġ", *alone], split
+        assert " ".join(alone) in " ".join(spaced.encode(f'("{word}")').tokens)
+    plain = train(DOCUMENTS, VOCAB, SPECIAL, split)
+    assert any(
+        token[0] == "Ġ" and re.fullmatch("[A-Za-z]+", token[1:]) and token not in with_space
+        for token in plain.get_vocab()
+    )
+
+
 def test_training_on_the_text_of_special_tokens_makes_them_no_word():
     tokenizer = train(["<eos> <pad> <eos><eos>\n" * 50, *DOCUMENTS], VOCAB, SPECIAL, "qwen2")
     tokenizer.encode_special_tokens = True
@@ -106,11 +129,11 @@ def test_the_same_text_gives_the_same_bytes(tmp_path):
     (tmp_path / "texts.json").write_text(json.dumps([files, SPECIAL]))
     program = (
         "import json, sys; from pipeline.data.tokenizer import train; texts, special = json.load(open(sys.argv[1])); "
-        "sys.stdout.write(train(texts, 1500, special, 'qwen35').to_str(pretty=True))"
+        "sys.stdout.write(train(texts, 1500, special, 'qwen35', 50).to_str(pretty=True))"
     )
     environment = stage_environment(TOKENIZERS_PARALLELISM="true")
-    here = train(files, 1500, SPECIAL, "qwen35").to_str(pretty=True)
-    assert here == train(iter(files), 1500, SPECIAL, "qwen35").to_str(pretty=True)
+    here = train(files, 1500, SPECIAL, "qwen35", 50).to_str(pretty=True)
+    assert here == train(iter(files), 1500, SPECIAL, "qwen35", 50).to_str(pretty=True)
     for seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", program, str(tmp_path / "texts.json")],

@@ -63,10 +63,14 @@ DOCUMENTS = [
 
 
 def make_tokenizer(
-    folder: Path, vocab_size: int = 512, split: str = "qwen2", special: dict[str, str] = SPECIAL
+    folder: Path,
+    vocab_size: int = 512,
+    split: str = "qwen2",
+    special: dict[str, str] = SPECIAL,
+    spaced_words: int = 0,
 ) -> Path:
     """A BPE as the tokenizer stage makes it: folder/tokenizer.json and folder/special_tokens.json; returns `folder`."""
-    write_text(folder / "tokenizer.json", train(DOCUMENTS, vocab_size, special, split).to_str())
+    write_text(folder / "tokenizer.json", train(DOCUMENTS, vocab_size, special, split, spaced_words).to_str())
     write_json(folder / "special_tokens.json", special)
     return folder
 
