@@ -465,13 +465,13 @@ def test_a_whole_request_is_said_as_it_stands_and_quoted(tmp_path, monkeypatch):
         )
 
 
-def test_half_of_what_can_be_met_is_asked_in_whole(curriculum):
+def test_so_many_of_what_can_be_met_are_asked_in_whole(curriculum):
     plain = dataclasses.replace(
         curriculum, asked=[tasks.Asked(of="once(led-flash)", say=["*flash {led}, {on} on, {off} off*"])]
     )
     made_of = [compose.pair(plain, 1, number).made_of for number in range(200)]
     met = [each for each in made_of if each != "cannot"]
-    assert 0.4 < met.count("once(led-flash)") / len(met) < 0.6
+    assert abs(met.count("once(led-flash)") / len(met) - compose.WHOLE) < 0.1
 
 
 @pytest.mark.parametrize(
