@@ -290,7 +290,7 @@ def test_what_is_often_asked_is_drawn_so_often_however_long(curriculum):
     share = sum(curriculum.weights[skill.name] for skill in long)
     share /= sum(curriculum.weights[skill.name] for skill in curriculum.of("program"))
     clauses = dataclasses.replace(curriculum, asked=[])
-    made = [pair for number in range(400) if (pair := make.one(clauses, 3, number, longest=450)[0])]
+    made = [pair for number in range(400) if (pair := make.one(clauses, 3, number, longest=600)[0])]
     told = Counter(intent for pair in made for intent in pair.intents)
     drawn = (told["ultrasonic-print"] + told["button-toggle"]) / len(made)
     assert drawn > share * compose.PROGRAMS / 4, (drawn, share)  # of those that are never short enough, none
