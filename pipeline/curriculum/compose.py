@@ -67,16 +67,13 @@ def from_form(composer: Composer, form: Form, skills: dict[str, Skill]) -> Pair:
     )
     program = composer.program(composer.joined(form, drawn, slots, clauses, key), list(drawn.values()))
     composer.short_enough(request, program)
-    planned = timeline.plan(form, drawn, slots)
     return Pair(
         request,
         program,
         composer.board,
         [each.skill.intent for each in drawn.values()],
         f"{form.name}({', '.join(skill.name for skill in skills.values())})",
-        planned.inputs,
-        planned.checks,
-        round(planned.end + 0.05, 3),
+        *timeline.plan(form, drawn, slots).watched,
     )
 
 

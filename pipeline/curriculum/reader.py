@@ -15,7 +15,7 @@ from pipeline.core.config import explain, read_yaml
 from pipeline.core.errors import UserError, suggestion
 from pipeline.core.schema import File
 from pipeline.curriculum import grammar, values
-from pipeline.curriculum.tasks import Asked, Cannot, Curriculum, DeviceKind, Form, Rule, Skill, called, fits, parsed
+from pipeline.curriculum.tasks import Asked, Cannot, Curriculum, DeviceKind, Form, Rule, Skill, fits, named, parsed
 
 FOLDER = Path("tasks")
 WORDS, DEVICES, FORMS, RULES, OFTEN = "words.yaml", "devices", "forms.yaml", "rules.yaml", "often.yaml"
@@ -117,21 +117,21 @@ def asked_faults(asked: Asked, forms: dict, skills: dict, devices: dict, words: 
     ):
         yield f"of: {'; '.join(misfits)}, which {form_name} takes there"
     else:
-        slots: dict[str, Any] = {}
-        needed: set[str] = set()
-        for each in [*(skills[name] for name in names), *([forms[form_name]] if form_name else [])]:
-            # what no clause says is not for the program: what a sensor measures
-            said = {name for key, text in templates(each) if key != "aloud" for name, _ in grammar.SLOT.findall(text)}
-            told = {name for text in getattr(each, "tell", []) for name, _ in grammar.SLOT.findall(text)}
-            for name, given in each.slots.items():
-                known_as = called(slots, name)
-                slots[known_as] = given
-                if name in said - told:
-                    needed.add(known_as)
+        of = [*(skills[name] for name in names), *([forms[form_name]] if form_name else [])]
+        slots = named(each.slots for each in of)
+        needed = {name for name, is_said in named(map(said_slots, of)).items() if is_said}
         for template in asked.say:
             yield from (
                 f"{fault}, in {template!r}" for fault in template_faults(template, slots, needed, devices, words)
             )
+
+
+def said_slots(entry: Skill | Form) -> dict[str, bool]:
+    """Of each slot, whether a whole request must say it: what no clause says is not for the program, such as what a sensor measures, and what
+    stands in `tell` follows by itself."""
+    said = {name for key, text in templates(entry) if key != "aloud" for name, _ in grammar.SLOT.findall(text)}
+    told = {name for text in getattr(entry, "tell", []) for name, _ in grammar.SLOT.findall(text)}
+    return {name: name in said - told for name in entry.slots}
 
 
 def template_faults(

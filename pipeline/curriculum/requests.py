@@ -11,9 +11,9 @@ from random import Random
 
 from pipeline.curriculum import grammar, timeline
 from pipeline.curriculum.composer import Composer, Pair, board_for, closed
-from pipeline.curriculum.parts import Drawn, Part, Unfit
+from pipeline.curriculum.parts import Part, Unfit
 from pipeline.curriculum.surface import mended, spoil
-from pipeline.curriculum.tasks import Asked, Curriculum, called, parsed
+from pipeline.curriculum.tasks import Asked, Curriculum, named, parsed
 from pipeline.curriculum.values import COLOURS, Value
 
 WISH = "*"  # around what shall happen
@@ -33,15 +33,6 @@ class Mention:
     slot: str
     attribute: str
     said: str
-
-
-def slots(skills: list[Drawn], more: dict[str, Value]) -> dict[str, Part | Value]:
-    """All that was drawn, by the names that a request has for it: those of the first skill first, those of the form last."""
-    found: dict[str, Part | Value] = {}
-    for each in [*(drawn.slots for drawn in skills), more]:
-        for name, drawn in each.items():
-            found[called(found, name)] = drawn
-    return found
 
 
 def say(composer: Composer, attribute: str, drawn: Part | Value) -> str:
@@ -117,7 +108,7 @@ def whole(curriculum: Curriculum, rng: Random, asked: Asked, quoted: float, long
         composer.pin_style = "pin {}"
     drawn = dict(zip(form.takes if form else ["a"], map(composer.draw, skills), strict=True))
     more = {name: composer.value(given) for name, given in form.slots.items()} if form else {}
-    text, mentions = worded(composer, composer.any(asked.say), slots([*drawn.values()], more))
+    text, mentions = worded(composer, composer.any(asked.say), named([*(each.slots for each in drawn.values()), more]))
     wish = filled(", ".join(text.split(WISH)[1::2]) or text, mentions)
     said = mended(filled(text.replace(WISH, ""), mentions))
     if told := composer.tell([*drawn.values()]):
@@ -125,8 +116,7 @@ def whole(curriculum: Curriculum, rng: Random, asked: Asked, quoted: float, long
     request = spoil(rng, composer.on_board(said))
     if form:
         body = composer.joined(form, drawn, more, {})
-        planned = timeline.plan(form, drawn, more)
-        watched = planned.inputs, planned.checks, round(planned.end + 0.05, 3)
+        watched = timeline.plan(form, drawn, more).watched
     else:
         body = composer.code(skills[0].code, drawn["a"])
         watched = composer.watched(drawn["a"])

@@ -7,9 +7,10 @@ code is Jinja.
 """
 
 import re
-from collections.abc import Container
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, count
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -152,11 +153,13 @@ def fits(skill: Skill, role: str) -> bool:
     return skill.kind == FITS[role] and (role != "level" or bool(skill.while_)) and (role != "press" or skill.press)
 
 
-def called(taken: Container[str], name: str) -> str:
-    """The name of a slot where others have that name already: led, led2, led3."""
-    number = 1
-    while (found := name if number == 1 else f"{name}{number}") in taken:
-        number += 1
+def named(several: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The slots of several skills and their form, by the names that a whole request has for them: led, and where there is one already led2, led3."""
+    found: dict[str, Any] = {}
+    for slots in several:
+        for name, each in slots.items():
+            names = chain([name], (f"{name}{number}" for number in count(2)))
+            found[next(free for free in names if free not in found)] = each
     return found
 
 

@@ -41,6 +41,11 @@ class Timeline:
     inputs: list = field(default_factory=list)
     end: float = 0
 
+    @property
+    def watched(self) -> tuple[list, list, float]:
+        """(what happens, what must be seen, for how many seconds), as of a program (Composer.watched)."""
+        return self.inputs, self.checks, round(self.end + 0.05, 3)
+
     def expect(self, text: str, drawn: Drawn, start: float, end: float) -> None:
         """A skill's check or idle, from `start` to `end`."""
         self.checks += templates.read(templates.render(text, **drawn.numbers(), t0=start, t1=end)) if text else []
