@@ -17,7 +17,8 @@ from real import free_port
 from stages import copy_configs, stage_environment
 
 from flows.changes import changes
-from flows.doctor import examine, files, git, packages, show, sweeps
+from flows.doctor import examine, show
+from flows.findings import files, git, packages, sweeps
 from flows.graph import UNREADABLE, mend
 from flows.tracked import missed
 from flows.versions import locked_versions

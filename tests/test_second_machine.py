@@ -16,7 +16,7 @@ from project import REPOSITORY
 from real import wait_until
 from two_machines import SEND, SERVERS, machines
 
-from flows import doctor, elsewhere, sent, versions
+from flows import elsewhere, sent, services, versions
 from pipeline.core.errors import UserError
 from pipeline.publish import lineage
 
@@ -124,7 +124,7 @@ def test_doctor_holds_a_worker_against_this_machine(here):
             f"torch 1.0 there, {said['versions']['torch']} here",
         ),
     ):
-        finding = doctor.other_machine("vm-1", said | change, here)
+        finding = services.other_machine("vm-1", said | change, here)
         assert finding.how == how and words in finding.said
 
 

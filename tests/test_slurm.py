@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from slurm_cluster import NODES, start_slurm
 from stages import copy_configs, module_of, stage_environment
 
-from flows import doctor, sweep
+from flows import services, sweep
 from pipeline import advice
 from pipeline.core.config import load, read_yaml
 from pipeline.core.errors import UserError
@@ -188,7 +188,7 @@ def test_before_a_run_slurm_is_asked_and_not_this_machine(desk, tmp_path, tiny_t
     root = make_packed(tmp_path / "run", tiny_tokenizer, num_nodes=2)
     monkeypatch.chdir(root)
     advice.check_machine(load())
-    [finding] = doctor.cluster(load())
+    [finding] = services.cluster(load())
     assert finding.how == "good" and finding.said.endswith("nodes: 2 idle; it takes a job of 2 x 1 processes")
     number = desk.ask(
         "sbatch",
@@ -198,11 +198,11 @@ def test_before_a_run_slurm_is_asked_and_not_this_machine(desk, tmp_path, tiny_t
         "--begin=now+1hour",
         "--wrap=true",
     ).strip()
-    _, job = doctor.cluster(load())
+    _, job = services.cluster(load())
     assert job.said == f"{number} of this folder is pending: BeginTime" and job.mend.startswith(f"scancel {number}")
     desk.ask("scancel", number)
     edit(root, "configs/training/small.yaml", devices=64)
-    [finding] = doctor.cluster(load())
+    [finding] = services.cluster(load())
     with pytest.raises(UserError) as error:
         advice.check_machine(load())
     assert (

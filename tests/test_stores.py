@@ -18,7 +18,7 @@ from object_store import BUCKET, KEY, SECRET, ObjectStore, relay
 from real import free_port, wait_until
 from stages import stage_environment
 
-from flows import doctor, processes
+from flows import doctor, findings, processes
 from flows.servers import mlflow_server
 from pipeline.core.config import Config
 from pipeline.core.errors import TemporaryError, UserError
@@ -103,7 +103,7 @@ def said():
     forget()
     return [
         f"{doctor.SIGNS[each.how]} {each.what} {each.said}" + f" → {each.mend}" * bool(each.mend)
-        for each in doctor.stores()
+        for each in findings.stores()
     ]
 
 
