@@ -70,7 +70,8 @@ DATA = dict(
     batch_size=4,
     num_workers=2,
     tasks_share=0.5,
-    tasks_loss="answer",
+    request_weight=0,
+    program_weight=1,
 )
 PAIRS, PAIR, REQUEST = 300, 12, 5  # pairs, and tokens of one and of its request
 SIDECAR = {

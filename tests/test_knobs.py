@@ -29,7 +29,8 @@ DATA = dict(
     batch_size=4,
     num_workers=0,
     tasks_share=0.0,
-    tasks_loss="answer",
+    request_weight=0,
+    program_weight=1,
 )
 SHAPE = {**MODEL, "context_length": 16, "d_model": 32, "n_heads": 1, "d_ff": 128}
 PLAIN = {

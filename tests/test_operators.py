@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.model import ModelConfig, Transformer
-from pipeline.model.operators import IGNORED, TOKENS, Dropout, attend_in_parts, cross_entropy_in_parts, gelu
+from pipeline.model.operators import TOKENS, Dropout, attend_in_parts, cross_entropy, cross_entropy_in_parts, gelu
 from pipeline.training.precision import cpu_has_bfloat16
 
 FAULTS = """
@@ -73,25 +73,31 @@ def test_attention_drops_weights_and_keeps_the_mean():
 # --- the loss ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("tokens", [7, TOKENS, 2 * TOKENS + 100])
-def test_cross_entropy_is_torchs(tokens, reduction):
-    """Forward and backward, also after the sum of an accumulation, with targets that count in no loss."""
+def test_cross_entropy_is_torchs(tokens, reduction, weighted):
+    """Forward and backward, also after the sum of an accumulation; in parts and in one piece, with weights, of which some are 0, and without."""
     torch.manual_seed(0)
     states, weight = torch.randn(2, tokens, 24), torch.randn(300, 24)
     targets = torch.randint(300, (2, tokens))
-    targets[:, 3:5] = IGNORED
+    weights = 3 * torch.rand(2, tokens) if weighted else None
+    if weights is not None:
+        weights[:, 3:5] = 0
     found = []
-    for ours in (True, False):
+    for ours in ("in parts", "in one piece", None):
         x, w = states.clone().requires_grad_(), weight.clone().requires_grad_()
-        if ours:
-            loss = cross_entropy_in_parts(x, w, targets, reduction)
+        if ours == "in parts":
+            loss = cross_entropy_in_parts(x, w, targets, weights, reduction)
+        elif ours:
+            loss = cross_entropy(x @ w.mT, targets, weights, reduction)
         else:
-            loss = F.cross_entropy((x @ w.mT).flatten(0, 1), targets.flatten(), reduction=reduction)
+            nats = F.cross_entropy((x @ w.mT).mT, targets, reduction="none") * (1 if weights is None else weights)
+            loss = getattr(nats, reduction)()
         (loss / 4).backward()
         found.append((loss, x.grad, w.grad))
-    for mine, true in zip(*found, strict=True):
-        assert mine.dtype == torch.float32 and (mine - true).norm() < 1e-5 * true.norm()
+    for *mine, true in zip(*found, strict=True):
+        assert all(each.dtype == torch.float32 and (each - true).norm() < 1e-5 * true.norm() for each in mine)
 
 
 def test_cross_entropy_follows_autocast():
@@ -101,7 +107,7 @@ def test_cross_entropy_follows_autocast():
     for dtype in (torch.bfloat16, torch.float32):
         x, w = states.clone().requires_grad_(), weight.clone().requires_grad_()
         with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
-            loss = cross_entropy_in_parts(x, w, targets, "mean")
+            loss = cross_entropy_in_parts(x, w, targets, None, "mean")
         loss.backward()
         found.append((loss, x.grad, w.grad))
     for rounded, true in zip(*found, strict=True):

@@ -19,7 +19,6 @@ from safetensors.torch import load_file
 
 from pipeline.core.errors import UserError
 from pipeline.model import ModelConfig, Transformer
-from pipeline.model.operators import IGNORED
 from pipeline.training import compiler, precision, resume
 from pipeline.training.callbacks import diverged, overfitting
 from pipeline.training.data import AHEAD, Blocks, Mixture, Order, Pairs, windows
@@ -97,10 +96,28 @@ def order(**changes):
     return list(Order(**{**dict(samples=40, batch_size=4), **changes}))
 
 
+class Numbered:
+    """Samples of one token, their number and `offset`; with a weight where they are pairs."""
+
+    def __init__(self, length, offset=0, mean_weight=None):
+        self.length, self.offset, self.mean_weight = length, offset, mean_weight
+
+    def __getitem__(self, k):
+        token = torch.tensor([self.offset + k])
+        return (token, token) if self.mean_weight is None else (token, token, torch.full((1,), self.mean_weight))
+
+    def __len__(self):
+        return self.length
+
+
+def taken(mixture, count):
+    return [int(ids) for ids, *_ in (mixture[i] for i in range(count))]
+
+
 def test_each_epoch_has_every_block_once_in_another_order():
-    ids = [Mixture(range(13), None, 0, seed=5)[i] for i in range(39)]
+    ids = taken(Mixture(Numbered(13), None, 0, seed=5), 39)
     assert sorted(ids[:13]) == sorted(ids[13:26]) == sorted(ids[26:]) == list(range(13))
-    assert ids[:13] != ids[13:26] and ids != [Mixture(range(13), None, 0, seed=6)[i] for i in range(39)]
+    assert ids[:13] != ids[13:26] and ids != taken(Mixture(Numbered(13), None, 0, seed=6), 39)
 
 
 def test_order_goes_on_from_anywhere():
@@ -110,7 +127,7 @@ def test_order_goes_on_from_anywhere():
 LENGTHS = [(3, 9), (2, 14), (5, 8), (4, 16), (2, 5), (3, 30), (2, 3), (6, 12)]  # tokens of the request, and in all
 
 
-def pairs(tmp_path, block_size=16, loss="answer", seed=5):
+def pairs(tmp_path, block_size=16, weights=(0, 1), seed=5):
     """Pair n has the tokens 100 n, 100 n + 1, ..., its last is the end of a document, 0."""
     rows, tokens = [], []
     for number, (request, length) in enumerate(LENGTHS, 1):
@@ -118,15 +135,15 @@ def pairs(tmp_path, block_size=16, loss="answer", seed=5):
         tokens += [100 * number + place for place in range(length - 1)] + [0]
     np.array(tokens, dtype="<u2").tofile(tmp_path / "tasks.bin")
     np.array(rows, dtype="<i8").tofile(tmp_path / "tasks.idx")
-    return Pairs(tmp_path / "tasks.bin", tmp_path / "tasks.idx", "uint16", block_size, 0, loss, seed)
+    return Pairs(tmp_path / "tasks.bin", tmp_path / "tasks.idx", "uint16", block_size, 0, weights, seed)
 
 
 def test_each_epoch_has_every_pair_whole_and_once(tmp_path):
     windows = pairs(tmp_path)
     order, starts = windows.epoch(0)
-    seen = [set((ids // 100).tolist()) - {0} for ids, _ in (windows[k] for k in range(len(starts) - 1))]
+    seen = [set((ids // 100).tolist()) - {0} for ids, *_ in (windows[k] for k in range(len(starts) - 1))]
     assert sorted(number for each in seen for number in each) == [1, 2, 3, 4, 5, 7, 8]  # the sixth fits no window
-    whole = torch.cat([ids for ids, _ in (windows[k] for k in range(len(starts) - 1))]).tolist()
+    whole = torch.cat([ids for ids, *_ in (windows[k] for k in range(len(starts) - 1))]).tolist()
     assert all(100 * n + place in whole for n in (1, 2, 3, 4, 5, 7, 8) for place in range(LENGTHS[n - 1][1] - 1))
     assert (windows.epoch(1)[0] != order).any()
 
@@ -142,20 +159,32 @@ def test_windows_are_full_and_no_pair_waits_long():
     assert max(sum(order[:place] > pair) for place, pair in enumerate(order.tolist())) < 10 * AHEAD
 
 
-def test_only_programs_are_learned(tmp_path):
-    for loss, first in (("answer", None), ("all", 1)):
-        windows = pairs(tmp_path, loss=loss)
+def test_requests_and_programs_weigh_what_they_should(tmp_path):
+    for weights in ((0, 1), (1, 4), (1, 1)):
+        windows = pairs(tmp_path, weights=weights)
         for k in range(12):
-            ids, targets = windows[k]
-            learned = targets[targets != IGNORED]
-            assert all(
-                target % 100 >= (LENGTHS[target // 100 - 1][0] if first is None else 0)
-                for target in learned.tolist()
-                if target
-            )
-            places = torch.nonzero(targets[:-1] != IGNORED).flatten()
-            assert (targets[places] == ids[places + 1]).all()  # each target is the token that follows
-            assert (learned == 0).sum() == len({int(i) // 100 for i in ids} - {0})  # every program's end is learned
+            ids, targets, weighed = windows[k]
+            assert (targets[:-1] == ids[1:]).all()  # each target is the token that follows
+            for target, weight in zip(targets.tolist(), weighed.tolist(), strict=True):
+                if target:
+                    assert weight == weights[target % 100 >= LENGTHS[target // 100 - 1][0]]
+            ends = weighed[targets == 0]
+            numbers = {int(i) // 100 for i in ids} - {0}
+            assert ends.count_nonzero() == len(numbers), "every program's end is learned, and no filling"
+
+
+def test_weights_are_one_in_the_mean(tmp_path):
+    """Of all that a run reads but the filling, so that the loss does not grow with them; of raw text and pairs as the config says."""
+    windows = pairs(tmp_path, weights=(1, 4))
+    mixture = Mixture(Numbered(7), windows, 0.75, 1)
+    fits = [(request, length) for request, length in LENGTHS if length <= 17]
+    of_pairs = sum(r + 4 * (n - r) for r, n in fits) / sum(n for _, n in fits)
+    assert windows.mean_weight == pytest.approx(of_pairs)
+    mean = 0.25 + 0.75 * of_pairs
+    found = [set(weights.tolist()) for _, _, weights in (mixture[i] for i in range(40))]
+    assert {len(each) for each in found} >= {1, 3} and max(map(max, found)) == pytest.approx(4 / mean)
+    assert next(min(each) for each in found if len(each) == 1) == pytest.approx(1 / mean)
+    assert set(Mixture(Numbered(7), None, 0.75, 1)[3][2].tolist()) == {1.0}
 
 
 def test_windows_are_a_function_of_their_number(tmp_path):
@@ -164,23 +193,13 @@ def test_windows_are_a_function_of_their_number(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip([*(ahead[k] for k in range(41))][40], far, strict=True))
 
 
-def test_a_share_of_the_samples_is_taught(tmp_path):
-    class Numbers:
-        def __init__(self, offset):
-            self.offset = offset
-
-        def __getitem__(self, k):
-            return self.offset + k
-
-        def __len__(self):
-            return 7
-
-    taken = [Mixture(Numbers(0), Numbers(1000), 0.6, 1)[i] for i in range(100)]
-    taught = [each - 1000 for each in taken if each >= 1000]
+def test_a_share_of_the_samples_is_taught():
+    ids = taken(Mixture(Numbered(7), Numbered(7, 1000, 2.0), 0.6, 1), 100)
+    taught = [each - 1000 for each in ids if each >= 1000]
     assert taught == list(range(60)) and all(
-        sum(each >= 1000 for each in taken[i : i + 5]) == 3 for i in range(0, 100, 5)
+        sum(each >= 1000 for each in ids[i : i + 5]) == 3 for i in range(0, 100, 5)
     )
-    assert sorted(each for each in taken if each < 1000)[:6] == [0] * 6
+    assert sorted(each for each in ids if each < 1000)[:6] == [0] * 6
 
 
 def test_no_pair_that_fits_is_told(tmp_path):
@@ -408,7 +427,8 @@ def prepare_run(folder: Path, **changes) -> Path:
         batch_size=4,
         num_workers=2,
         tasks_share=0.0,
-        tasks_loss="answer",
+        request_weight=0,
+        program_weight=1,
     )
     sidecar = {"train": {"tokens": 20_000}, "tokenizer_sha256": "none", "eos": 1}
     t = {**TRAINING, "max_steps": 24, "eval_every": 8, "checkpoint_every": 1, "sample_prompts": [], **changes}

@@ -530,7 +530,8 @@ class Data(File):
     batch_size: Count  # samples in a micro-batch
     num_workers: Annotated[int, Field(ge=0, le=64)]  # processes that read
     tasks_share: Annotated[float, Field(ge=0, le=1)]  # of the samples; the others are raw text
-    tasks_loss: Literal["answer", "all"]  # what of a pair is learned
+    request_weight: Annotated[float, Field(ge=0, le=100)]  # in the loss, of a token of a request; raw text has 1
+    program_weight: Annotated[float, Field(gt=0, le=100)]  # and of one of its program
 
     def rules(self) -> list[tuple[bool, str]]:
         return [

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 ROWS, PARTS = 64, 8  # fewest queries at a time, and most parts of a context: each is compiled by itself
 LONGEST = 2048  # tokens of a context; the weights of a longer one's parts take much memory
 SIGN = -(2**31)
-IGNORED = -100  # a target that counts in no loss, as torch's cross-entropy has it
 TOKENS = 256  # whose logits are held at a time, so that they stay in the processor's cache
 
 
@@ -115,31 +114,28 @@ def gelu(x: Tensor) -> Tensor:
     return (y * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (y + 0.044715 * y**3))).to(x.dtype)
 
 
-def entropy_of_part(states: Tensor, weight: Tensor, targets: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """(summed cross-entropy, its gradient by the logits) of a few tokens: states (N, d_model), weight (vocab_size, d_model), targets (N); both scaled."""
-    logits = (states @ weight.mT).float()
-    counted = (targets != IGNORED)[:, None]
+def entropy_of_part(states: Tensor, weight: Tensor, targets: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+    """(summed cross-entropy, its gradient by the logits) of a few tokens: states (N, d_model), weight (vocab_size, d_model), targets (N), scales (N)."""
+    logits, scales = (states @ weight.mT).float(), scales[:, None]
     most = logits.amax(-1, keepdim=True)
     powers = (logits - most).exp()
     total = powers.sum(-1, keepdim=True)
-    own = logits.gather(-1, targets.clamp(min=0)[:, None])
+    own = logits.gather(-1, targets[:, None])
     hot = torch.arange(logits.shape[-1]) == targets[:, None]
-    return (torch.where(counted, total.log() + most - own, 0) * scale).sum(), (powers / total - hot.float()) * (
-        counted * scale
-    )
+    return ((total.log() + most - own) * scales).sum(), (powers / total - hot.float()) * scales
 
 
 class CrossEntropyInParts(torch.autograd.Function):
     """The head and its loss, with the gradients made on the way there: no logits are kept for a way back (as in Hsu et al. 2024)."""
 
     @staticmethod
-    def forward(ctx, states: Tensor, weight: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
+    def forward(ctx, states: Tensor, weight: Tensor, targets: Tensor, scales: Tensor) -> Tensor:
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else states.dtype
         x, w = states.to(dtype), weight.to(dtype)
         loss, to_states, to_weight = torch.zeros(()), torch.empty_like(states), torch.zeros_like(weight)
         for start in range(0, len(x), TOKENS):
             part = slice(start, start + TOKENS)
-            nats, gradient = compiled(entropy_of_part)(x[part], w, targets[part], scale)
+            nats, gradient = compiled(entropy_of_part)(x[part], w, targets[part], scales[part])
             gradient = gradient.to(dtype)
             loss += nats
             to_states[part] = gradient @ w
@@ -153,7 +149,20 @@ class CrossEntropyInParts(torch.autograd.Function):
         return to_states * up, to_weight * up, None, None
 
 
-def cross_entropy_in_parts(states: Tensor, weight: Tensor, targets: Tensor, reduction: str) -> Tensor:
-    """F.cross_entropy of states @ weight.T: states (B, T, d_model), weight (vocab_size, d_model), targets (B, T); `reduction` is mean or sum."""
-    counted = (targets != IGNORED).sum() if reduction == "mean" else torch.ones(())
-    return CrossEntropyInParts.apply(states.flatten(0, 1), weight, targets.flatten(), 1 / counted)
+def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
+    """Of logits (B, T, vocab_size) and targets (B, T), each token's times its weight (B, T), or as it is: their mean or sum, as `reduction` says."""
+    logits, targets = logits.float().flatten(0, 1), targets.flatten()
+    if weights is None:
+        return F.cross_entropy(logits, targets, reduction=reduction)
+    nats = F.cross_entropy(logits, targets, reduction="none") * weights.flatten()
+    return nats.mean() if reduction == "mean" else nats.sum()
+
+
+def cross_entropy_in_parts(
+    states: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None, reduction: str
+) -> Tensor:
+    """`cross_entropy` of states @ weight.T: states (B, T, d_model), weight (vocab_size, d_model)."""
+    scales = (torch.ones_like(targets, dtype=torch.float32) if weights is None else weights).flatten()
+    if reduction == "mean":
+        scales = scales / len(scales)
+    return CrossEntropyInParts.apply(states.flatten(0, 1), weight, targets.flatten(), scales)

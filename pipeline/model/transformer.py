@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.model.operators import Dropout, attend, compiled, cross_entropy_in_parts, gelu
+from pipeline.model.operators import Dropout, attend, compiled, cross_entropy, cross_entropy_in_parts, gelu
 
 NORM_EPS = 1e-5
 ROPE_BASE = 10_000.0
@@ -275,20 +275,21 @@ class Transformer(nn.Module):
     def normed(self, states: Tensor) -> Tensor:
         return self.output_norm(states)
 
-    def cross_entropy(self, states: Tensor, targets: Tensor, reduction: str) -> Tensor:
-        logits = self.output(self.output_norm(states)).float()
-        return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.reshape(-1), reduction=reduction)
+    def cross_entropy(self, states: Tensor, targets: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
+        return cross_entropy(self.output(self.output_norm(states)), targets, weights, reduction)
 
-    def forward(self, ids: Tensor, targets: Tensor | None = None, reduction: str = "mean") -> Tensor:
+    def forward(
+        self, ids: Tensor, targets: Tensor | None = None, weights: Tensor | None = None, reduction: str = "mean"
+    ) -> Tensor:
         if targets is None:
             return self.output(self.hidden(ids))
         if self.compiled and self.training and ids.device.type == "cpu":
-            return cross_entropy_in_parts(self.hidden(ids), self.output.weight, targets, reduction)
-        return step(self, Transformer.cross_entropy, self.states(ids), targets, reduction)
+            return cross_entropy_in_parts(self.hidden(ids), self.output.weight, targets, weights, reduction)
+        return step(self, Transformer.cross_entropy, self.states(ids), targets, weights, reduction)
 
-    def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-        """Cross-entropy in nats of targets (B, T) given ids (B, T)."""
-        return self(ids, targets, reduction)  # within forward, since FSDP gathers the weights for it
+    def loss(self, ids: Tensor, targets: Tensor, weights: Tensor | None = None, reduction: str = "mean") -> Tensor:
+        """Cross-entropy in nats of targets (B, T) given ids (B, T), each token's times its weight (B, T) where there are such."""
+        return self(ids, targets, weights, reduction)  # within forward, since FSDP gathers the parameters for it
 
     def count_parameters(self) -> int:
         """Trainable numbers; a tied head counts once."""

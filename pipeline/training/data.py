@@ -2,7 +2,10 @@
 
 Nothing about the order is ever saved: from the number of steps done follows which sample comes next, on any number of workers and devices.
 Each epoch shuffles all blocks, or all pairs, without replacement. Raw text is cut into blocks without padding, and only the tail is left
-out. Pairs are never cut: a window holds whole ones, one after the other, and what is left of it counts in no loss.
+out. Pairs are never cut: a window holds whole ones, one after the other, and what is left of it weighs nothing in the loss.
+
+What a token weighs there is the config's to say. A program costs a tenth of a nat a token, raw code and requests, which nobody can foretell,
+twenty times as much: with equal weights nearly all that a step learns is about these (EXPERIMENTS.md).
 """
 
 import math
@@ -21,7 +24,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from pipeline.core.errors import UserError
 from pipeline.core.paths import PAIRS, PAIRS_INDEX
 from pipeline.core.stage import die_with_parent
-from pipeline.model.operators import IGNORED
 from pipeline.training.stop import SIGNALS
 
 AHEAD = 32  # pairs, of which the first that fits a window's rest goes there: 97% of the windows is text then, 88% in the order of the epoch
@@ -50,22 +52,38 @@ class Blocks(Dataset):
 
 
 class Pairs:
-    """Window k is (ids, targets), each (block_size,) int64: whole pairs in the order of their epoch. With `loss` "answer" the targets of
-    the requests are IGNORED, as always those of the filling at the end.
+    """Window k is (ids, targets, weights), each (block_size,), int64 and float32: whole pairs in the order of their epoch. `weights` are those of
+    a token of a request and of one of a program; the filling at the end has none.
 
     `index` is the file of (start, tokens of the request, tokens in all) for each pair, int64. Raises UserError where there are no pairs.
     """
 
-    def __init__(self, path: Path, index: Path, dtype: str, block_size: int, eos: int, loss: str, seed: int):
+    def __init__(
+        self,
+        path: Path,
+        index: Path,
+        dtype: str,
+        block_size: int,
+        eos: int,
+        weights: tuple[float, float],
+        seed: int,
+    ):
         self.tokens = np.memmap(path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r")
         self.index = np.fromfile(index, dtype="<i8").reshape(-1, 3)
         self.index = self.index[self.index[:, 2] <= block_size + 1]  # the last target needs no place of its own
-        self.block_size, self.eos, self.loss, self.seed = block_size, eos, loss, seed
+        self.block_size, self.eos, self.weights, self.seed = block_size, eos, weights, seed
         self.epochs: list[tuple[np.ndarray, np.ndarray]] = []  # (order of the pairs, where each window begins in it)
         if not len(self.index):
             raise UserError(
                 f"{path}: no pair fits a block_size of {block_size}; make a curriculum, or set tasks_share: 0"
             )
+
+    @property
+    def mean_weight(self) -> float:
+        """Of a token of a pair."""
+        requests, tokens = (int(column.sum()) for column in self.index.T[1:])
+        of_request, of_program = self.weights
+        return (of_request * requests + of_program * (tokens - requests)) / tokens
 
     def epoch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         while len(self.epochs) <= number:
@@ -73,21 +91,21 @@ class Pairs:
             self.epochs.append(windows(drawn.tolist(), self.index[:, 2].tolist(), self.block_size + 1))
         return self.epochs[number]
 
-    def __getitem__(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, k: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         number = 0
         while k >= len(self.epoch(number)[1]) - 1:
             k -= len(self.epoch(number)[1]) - 1
             number += 1
         order, starts = self.epoch(number)
         ids = np.full(self.block_size + 1, self.eos, dtype=np.int64)
-        targets = np.full(self.block_size + 1, IGNORED, dtype=np.int64)
+        weights = np.zeros(self.block_size + 1, dtype=np.float32)
+        of_request, of_program = self.weights
         at = 0
         for start, request, length in self.index[order[starts[k] : starts[k + 1]]].tolist():
             ids[at : at + length] = self.tokens[start : start + length]
-            learned = request if self.loss == "answer" else 0
-            targets[at + learned : at + length] = ids[at + learned : at + length]
+            weights[at : at + request], weights[at + request : at + length] = of_request, of_program
             at += length
-        return torch.from_numpy(ids[:-1]), torch.from_numpy(targets[1:])
+        return torch.from_numpy(ids[:-1]), torch.from_numpy(ids[1:]), torch.from_numpy(weights[1:])
 
 
 def windows(drawn: list[int], lengths: list[int], size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -109,17 +127,22 @@ def windows(drawn: list[int], lengths: list[int], size: int) -> tuple[np.ndarray
 
 
 class Mixture(Dataset):
-    """Sample i of a run: a window of pairs in `share` of all, evenly spread, else a block of the raw text."""
+    """Sample i of a run is (ids, targets, weights): a window of pairs in `share` of all, evenly spread, else a block of the raw text. A token of
+    raw text weighs 1 before all weights are divided by their mean, so that no micro-batch, whatever is in it, counts for more than it should."""
 
     def __init__(self, blocks: Blocks, pairs: Pairs | None, share: float, seed: int):
         self.blocks, self.pairs, self.share, self.seed = blocks, pairs, share if pairs else 0.0, seed
+        self.mean_weight = 1 - self.share + (self.share * pairs.mean_weight if pairs else 0)
         self.shuffled = -1, np.empty(0, np.int64)  # (epoch, its order)
 
-    def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         taught = math.floor(i * self.share)
         if self.pairs and math.floor((i + 1) * self.share) > taught:
-            return self.pairs[taught]
-        return self.blocks[self.block(i - taught)]
+            ids, targets, weights = self.pairs[taught]
+        else:
+            ids, targets = self.blocks[self.block(i - taught)]
+            weights = torch.ones(len(ids))
+        return ids, targets, weights / self.mean_weight
 
     def block(self, position: int) -> int:
         """Which block is the raw text's `position`-th."""
@@ -182,7 +205,8 @@ class BinData(L.LightningDataModule):
         d, per_step = self.data, self.accumulate * self.data["batch_size"]
         pairs = None
         if d["tasks_share"]:
-            pairs = Pairs(PAIRS, PAIRS_INDEX, d["dtype"], d["block_size"], self.eos, d["tasks_loss"], self.seed)
+            weights = d["request_weight"], d["program_weight"]
+            pairs = Pairs(PAIRS, PAIRS_INDEX, d["dtype"], d["block_size"], self.eos, weights, self.seed)
         samples = Mixture(self.blocks(d["train_path"], d["stride"]), pairs, d["tasks_share"], self.seed)
         order = Order(
             self.max_steps * per_step,
