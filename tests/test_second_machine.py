@@ -144,7 +144,7 @@ def test_a_training_elsewhere_over_a_cut_link(tmp_path):
             lambda: "parameters on CPU" in two.said("worker"), lambda: two.said("sender") + two.said("worker"), 300
         )
         two.link(False)
-        wait_until(lambda: "loss 5" in two.said("worker"), lambda: two.said("worker"))
+        wait_until(lambda: "train: loss" in two.said("worker"), lambda: two.said("worker"))
         time.sleep(5)
         two.link(True)
         assert sender.wait(300) == 0, two.said("sender") + two.said("worker")
